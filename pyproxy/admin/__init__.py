@@ -1,0 +1,1 @@
+"""Admin, status and metrics ports, on aiohttp. Never on the data path. Start with server.py."""

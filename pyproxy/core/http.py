@@ -1,0 +1,63 @@
+"""Message heads as the data path sees them: bytes, names in lower case, order kept."""
+
+from __future__ import annotations
+
+Headers = list[tuple[bytes, bytes]]
+"""Header lines in order; names are lower case, values have no surrounding white space."""
+
+
+class RequestHead:
+    """A request's head. `target` is origin-form (path and query); `authority` is the Host value as sent."""
+
+    __slots__ = ("authority", "headers", "keep_alive", "method", "minor_version", "path", "scheme", "target")
+
+    def __init__(
+        self,
+        method: bytes,
+        target: bytes,
+        authority: bytes,
+        headers: Headers,
+        *,
+        scheme: bytes = b"http",
+        minor_version: int = 1,
+        keep_alive: bool = True,
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.path = target.partition(b"?")[0]
+        self.authority = authority
+        self.headers = headers
+        """Without `host`: that is `authority`."""
+        self.scheme = scheme
+        self.minor_version = minor_version
+        self.keep_alive = keep_alive
+
+    def get(self, name: bytes) -> bytes | None:
+        """The first value of a header, or None."""
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return None
+
+    def get_all(self, name: bytes) -> list[bytes]:
+        """Every value of a header, in order."""
+        return [value for key, value in self.headers if key == name]
+
+
+class ResponseHead:
+    """A response's head."""
+
+    __slots__ = ("headers", "minor_version", "reason", "status")
+
+    def __init__(self, status: int, headers: Headers, *, reason: bytes = b"", minor_version: int = 1) -> None:
+        self.status = status
+        self.headers = headers
+        self.reason = reason
+        self.minor_version = minor_version
+
+    def get(self, name: bytes) -> bytes | None:
+        """The first value of a header, or None."""
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return None

@@ -1,0 +1,1 @@
+"""From clients to us: listeners and server protocols. Start with listener.py."""

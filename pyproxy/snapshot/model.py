@@ -1,0 +1,414 @@
+"""What serves traffic, compiled and frozen: listeners, route tables, virtual hosts, routes, clusters, endpoints.
+
+Nothing here looks like YAML: hosts are dict keys, durations floats in seconds, names and header values bytes.
+Everything derived is inside, so that replacing one `Snapshot` by another is the whole of a reload.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from types import MappingProxyType
+
+from pyproxy.core.context import RequestContext
+from pyproxy.core.http import RequestHead
+from pyproxy.policy.balancing import LoadBalancing
+from pyproxy.policy.circuit_breaker import CircuitBreakers
+from pyproxy.policy.fault import FaultPolicy
+from pyproxy.policy.outlier import OutlierPolicy
+from pyproxy.policy.retry import RetryPolicy
+
+Predicate = Callable[[RequestHead], bool]
+Template = Callable[[RequestContext], bytes]
+"""A header value with Envoy's %COMMANDS% compiled in; a constant value is a Template too."""
+EMPTY: Mapping[str, str] = MappingProxyType({})
+
+
+# Who we are
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The workload that this proxy stands beside, or the gateway that it is."""
+
+    workload: str = ""
+    namespace: str = "default"
+    labels: Mapping[str, str] = EMPTY
+    service_account: str = "default"
+    locality: str = ""
+    """`region/zone/subzone`, shorter or empty."""
+    network: str = ""
+    address: str = "127.0.0.1"
+    gateway: bool = False
+    cluster_id: str = "Kubernetes"
+    mesh_id: str = "cluster.local"
+    trust_domain: str = "cluster.local"
+
+
+# Upstream
+
+
+class Discovery(Enum):
+    STATIC = "STATIC"
+    STRICT_DNS = "STRICT_DNS"
+    """Each endpoint's address is a host name; every address it resolves to is a host."""
+    LOGICAL_DNS = "LOGICAL_DNS"
+    """DNS_ROUND_ROBIN: the first address, connections kept."""
+    ORIGINAL_DST = "ORIGINAL_DST"
+    """Where the client's connection (or request) was going."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One address behind a cluster, as configured; DNS turns one with a host name into many at run time."""
+
+    address: str
+    """IP, host name, or `unix:///path`."""
+    port: int
+    weight: int = 1
+    labels: Mapping[str, str] = EMPTY
+    locality: str = ""
+    priority: int = 0
+    network: str = ""
+    service_account: str = ""
+    workload: str = ""
+    namespace: str = ""
+    cluster_id: str = ""
+    mutual_tls: bool = False
+    """The endpoint's tlsMode is `istio`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceName:
+    """What the metrics call the service behind a cluster."""
+
+    host: str
+    """destination_service: `reviews.default.svc.cluster.local`."""
+    name: str
+    """destination_service_name: metadata.name of a Service, the full host of a ServiceEntry."""
+    namespace: str
+
+
+@dataclass(frozen=True, slots=True)
+class TcpKeepalive:
+    """Seconds and a count; None leaves the system's value."""
+
+    probes: int | None = None
+    time: int | None = None
+    interval: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionSettings:
+    """How connections to a cluster are made, kept and closed. Seconds; 0 is none or unlimited."""
+
+    connect_timeout: float = 10.0
+    idle_timeout: float = 300.0
+    max_connection_duration: float = 0.0
+    max_requests_per_connection: int = 0
+    keepalive: TcpKeepalive | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A group of endpoints under one policy, by Istio's name: `outbound|9080|v1|reviews.default.svc.cluster.local`."""
+
+    name: str
+    discovery: Discovery = Discovery.STATIC
+    endpoints: tuple[Endpoint, ...] = ()
+    service: ServiceName | None = None
+    port: int = 0
+    subset: str = ""
+    protocol: str = "http"
+    """Protocol of the service port: http, http2, grpc, tcp, tls, auto ..."""
+    load_balancing: LoadBalancing = LoadBalancing()
+    connection: ConnectionSettings = ConnectionSettings()
+    breakers: CircuitBreakers = CircuitBreakers()
+    outlier: OutlierPolicy | None = None
+    dns_refresh: float = 60.0
+    """Seconds between look-ups when the answer says no time to live."""
+    original_port: int | None = None
+    """ORIGINAL_DST: replaces the port that the client used (ServiceEntry targetPort with resolution NONE)."""
+    mesh_external: bool = False
+    destination_rule: str = ""
+    """`name.namespace` of the DestinationRule in force, for people."""
+
+
+# Routing
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderOps:
+    """One level of header operations, in Envoy's order: remove, then set, then add."""
+
+    remove: tuple[bytes, ...] = ()
+    set: tuple[tuple[bytes, Template], ...] = ()
+    add: tuple[tuple[bytes, Template], ...] = ()
+
+
+class HashKind(Enum):
+    HEADER = "header"
+    COOKIE = "cookie"
+    SOURCE_IP = "source-ip"
+    QUERY = "query"
+
+
+@dataclass(frozen=True, slots=True)
+class HashPolicy:
+    """One key of consistentHash. A cookie with `ttl` None is never generated; 0 is a session cookie."""
+
+    kind: HashKind
+    name: bytes = b""
+    cookie_path: str = ""
+    cookie_ttl: float | None = None
+    cookie_attributes: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """One weighted destination of a route."""
+
+    cluster: str
+    weight: int = 1
+    request_headers: HeaderOps | None = None
+    response_headers: HeaderOps | None = None
+    host_rewrite: Template | None = None
+    """From `headers.request.set` of `host` or `:authority` at this level."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mirror:
+    cluster: str
+    per_million: int = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Cors:
+    """Envoy's cors filter, per route. Empty bytes: that header is not sent."""
+
+    allow_origin: tuple[Callable[[bytes], bool], ...]
+    allow_methods: bytes = b""
+    allow_headers: bytes = b""
+    expose_headers: bytes = b""
+    max_age: bytes = b""
+    allow_credentials: bool = False
+    forward_unmatched_preflights: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """Answers with a Location. None keeps the request's own part."""
+
+    status: int = 301
+    scheme: bytes | None = None
+    authority: bytes | None = None
+    port: int | None = None
+    port_from_listener: bool = False
+    uri: bytes | None = None
+    """Replaces the path; the query is kept unless `uri` brings its own."""
+    prefix_rewrite: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DirectResponse:
+    status: int
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """Sends the request to a destination chosen by weight."""
+
+    destinations: tuple[Destination, ...]
+    """At least one; never one of weight 0 among several."""
+    cumulative: tuple[int, ...] = ()
+    """Running sums of weight, for several destinations; the last is the total."""
+    rewrite_path: Callable[[bytes], bytes] | None = None
+    """Path without query → new path; the exchange keeps the query."""
+    rewrite_authority: Template | None = None
+    timeout: float = 0.0
+    """Seconds; 0 is none."""
+    retry: RetryPolicy | None = None
+    mirrors: tuple[Mirror, ...] = ()
+    hash_policies: tuple[HashPolicy, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One match and what to do: the first route of a virtual host whose predicate holds is used."""
+
+    name: str
+    matches: Predicate | None
+    """None matches everything."""
+    action: Forward | Redirect | DirectResponse
+    matched_prefix: bytes | None = None
+    """The prefix in `uri.prefix`, for rewrite and redirect."""
+    request_headers: HeaderOps | None = None
+    response_headers: HeaderOps | None = None
+    destination_headers_first: bool = True
+    """Several destinations: the destination's operations run before the route's."""
+    fault: FaultPolicy | None = None
+    cors: Cors | None = None
+    description: str = ""
+    """The match in words, for `proxy-config routes` and `explain`."""
+    virtual_service: str = ""
+    """`name.namespace`, for people."""
+    operation: str = ""
+    """Envoy's decorator operation: the span's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualHost:
+    name: str
+    domains: tuple[str, ...]
+    routes: tuple[Route, ...]
+    service: ServiceName | None = None
+
+    def route_for(self, head: RequestHead) -> Route | None:
+        """The first route that the request matches."""
+        for route in self.routes:
+            matches = route.matches
+            if matches is None or matches(head):
+                return route
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class RouteTable:
+    """Virtual hosts of one listener port. Looking one up costs the same with ten as with ten thousand."""
+
+    name: str
+    exact: Mapping[bytes, VirtualHost]
+    """By lower-case host without port."""
+    suffixes: Mapping[bytes, VirtualHost] = field(default_factory=dict)
+    """`*.foo.com` under `.foo.com`; `*-bar.com` under `-bar.com`."""
+    suffix_lengths: tuple[int, ...] = ()
+    """Lengths of the keys of `suffixes`, longest first."""
+    default: VirtualHost | None = None
+    """`*`, or allow_any, or block_all; None: 404 NR."""
+
+    def virtual_host_for(self, host: bytes) -> VirtualHost | None:
+        """Exact, then the longest suffix, then the default. `host` is lower case, without port."""
+        found = self.exact.get(host)
+        if found is not None:
+            return found
+        size = len(host)
+        for length in self.suffix_lengths:
+            if length < size:
+                found = self.suffixes.get(host[-length:])
+                if found is not None:
+                    return found
+        return self.default
+
+
+# Listening
+
+
+class Direction(Enum):
+    OUTBOUND = "outbound"
+    INBOUND = "inbound"
+    GATEWAY = "gateway"
+
+
+class ListenerKind(Enum):
+    OUTBOUND_CAPTURE = "virtualOutbound"
+    INBOUND_CAPTURE = "virtualInbound"
+    HTTP_PROXY = "http_proxy"
+    NAMED = "named"
+    """A Sidecar's ingress or egress listener, or a Gateway's server."""
+
+
+class PathNormalization(Enum):
+    NONE = "NONE"
+    BASE = "BASE"
+    MERGE_SLASHES = "MERGE_SLASHES"
+    DECODE_AND_MERGE_SLASHES = "DECODE_AND_MERGE_SLASHES"
+
+
+@dataclass(frozen=True, slots=True)
+class HttpSettings:
+    """What the HTTP connection manager of a listener does. Seconds; 0 is none."""
+
+    direction: Direction = Direction.OUTBOUND
+    server_name: bytes = b"envoy"
+    use_remote_address: bool = False
+    xff_trusted_hops: int = 0
+    path_normalization: PathNormalization = PathNormalization.BASE
+    idle_timeout: float = 3600.0
+    request_headers_timeout: float = 0.0
+    stream_idle_timeout: float = 0.0
+    max_request_headers_kb: int = 60
+    max_headers: int = 100
+    attempt_count_header: bool = True
+    generate_request_id: bool = True
+    https_redirect: bool = False
+    proxy_100_continue: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """One address to bind and what is behind it."""
+
+    name: str
+    kind: ListenerKind
+    address: str
+    """IP or `unix:///path`."""
+    port: int
+    http: HttpSettings
+    route_table: str = ""
+    """The table that serves its requests; empty for the capture ports, which choose by original destination."""
+    protocol: str = "http"
+    """http, tcp, or auto (look at the first bytes)."""
+    tcp_cluster: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AccessLog:
+    """MeshConfig accessLogFile and its format; `path` empty: off."""
+
+    path: str = ""
+    encoding: str = "TEXT"
+    format: str = ""
+    """Empty: Istio's default. For JSON, a JSON object of format strings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tracing:
+    """Sampling in percent, 0 to 100."""
+
+    enabled: bool = True
+    random_sampling: float = 1.0
+    client_sampling: float = 100.0
+    overall_sampling: float = 100.0
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One compiled mesh, seen from one proxy."""
+
+    identity: Identity
+    listeners: tuple[Listener, ...]
+    route_tables: Mapping[str, RouteTable]
+    """`9080`: the outbound table of a port; `http_proxy`; `any`: requests addressed to the outbound port itself;
+    `inbound|9080||`: an inbound port; a Gateway's `http.8080`; `allow_any`: outbound ports nobody declared."""
+    clusters: Mapping[str, Cluster]
+    outbound_ports: Mapping[int, str] = field(default_factory=dict)
+    """Service port → protocol (http, tcp, auto) for captured outbound connections; absent: unknown traffic."""
+    inbound_ports: Mapping[int, str] = field(default_factory=dict)
+    """Workload port → protocol for captured inbound connections; absent: InboundPassthroughCluster."""
+    tcp_routes: Mapping[tuple[str, int], str] = field(default_factory=dict)
+    """(destination address, port) → cluster for captured TCP; ("", port) for any address."""
+    allow_any: bool = True
+    """outboundTrafficPolicy ALLOW_ANY: unknown destinations pass through."""
+    access_log: AccessLog = AccessLog()
+    tracing: Tracing = Tracing()
+    version: str = ""
+    """Digest of the documents it came from."""
+    documents: tuple[Mapping[str, object], ...] = ()
+    """The documents as loaded, for /config_dump."""
+
+
+PASSTHROUGH_CLUSTER = "PassthroughCluster"
+BLACKHOLE_CLUSTER = "BlackHoleCluster"
+INBOUND_PASSTHROUGH_CLUSTER = "InboundPassthroughCluster"
