@@ -1,0 +1,176 @@
+"""What a cluster and its hosts know of themselves while running: counts, health, balancer. Survives a reload."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Collection, Iterable
+from typing import Protocol
+
+from pyproxy.core.loop import Clock
+from pyproxy.policy.balancing import Balancer, build_balancer
+from pyproxy.runtime.counters import ClusterStats, HostStats
+from pyproxy.snapshot.model import Cluster, Discovery, Endpoint
+
+
+class Pool(Protocol):
+    """What the runtime may ask of a host's connections."""
+
+    @property
+    def connections(self) -> int:
+        """Open or opening."""
+        ...
+
+    def close_idle(self, now: float) -> None:
+        """Close what has idled too long."""
+        ...
+
+    def retire(self) -> None:
+        """Close idle connections now and the others when their request ends."""
+        ...
+
+
+class HostState:
+    """One address behind a cluster."""
+
+    __slots__ = (
+        "active",
+        "address",
+        "cluster",
+        "endpoint",
+        "healthy",
+        "healthy_since",
+        "hostname",
+        "key",
+        "locality",
+        "pool",
+        "port",
+        "priority",
+        "stats",
+        "weight",
+    )
+
+    def __init__(self, cluster: ClusterState, endpoint: Endpoint, address: str, now: float) -> None:
+        self.cluster = cluster
+        self.endpoint = endpoint
+        self.address = address
+        self.port = endpoint.port
+        self.hostname = endpoint.address if address != endpoint.address else ""
+        self.key = address if address.startswith("unix:") else host_key(address, endpoint.port)
+        self.weight = endpoint.weight
+        self.priority = endpoint.priority
+        self.locality = endpoint.locality
+        self.active = 0
+        self.healthy = True
+        self.healthy_since = now
+        self.stats = HostStats()
+        self.pool: Pool | None = None
+
+    def adopt(self, endpoint: Endpoint) -> None:
+        """Take over what a reload changed about this address."""
+        self.endpoint = endpoint
+        self.weight = endpoint.weight
+        self.priority = endpoint.priority
+        self.locality = endpoint.locality
+
+
+class ClusterState:
+    """One cluster while running. Owned by `Live`; used by every exchange of this worker."""
+
+    def __init__(self, cluster: Cluster, clock: Clock, rng: random.Random) -> None:
+        self.cluster = cluster
+        self.name = cluster.name
+        self.stats = ClusterStats()
+        self.hosts: list[HostState] = []
+        self.ready = cluster.discovery is not Discovery.STRICT_DNS and cluster.discovery is not Discovery.LOGICAL_DNS
+        """False until a DNS cluster has its first answer, good or bad."""
+        self.on_ready: list[Callable[[], None]] = []
+        self._clock = clock
+        self._rng = rng
+        self._balancer: Balancer | None = None
+        self._by_key: dict[str, HostState] = {}
+        if cluster.discovery is Discovery.STATIC:
+            self.set_hosts((endpoint, endpoint.address) for endpoint in cluster.endpoints)
+
+    def pick(self, hash_: int | None = None, tried: Collection[HostState] = (), attempt: int = 0) -> HostState | None:
+        """The host for the next attempt; None when none may be used."""
+        balancer = self._balancer
+        if balancer is None:
+            if not self.hosts:
+                return None
+            balancer = self._balancer = build_balancer(self.cluster.load_balancing, self.hosts, self._rng, self._clock)
+        return balancer.pick(hash_, tried, attempt)  # type: ignore[return-value]
+
+    def original_destination(self, address: str, port: int) -> HostState:
+        """The host for where the client was going. Source: Envoy original_dst_cluster.cc."""
+        found = self._by_key.get(host_key(address, port))
+        if found is None:
+            found = HostState(self, Endpoint(address, port), address, self._clock.monotonic())
+            self._by_key[found.key] = found
+            self.hosts.append(found)
+        return found
+
+    def set_hosts(self, addresses: Iterable[tuple[Endpoint, str]]) -> None:
+        """Replace the membership; hosts that stay keep their connections and their counts."""
+        before = self._by_key
+        now = self._clock.monotonic()
+        after: dict[str, HostState] = {}
+        for endpoint, address in addresses:
+            host = HostState(self, endpoint, address, now)
+            known = before.get(host.key)
+            if known is not None:
+                known.adopt(endpoint)
+                host = known
+            after.setdefault(host.key, host)
+        for key, host in before.items():
+            if key not in after and host.pool is not None:
+                host.pool.retire()
+        if before.keys() != after.keys():
+            self.stats.membership_change += 1
+        self._by_key = after
+        self.hosts = list(after.values())
+        self.refresh_membership()
+
+    def refresh_membership(self) -> None:
+        """Let the next pick see hosts or health that changed."""
+        self._balancer = None
+        self.stats.membership_total = len(self.hosts)
+        self.stats.membership_healthy = sum(host.healthy for host in self.hosts)
+
+    def mark_ready(self) -> None:
+        """The first answer is there: let those who wait for it go on."""
+        self.ready = True
+        waiting, self.on_ready = self.on_ready, []
+        for resume in waiting:
+            resume()
+
+    def reconfigure(self, cluster: Cluster) -> None:
+        """A reload changed this cluster: keep the hosts that it still names."""
+        if cluster == self.cluster:
+            return
+        self.cluster = cluster
+        if cluster.discovery is Discovery.STATIC:
+            self.set_hosts((endpoint, endpoint.address) for endpoint in cluster.endpoints)
+        self._balancer = None
+
+    def sweep(self, now: float) -> None:
+        """Once a second: close idle connections, forget original destinations that nobody uses."""
+        unused = False
+        for host in self.hosts:
+            pool = host.pool
+            if pool is not None:
+                pool.close_idle(now)
+                unused = unused or not pool.connections
+        if unused and self.cluster.discovery is Discovery.ORIGINAL_DST:
+            self.hosts = [host for host in self.hosts if host.active or (host.pool and host.pool.connections)]
+            self._by_key = {host.key: host for host in self.hosts}
+
+    def retire(self) -> None:
+        """No document names this cluster any more."""
+        for host in self.hosts:
+            if host.pool is not None:
+                host.pool.retire()
+
+
+def host_key(address: str, port: int) -> str:
+    """`ip:port`, IPv6 in brackets."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"

@@ -1,0 +1,71 @@
+"""The configuration that serves now. A reload compiles, prepares the clusters, and makes one assignment."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from pyproxy.core.loop import Clock
+from pyproxy.runtime.clusters import ClusterState
+from pyproxy.snapshot.model import Discovery, Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What an exchange pins when it starts: rules and the clusters that they name."""
+
+    snapshot: Snapshot
+    clusters: Mapping[str, ClusterState]
+
+
+class Discoverer(Protocol):
+    """Keeps the hosts of DNS clusters fresh."""
+
+    def watch(self, state: ClusterState) -> None:
+        """Resolve now and again; called again when the cluster's endpoints change."""
+        ...
+
+    def forget(self, state: ClusterState) -> None:
+        """Stop."""
+        ...
+
+
+class Live:
+    """Holds the one reference that a reload replaces."""
+
+    def __init__(self, snapshot: Snapshot, discoverer: Discoverer, clock: Clock, rng: random.Random) -> None:
+        self._discoverer = discoverer
+        self._clock = clock
+        self._rng = rng
+        self.serving = Serving(snapshot, {})
+        self.swap(snapshot)
+
+    def swap(self, snapshot: Snapshot) -> None:
+        """Take up a snapshot. Exchanges under way keep the one they pinned."""
+        before = self.serving.clusters
+        after: dict[str, ClusterState] = {}
+        for name, cluster in snapshot.clusters.items():
+            state = before.get(name)
+            if state is None or state.cluster.discovery is not cluster.discovery:
+                state = ClusterState(cluster, self._clock, self._rng)
+                unchanged = False
+            else:
+                unchanged = state.cluster == cluster
+                state.reconfigure(cluster)
+            after[name] = state
+            if not unchanged and cluster.discovery in (Discovery.STRICT_DNS, Discovery.LOGICAL_DNS):
+                self._discoverer.watch(state)
+        self.serving = Serving(snapshot, after)
+        for name, state in before.items():
+            if after.get(name) is not state:
+                self._discoverer.forget(state)
+                state.retire()
+
+    def sweep(self) -> None:
+        """Housekeeping, once a second."""
+        now = self._clock.monotonic()
+        for state in self.serving.clusters.values():
+            if state.hosts:
+                state.sweep(now)

@@ -1,0 +1,63 @@
+"""HTTP/1.1 heads and chunks to bytes, and which framing a message uses. Source: RFC 9112; Envoy http1/codec_impl.cc."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from pyproxy.core.http import Headers, RequestHead, ResponseHead
+
+LAST_CHUNK = b"0\r\n\r\n"
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+# Envoy prints "Unknown" for what its table lacks.
+_UNKNOWN_TO_ENVOY = {103, 418, 451}
+_RENAMED = {302: "Found", 413: "Payload Too Large", 414: "URI Too Long", 416: "Range Not Satisfiable", 422: "Unprocessable Entity"}
+REASONS: dict[int, str] = {
+    status.value: _RENAMED.get(status.value, status.phrase) for status in HTTPStatus if status not in _UNKNOWN_TO_ENVOY
+}
+_STATUS_LINES: dict[int, bytes] = {
+    code: f"HTTP/1.1 {code} {REASONS.get(code, 'Unknown')}\r\n".encode() for code in range(100, 600)
+}
+
+# Methods whose body-less requests carry no content-length (Envoy RequestEncoderImpl).
+_NO_LENGTH_METHODS = frozenset({b"GET", b"HEAD", b"DELETE", b"TRACE", b"CONNECT"})
+
+
+def reason(status: int) -> str:
+    """The reason phrase of Envoy's table."""
+    return REASONS.get(status, "Unknown")
+
+
+def encode_request(head: RequestHead, headers: Headers, target: bytes, *, body: bool, sized: bool) -> bytes:
+    """A request head for the upstream.
+
+    `body`: a body follows; `sized`: `headers` has its content-length. The caller chunks a body that is not sized.
+    """
+    lines = [b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (head.method, target, head.authority)]
+    lines += [b"%b: %b\r\n" % line for line in headers]
+    if body:
+        lines.append(b"\r\n" if sized else b"transfer-encoding: chunked\r\n\r\n")
+    elif sized or head.method in _NO_LENGTH_METHODS:
+        lines.append(b"\r\n")
+    else:
+        lines.append(b"content-length: 0\r\n\r\n")
+    return b"".join(lines)
+
+
+def encode_response(head: ResponseHead, framing: bytes) -> bytes:
+    """A response head for the client; `framing` is the last lines, ready made (`connection: close\\r\\n`, ...)."""
+    lines = [_STATUS_LINES.get(head.status) or b"HTTP/1.1 %d Unknown\r\n" % head.status]
+    lines += [b"%b: %b\r\n" % line for line in head.headers]
+    lines.append(framing)
+    lines.append(b"\r\n")
+    return b"".join(lines)
+
+
+def encode_chunk(data: bytes) -> bytes:
+    """One chunk of a chunked body; empty data would end the body, so it gives nothing."""
+    return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+
+
+def bodiless(status: int, method: bytes) -> bool:
+    """Whether a response has no body whatever its headers say. RFC 9112 section 6.3."""
+    return status == 204 or status == 304 or status < 200 or method == b"HEAD"
