@@ -1,0 +1,1 @@
+"""MeshConfig: what holds for the whole mesh. Start with config.py."""

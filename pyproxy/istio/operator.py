@@ -1,0 +1,141 @@
+"""IstioOperator: where MeshConfig lives in a file (Istio's operator/pkg/apis/types.go and values_types.proto)."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from pyproxy.istio.fields import Flag, JsonValue, Many, Map, Message, UInt32
+from pyproxy.istio.mesh.config import MeshConfig
+
+
+class IstioOperator(Message):
+    """What an installation is made of. Only the mesh's own settings matter without a control plane."""
+
+    profile: str | None = None
+    install_package_path: str | None = None
+    hub: str | None = None
+    tag: JsonValue = None
+    namespace: str | None = None
+    revision: str | None = None
+    compatibility_version: str | None = None
+    mesh_config: MeshConfig | None = None
+    components: Map[JsonValue] = {}
+    values: Values | None = None
+    unvalidated_values: JsonValue = None
+
+
+class Values(Message):
+    """The Helm values of an installation."""
+
+    global_: GlobalConfig | None = None
+    base: JsonValue = None
+    cni: JsonValue = None
+    compatibility_version: str | None = None
+    default_revision: str | None = None
+    experimental: JsonValue = None
+    gateway_classes: JsonValue = None
+    gateways: JsonValue = None
+    istio_cni: JsonValue = Field(default=None, alias="istio_cni")
+    istiod_remote: JsonValue = None
+    mesh_config: JsonValue = None
+    owner_name: str | None = None
+    pilot: JsonValue = None
+    profile: str | None = None
+    revision: str | None = None
+    revision_tags: Many[str] = ()
+    sidecar_injector_webhook: JsonValue = None
+    telemetry: JsonValue = None
+    ztunnel: JsonValue = None
+
+
+class GlobalConfig(Message):
+    """Helm's `global`: the mesh's name, this cluster's network, and the proxies."""
+
+    mesh_id: str | None = Field(default=None, alias="meshID")
+    network: str | None = None
+    multi_cluster: MultiClusterConfig | None = None
+    proxy: ProxyConfig | None = None
+    istio_namespace: str | None = None
+
+    agentgateway: JsonValue = None
+    arch: JsonValue = None
+    ca_address: str | None = None
+    ca_name: str | None = None
+    cert_signers: Many[str] = ()
+    config_cluster: Flag | None = None
+    config_validation: Flag | None = None
+    default_node_selector: JsonValue = None
+    default_pod_disruption_budget: JsonValue = None
+    default_resources: JsonValue = None
+    default_tolerations: JsonValue = None
+    enable_reader_rbac: Flag | None = Field(default=None, alias="enableReaderRBAC")
+    external_istiod: Flag | None = None
+    hub: str | None = None
+    image_pull_policy: str | None = None
+    image_pull_secrets: Many[str] = ()
+    ip_families: Many[str] = ()
+    ip_family_policy: str | None = None
+    istiod: JsonValue = None
+    jwt_policy: str | None = None
+    log_as_json: Flag | None = None
+    logging: JsonValue = None
+    mesh_networks: JsonValue = None
+    mount_mtls_certs: Flag | None = None
+    native_nftables: Flag | None = None
+    network_policy: JsonValue = None
+    omit_sidecar_injector_config_map: Flag | None = None
+    operator_manage_webhooks: Flag | None = None
+    pilot_cert_provider: str | None = None
+    platform: str | None = None
+    pod_dns_search_namespaces: Many[str] = Field(default=(), alias="podDNSSearchNamespaces")
+    priority_class_name: str | None = None
+    proxy_init: JsonValue = Field(default=None, alias="proxy_init")
+    reader_service_account: JsonValue = None
+    remote_pilot_address: str | None = None
+    resource_scope: str | None = None
+    revision: str | None = None
+    sds: JsonValue = None
+    sts: JsonValue = None
+    tag: JsonValue = None
+    tracer: JsonValue = None
+    trust_bundle_name: str | None = None
+    variant: str | None = None
+    waypoint: JsonValue = None
+
+
+class MultiClusterConfig(Message):
+    """This cluster among others."""
+
+    enabled: Flag | None = None
+    cluster_name: str | None = None
+    global_domain_suffix: str | None = None
+    include_envoy_filter: Flag | None = None
+
+
+class ProxyConfig(Message):
+    """Helm's `global.proxy`."""
+
+    auto_inject: str | None = None
+    cluster_domain: str | None = None
+    component_log_level: str | None = None
+    enable_core_dump: Flag | None = None
+    exclude_inbound_ports: str | None = None
+    exclude_ip_ranges: str | None = Field(default=None, alias="excludeIPRanges")
+    exclude_outbound_ports: str | None = None
+    hold_application_until_proxy_starts: Flag | None = None
+    image: str | None = None
+    include_inbound_ports: str | None = None
+    include_ip_ranges: str | None = Field(default=None, alias="includeIPRanges")
+    include_outbound_ports: str | None = None
+    lifecycle: JsonValue = None
+    log_level: str | None = None
+    outlier_log_path: str | None = None
+    privileged: Flag | None = None
+    readiness_failure_threshold: UInt32 | None = None
+    readiness_initial_delay_seconds: UInt32 | None = None
+    readiness_period_seconds: UInt32 | None = None
+    resources: JsonValue = None
+    seccomp_profile: JsonValue = None
+    startup_probe: JsonValue = None
+    status_port: UInt32 | None = None
+    tracer: str | None = None
