@@ -1,4 +1,4 @@
-"""The Kubernetes objects that name services and endpoints: Service, Endpoints, EndpointSlice (core/v1, discovery/v1)."""
+"""The Kubernetes objects that name services and their endpoints (core/v1, discovery.k8s.io/v1)."""
 
 from __future__ import annotations
 

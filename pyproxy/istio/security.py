@@ -113,6 +113,9 @@ class RequestAuthentication(Message):
     jwt_rules: Many[JWTRule] = ()
 
 
+Presence = Literal["OPTIONAL", "REQUIRED"]
+
+
 class JWTRule(Message):
     """One issuer: its keys, where its tokens are and what is done with them."""
 
@@ -128,6 +131,7 @@ class JWTRule(Message):
     output_claim_to_headers: Many[ClaimToHeader] = ()
     timeout: Duration | None = None
     space_delimited_claims: Many[str] = ()
+    presence: Presence | None = None
 
 
 class JWTHeader(Message):

@@ -174,6 +174,7 @@ class MeshConfig(Message):
     discovery_selectors: Many[LabelSelector] = ()
     path_normalization: ProxyPathNormalization | None = None
     default_http_retry_policy: HTTPRetry | None = None
+    default_inbound_http_retry_policy: HTTPRetry | None = None
     mesh_mtls: TLSConfig | None = Field(default=None, alias="meshMTLS")
     tls_defaults: TLSConfig | None = None
     default_traffic_policy: DefaultTrafficPolicy | None = None

@@ -138,14 +138,25 @@ class ConsistentHashLB(OneOfMessage):
 class LoadBalancerSettings(OneOfMessage):
     """How an endpoint is picked."""
 
-    ONE_OF = (("simple", "consistent_hash"),)
+    ONE_OF = (("simple", "consistent_hash", "backend_utilization"),)
 
     simple: SimpleLB | None = None
     consistent_hash: ConsistentHashLB | None = None
+    backend_utilization: BackendUtilizationLB | None = None
     locality_lb_setting: LocalityLoadBalancerSetting | None = None
     zone_aware_lb_setting: ZoneAwareLoadBalancerSetting | None = None
     warmup_duration_secs: Duration | None = None
     warmup: WarmupConfiguration | None = None
+
+
+class BackendUtilizationLB(Message):
+    """Balancing by the load that endpoints report themselves (ORCA)."""
+
+    metric_names_for_computing_utilization: Many[str] = ()
+    error_utilization_penalty_percent: UInt32 | None = None
+    weight_stabilization_period: AnyDuration | None = None
+    weight_expiration_period: AnyDuration | None = None
+    weight_update_period: AnyDuration | None = None
 
 
 class WarmupConfiguration(Message):

@@ -66,4 +66,5 @@ class ServerTLSSettings(Message):
     min_protocol_version: TLSProtocol | None = None
     max_protocol_version: TLSProtocol | None = None
     cipher_suites: Many[str] = ()
+    ecdh_curves: Many[str] = ()
     insecure_skip_verify: Flag | None = None
