@@ -5,7 +5,8 @@ Times are seconds: `started_at` is wall-clock (Unix), every other is the monoton
 
 from __future__ import annotations
 
-from pyproxy.core.http import RequestHead, ResponseHead
+from pyproxy.core.http import Headers, RequestHead, ResponseHead
+from pyproxy.core.trace import Trace
 
 
 class RequestContext:
@@ -15,6 +16,8 @@ class RequestContext:
     """
 
     response: ResponseHead | None = None
+    """The head that went to the client, upstream's or our own."""
+    response_trailers: Headers | None = None
     status: int = 0
     """What the client was sent; 0 when nothing was."""
     flags: tuple[str, ...] = ()
@@ -40,6 +43,8 @@ class RequestContext:
     upstream_cluster: str = ""
     upstream_host: str = ""
     upstream_local_address: str = ""
+    upstream_protocol: str = ""
+    """HTTP/1.1 or HTTP/2, once a request went to an upstream."""
     upstream_transport_failure: str = ""
     downstream_local_address: str = ""
     downstream_remote_address: str = ""
@@ -56,7 +61,7 @@ class RequestContext:
     """grpc-status as text, from trailers or else headers; None when not gRPC."""
     peer_metadata: bytes | None = None
     """The other sidecar's x-envoy-peer-metadata value, undecoded."""
-    trace: object | None = None
+    trace: Trace | None = None
 
     def __init__(self, request: RequestHead, started: float, started_at: float) -> None:
         self.request = request

@@ -1,0 +1,267 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pyproxy.core.context import RequestContext
+from pyproxy.core.http import RequestHead, ResponseHead
+from pyproxy.core.trace import Trace
+from pyproxy.wire.commands import _ABSENT, _PLAIN
+from pyproxy.wire.format import (
+    FormatError,
+    always_missing_commands,
+    compile_format,
+    compile_header_value,
+    compile_json_format,
+)
+
+
+def a_request() -> RequestContext:
+    head = RequestHead(
+        b"GET",
+        b"/p/q?x=hello%20w&y=1",
+        b"h.example",
+        [(b"user-agent", b"curl/8"), (b"x-b", b"value"), (b"x-b", b"second"), (b"x-empty", b"")],
+    )
+    ctx = RequestContext(head, 100.0, 1795269407.355949)
+    ctx.status = 200
+    ctx.response = ResponseHead(200, [(b"x-multi", b"a"), (b"x-multi", b"b")])
+    ctx.response_body_ended = 100.0415
+    ctx.details = "via_upstream"
+    ctx.bytes_sent = 251
+    ctx.upstream_host = "[::1]:9080"
+    ctx.downstream_remote_address = "127.0.0.1:60320"
+    ctx.request_id = b"97e73afb-4a28-4e4f-8551-8190cc74f427"
+    return ctx
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", b""),
+        ("plain", b"plain"),
+        ("%%", b"%"),
+        ("100%% of %PROTOCOL%%%", b"100% of HTTP/1.1%"),
+        ("%REQ(:METHOD)% %REQ(:path)%", b"GET /p/q?x=hello%20w&y=1"),
+        ("%REQ(Host)%/%REQ(:AUTHORITY)%/%REQ(:SCHEME)%", b"h.example/h.example/http"),
+        ("%REQ(X-B)%", b"value"),
+        ("%REQ(X-B):2%", b"va"),
+        ("%REQ(X-B):0%", b""),
+        ("%REQ(nope?x-b)%|%REQ(nope)%|%REQ(x-empty?x-b)%", b"value|-|"),
+        ("%REQUEST_HEADER(x-b)%%RESPONSE_HEADER(x-multi)%", b"valuea"),
+        ("%REQ_WITHOUT_QUERY(X-ENVOY-ORIGINAL-PATH?:PATH)%", b"/p/q"),
+        ("%REQ(x-request-id)% %STREAM_ID%", b"97e73afb-4a28-4e4f-8551-8190cc74f427 " * 2),
+        ("%RESP(x-multi)% %RESP(:status)% %RESP(nope)%", b"a 200 -"),
+        ("%TRAILER(x)%", b"-"),
+        ("%START_TIME%", b"2026-11-21T13:56:47.355Z"),
+        ("%START_TIME(%s.%3f)% %START_TIME(%s.%6f)%", b"1795269407.355 1795269407.355949"),
+        ("%START_TIME(%Y%)%", b"2026%"),
+        ("%START_TIME(%Y-%m-%d %f %1f %E3S %%)%", b"2026-11-21 355949000 3 47.355 %"),
+        ("%START_TIME(a)b)%", b"a)b"),
+        ("%EMIT_TIME%", b"2026-11-21T13:56:47.397Z"),
+        ("%RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_FLAGS_LONG%", b"200 - -"),
+        ("%RESPONSE_CODE_DETAILS%", b"via_upstream"),
+        ("%BYTES_RECEIVED%/%BYTES_SENT%", b"0/251"),
+        ("%DURATION% %COMMON_DURATION(DS_RX_BEG:DS_TX_END:us)%", b"41 41500"),
+        ("%COMMON_DURATION(FOO:DS_TX_END)% %RESPONSE_DURATION%", b"- -"),
+        ("%UPSTREAM_HOST% %UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT% %UPSTREAM_REMOTE_PORT%", b"[::1]:9080 ::1 9080"),
+        ("%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT% %DOWNSTREAM_REMOTE_PORT%", b"127.0.0.1 60320"),
+        ("%UPSTREAM_LOCAL_ADDRESS% %UPSTREAM_LOCAL_PORT%", b"- -"),
+        ("%QUERY_PARAM(x)% %QUERY_PARAM(x):2% %QUERY_PARAM(z)%", b"hello w he -"),
+        ("%QUERY_PARAMS%|%QUERY_PARAMS(DECODED):8%", b"x=hello%20w&y=1|x=hello "),
+        ("%PATH% %PATH(NQ)% %PATH(WQ:ORIG)% %PATH(NQ:PATH):2%", b"/p/q?x=hello%20w&y=1 /p/q - /p"),
+        ("%GRPC_STATUS% %GRPC_STATUS_NUMBER%", b"- -"),
+        ("%FILTER_STATE(a:PLAIN)%%DYNAMIC_METADATA(a:b):3%", b"--"),
+        ("%TRACE_ID%%ROUTE_NAME%", b"--"),
+    ],
+)
+def test_operators_print_what_envoy_prints(text: str, expected: bytes) -> None:
+    assert compile_format(text)(a_request()).rstrip() == expected.rstrip()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("100%", "position 3"),
+        ("%req(X)%", "position 0"),
+        ("%PROTOCOL%%", "position 10"),
+        ("%REQ(X):%", "position 0"),
+        ("%REQ(X):a%", "position 0"),
+        ("%REQ(a\n)%", "position 0"),
+        ("%REQ%", "needs an argument"),
+        ("%REQ()%", "needs an argument"),
+        ("%REQ(X?Y?Z)%", "more than one alternative"),
+        ("%REQ(a b)%", "not a header name"),
+        ("%REQ(a)b)%", "not a header name"),
+        ("%PROTOCOL():3%", "neither an argument nor a length"),
+        ("%DURATION:3%", "neither an argument nor a length"),
+        ("%HOSTNAME(x)%", "neither an argument nor a length"),
+        ("%START_TIME(%Y):3%", "does not take a length"),
+        ("%START_TIME(%n)%", "newline"),
+        ("%GRPC_STATUS(BAD)%", "only CAMEL_STRING, SNAKE_STRING and NUMBER"),
+        ("%GRPC_STATUS():3%", "does not take a length"),
+        ("%COMMON_DURATION(A)%", "START:END"),
+        ("%COMMON_DURATION(A:B:x)%", "ms, us or ns"),
+        ("%PATH(BAD)%", "only WQ and NQ"),
+        ("%PATH(WQ:X)%", "only ORIG, PATH"),
+        ("%QUERY_PARAMS(x)%", "only ORIG and DECODED"),
+        ("%UPSTREAM_HOTS%", "%UPSTREAM_HOTS% is not a command operator; did you mean %UPSTREAM_HOST%?"),
+        ("%ZZZZZZZZ%", "%ZZZZZZZZ% is not a command operator"),
+    ],
+)
+def test_what_envoy_refuses_is_refused_with_a_reason(text: str, message: str) -> None:
+    with pytest.raises(FormatError) as refusal:
+        compile_format(text)
+    assert message in str(refusal.value)
+
+
+def test_the_original_path_and_host_come_from_before_the_rewrite() -> None:
+    ctx = a_request()
+    ctx.original_target = b"/before?z"
+    ctx.original_authority = b"old"
+    render = compile_format("%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PATH(NQ:ORIG)% %REQ(X-ENVOY-ORIGINAL-HOST)%")
+    assert render(ctx) == b"/before?z /before old"
+
+
+def test_flags_and_details_after_a_failure() -> None:
+    ctx = a_request()
+    ctx.add_flag("URX")
+    ctx.add_flag("UF")
+    ctx.details = "upstream_reset_before_response_started{connection timeout}"
+    render = compile_format("%RESPONSE_FLAGS% %RESPONSE_FLAGS_LONG% %RESPONSE_CODE_DETAILS%")
+    assert render(ctx) == (
+        b"URX,UF UpstreamRetryLimitExceeded,UpstreamConnectionFailure "
+        b"upstream_reset_before_response_started{connection_timeout}"
+    )
+    assert compile_format("%RESPONSE_CODE_DETAILS(ALLOW_WHITESPACES)%")(ctx).endswith(b"{connection timeout}")
+
+
+@pytest.mark.parametrize(
+    ("status", "camel", "snake", "number"),
+    [("0", b"OK", b"OK", b"0"), ("1", b"Canceled", b"CANCELLED", b"1"), ("42", b"42", b"42", b"42")],
+)
+def test_grpc_status_has_three_spellings(status: str, camel: bytes, snake: bytes, number: bytes) -> None:
+    ctx = a_request()
+    ctx.grpc_status = status
+    render = compile_format("%GRPC_STATUS% %GRPC_STATUS(SNAKE_STRING)% %GRPC_STATUS(NUMBER)% %GRPC_STATUS_NUMBER%")
+    assert render(ctx) == b" ".join((camel, snake, number, number))
+
+
+def test_trace_and_trailers() -> None:
+    ctx = a_request()
+    ctx.trace = Trace(b"00000000000000aa", b"00000000000000bb", b"", True)
+    ctx.response_trailers = [(b"grpc-status", b"0"), (b"x", b"1"), (b"x", b"2")]
+    assert compile_format("%TRACE_ID% %SPAN_ID% %TRAILER(X)%")(ctx) == b"00000000000000aa 00000000000000bb 1"
+
+
+def test_the_environment_is_read_when_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYPROXY_TEST", "héllo")
+    render = compile_format("%ENVIRONMENT(PYPROXY_TEST)% %ENVIRONMENT(PYPROXY_TEST):2% %ENVIRONMENT(NOPE_NOT_SET)%")
+    monkeypatch.setenv("PYPROXY_TEST", "later")
+    assert render(a_request()) == "héllo h".encode() + b"\xc3 -"
+
+
+def test_a_header_value_that_is_missing_is_empty_and_so_not_written() -> None:
+    ctx = a_request()
+    assert compile_header_value("%REQ(nope)%")(ctx) == b""
+    assert compile_header_value("a%REQ(nope)%b")(ctx) == b"ab"
+    assert compile_header_value("%REQ(x-b)%")(ctx) == b"value"
+    assert compile_header_value("%RESPONSE_CODE%")(ctx) == b"200"
+    assert compile_header_value("%ENVIRONMENT(NOPE_NOT_SET)%")(ctx) == b"-"
+
+
+def test_one_format_serves_many_requests() -> None:
+    render = compile_format("%START_TIME(%S.%3f)% %RESPONSE_CODE%")
+    first, second = a_request(), a_request()
+    second.started_at += 1.5
+    second.status = 503
+    assert [render(first), render(second), render(first)] == [b"47.355 200", b"48.855 503", b"47.355 200"]
+
+
+# JSON
+
+
+def test_json_keeps_types_and_sorts_keys() -> None:
+    render = compile_json_format(
+        {
+            "z": "%RESPONSE_CODE%",
+            "a": "%REQ(nope)%",
+            "mixed": "a-%REQ(nope)%-%DURATION%",
+            "flags": "%RESPONSE_FLAGS%",
+            "list": ["%BYTES_SENT%", "x", 1.5, True, None],
+            "nest": {"b": "%PROTOCOL%", "a": {}},
+            "empty": "",
+            "percent": "%%",
+        }
+    )
+    assert render(a_request()) == (
+        b'{"a":null,"empty":"","flags":"-","list":[251,"x",1.5,true,null],"mixed":"a---41",'
+        b'"nest":{"a":{},"b":"HTTP/1.1"},"percent":"%","z":200}\n'
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (b'"q\\ \t <a>/&', rb'"\"q\\ \t <a>/&"'),
+        ("é€".encode(), '"é€"'.encode()),
+        (b'"\xc3\xa9\xe2\x82\x7f', rb'"\u0022\u00c3\u00a9\u00e2\u0082\u007f"'),
+    ],
+)
+def test_json_strings_are_escaped_as_envoy_does(value: bytes, expected: bytes) -> None:
+    ctx = a_request()
+    ctx.request.headers.append((b"x-esc", value))
+    assert compile_json_format({"k": "%REQ(x-esc)%"})(ctx) == b'{"k":' + expected + b"}\n"
+
+
+def test_a_json_format_holds_json_only() -> None:
+    with pytest.raises(FormatError, match="set"):
+        compile_json_format({"k": {1, 2}})
+    with pytest.raises(FormatError, match="FOO"):
+        compile_json_format({"k": ["%FOO%"]})
+
+
+# Any input
+
+
+def test_operators_without_facts_are_named_for_a_warning() -> None:
+    assert always_missing_commands("%PROTOCOL% %DOWNSTREAM_TLS_VERSION% %CEL(request.path)%") == [
+        "DOWNSTREAM_TLS_VERSION",
+        "CEL",
+    ]
+
+
+OPERATORS = st.sampled_from([f"%{name}%" for name in (*_PLAIN, *_ABSENT)] + ["%REQ(x-b?:path):3%", "%START_TIME%", "%%"])
+
+
+@given(st.lists(st.one_of(OPERATORS, st.text(st.characters(blacklist_characters="%", codec="utf-8")))))
+def test_any_sequence_of_operators_and_text_compiles_and_prints(pieces: list[str]) -> None:
+    text = "".join(pieces)
+    ctx = a_request()
+    printed = compile_format(text)(ctx)
+    for piece in pieces:
+        if not piece.startswith("%"):
+            assert piece.encode() in printed
+    assert isinstance(json.loads(compile_json_format({"k": text})(ctx))["k"], str | int | None)
+    assert isinstance(compile_header_value(text)(ctx), bytes)
+
+
+@given(st.text(st.sampled_from("%REQ()?:aX1_ \n[")))
+def test_any_text_compiles_or_is_refused(text: str) -> None:
+    try:
+        render = compile_format(text)
+    except FormatError:
+        return
+    render(a_request())
+
+
+@given(st.binary())
+def test_any_header_bytes_make_valid_json(value: bytes) -> None:
+    ctx = a_request()
+    ctx.request.headers.append((b"x-any", value))
+    line = compile_json_format({"k": "%REQ(x-any)%", "m": "=%REQ(x-any)%"})(ctx)
+    assert json.loads(line)["m"] == "=" + json.loads(line)["k"]
+    assert line.count(b"\n") == 1
