@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import random
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol
+
+from pyproxy.core.loop import Clock
+from pyproxy.policy.choosers import Chooser, LeastRequest, Random, RoundRobin
+from pyproxy.policy.consistent import ConsistentBalancer
+from pyproxy.policy.host import Balancer as Balancer
+from pyproxy.policy.host import Host as Host
+from pyproxy.policy.host import HostT
+from pyproxy.policy.levels import LevelBalancer
+from pyproxy.policy.maglev import Maglev
+from pyproxy.policy.ring_hash import Ring
+from pyproxy.policy.slow_start import SlowStart as SlowStart
+from pyproxy.policy.slow_start import WarmUp
 
 
 class Algorithm(Enum):
@@ -15,15 +27,7 @@ class Algorithm(Enum):
     RING_HASH = "RING_HASH"
     MAGLEV = "MAGLEV"
     PASSTHROUGH = "PASSTHROUGH"
-
-
-@dataclass(frozen=True, slots=True)
-class SlowStart:
-    """DestinationRule `warmup`. `window` is seconds."""
-
-    window: float
-    minimum_percent: float = 10.0
-    aggression: float = 1.0
+    """The connection's own destination: there is nothing to balance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +45,30 @@ class LoadBalancing:
     extra: Mapping[str, object] = field(default_factory=dict)
 
 
-class Host(Protocol):
-    """What a balancer may ask of a host."""
+def build_balancer(policy: LoadBalancing, hosts: Sequence[HostT], rng: random.Random, clock: Clock) -> Balancer[HostT]:
+    """The balancer of one cluster. It keeps `hosts` until its `refresh` is given others.
 
-    key: str
-    """`ip:port`, or what is hashed in its place."""
-    weight: int
-    active: int
-    """Requests in flight."""
-    healthy: bool
-    """False while ejected."""
-    healthy_since: float
-    priority: int
-    locality: str
+    PASSTHROUGH, which a cluster of listed hosts cannot do, chooses at random.
+    """
+    threshold = int(100 * (policy.panic_threshold / 100.0))  # a whole percentage, cut as Envoy cuts it
+    weights = policy.locality_weights
+    match policy.algorithm:
+        case Algorithm.RING_HASH:
+            size = policy.ring_minimum_size
+            return ConsistentBalancer(hosts, lambda weighted: Ring(weighted, size).choose, threshold, weights, rng)
+        case Algorithm.MAGLEV:
+            size = policy.maglev_table_size
+            return ConsistentBalancer(hosts, lambda weighted: Maglev(weighted, size).choose, threshold, weights, rng)
+    return LevelBalancer(hosts, _chooser_maker(policy, rng, clock), threshold, weights, rng)
+
+
+def _chooser_maker(policy: LoadBalancing, rng: random.Random, clock: Clock) -> Callable[[], Chooser[HostT]]:
+    """All choosers of one balancer share a seed and a warm-up, as in Envoy."""
+    seed = rng.getrandbits(64)
+    warm_up = None if policy.slow_start is None else WarmUp(policy.slow_start, clock)
+    match policy.algorithm:
+        case Algorithm.ROUND_ROBIN:
+            return lambda: RoundRobin(seed, warm_up)
+        case Algorithm.LEAST_REQUEST:
+            return lambda: LeastRequest(seed, warm_up, rng)
+    return lambda: Random(rng)

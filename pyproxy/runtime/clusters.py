@@ -86,19 +86,21 @@ class ClusterState:
         self.on_ready: list[Callable[[], None]] = []
         self._clock = clock
         self._rng = rng
-        self._balancer: Balancer | None = None
+        self._balancer: Balancer[HostState] | None = None
         self._by_key: dict[str, HostState] = {}
         if cluster.discovery is Discovery.STATIC:
             self.set_hosts((endpoint, endpoint.address) for endpoint in cluster.endpoints)
 
-    def pick(self, hash_: int | None = None, tried: Collection[HostState] = (), attempt: int = 0) -> HostState | None:
-        """The host for the next attempt; None when none may be used."""
+    def pick(
+        self, hash_: int | None = None, tried: Collection[HostState] = (), reselections: int = 5
+    ) -> HostState | None:
+        """The host for the next attempt, another than those tried if so many picks more find one; None: no host."""
         balancer = self._balancer
         if balancer is None:
             if not self.hosts:
                 return None
             balancer = self._balancer = build_balancer(self.cluster.load_balancing, self.hosts, self._rng, self._clock)
-        return balancer.pick(hash_, tried, attempt)  # type: ignore[return-value]
+        return balancer.pick(hash_, tried, reselections)
 
     def original_destination(self, address: str, port: int) -> HostState:
         """The host for where the client was going. Source: Envoy original_dst_cluster.cc."""
@@ -131,8 +133,9 @@ class ClusterState:
         self.refresh_membership()
 
     def refresh_membership(self) -> None:
-        """Let the next pick see hosts or health that changed."""
-        self._balancer = None
+        """Let the next pick see hosts or health that changed; the balancer keeps its place and its tables."""
+        if self._balancer is not None:
+            self._balancer.refresh(self.hosts)
         self.stats.membership_total = len(self.hosts)
         self.stats.membership_healthy = sum(host.healthy for host in self.hosts)
 
