@@ -1,0 +1,68 @@
+"""`pyproxy lab`: a whole small mesh on this machine, until Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.option(
+    "--dir",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where the documents go and stay; a temporary folder if not given.",
+)
+@click.option("--duration", type=click.FloatRange(min=0, min_open=True), help="Stop by itself after so many seconds.")
+@click.option(
+    "--interval", type=click.FloatRange(min=0.2), default=2.0, show_default=True, help="Seconds between two reports."
+)
+@click.option(
+    "--rate",
+    type=click.FloatRange(min=0, max=1000),
+    default=20.0,
+    show_default=True,
+    help="Visits to the page a second.",
+)
+@click.option("--no-traffic", is_flag=True, help="Send nothing: bring your own traffic.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Of the traffic: who comes when.")
+@click.option(
+    "--port", type=click.IntRange(1, 65535), default=8080, show_default=True, help="Of the page, on 127.0.0.1."
+)
+@click.option(
+    "--subnet",
+    default="127.0.1",
+    show_default=True,
+    help="Loopback addresses of the services; `none`: all on 127.0.0.1, ports of their own.",
+)
+@click.option(
+    "--output",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="json: one object per interval, on standard output.",
+)
+def lab(
+    folder: Path | None,
+    duration: float | None,
+    interval: float,
+    rate: float,
+    no_traffic: bool,
+    seed: int,
+    port: int,
+    subnet: str,
+    output: str,
+) -> None:
+    """A whole small mesh on this machine, to look at and to play with.
+
+    A bookshop (productpage, details, three versions of reviews, ratings), a sidecar beside each, a gateway, visitors,
+    and a table of who is served by what. Edit the documents that it names and watch the table. Ctrl-C leaves nothing
+    behind.
+    """
+    from pyproxy.lab.mesh import LabSettings, run_lab
+    from pyproxy.lab.views import choose_view
+
+    settings = LabSettings(folder, duration, interval, 0.0 if no_traffic else rate, seed, port, subnet)
+    asyncio.run(run_lab(settings, choose_view(output)))

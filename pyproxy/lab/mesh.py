@@ -1,0 +1,235 @@
+"""The lab from start to end: documents, processes, traffic, reports.
+
+Read layout.py for who is where, processes.py for why nothing stays behind, report.py for what is shown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import signal
+import socket
+from collections import deque
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
+from functools import partial
+from math import inf
+from pathlib import Path
+from typing import Any
+
+from aiohttp import ClientSession
+
+from pyproxy.core.errors import CommandError
+from pyproxy.core.loop import SystemClock, spawn
+from pyproxy.lab.commands import (
+    GATEWAY_ADDRESS,
+    clean_environment,
+    gateway_command,
+    service_command,
+    service_environment,
+    sidecar_command,
+)
+from pyproxy.lab.folder import write_documents
+from pyproxy.lab.layout import Workload, choose_layout, require_free
+from pyproxy.lab.metrics import Target, Totals, merge
+from pyproxy.lab.observe import Observer
+from pyproxy.lab.processes import Processes
+from pyproxy.lab.report import Report, make_rows, sum_tallies
+from pyproxy.lab.traffic import TESTER, TESTER_SHARE, Tally, Traffic
+from pyproxy.lab.views import View
+
+WINDOW_SECONDS = 10.0
+"""How much of the past a live table sums up."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabSettings:
+    """The flags of `pyproxy lab`. Seconds; `duration` None runs until stopped; a `rate` of 0 sends nothing."""
+
+    folder: Path | None = None
+    """Where the documents go; None: a temporary folder."""
+    duration: float | None = None
+    interval: float = 2.0
+    rate: float = 20.0
+    seed: int = 1
+    port: int = 8080
+    subnet: str = "127.0.1"
+
+
+async def run_lab(settings: LabSettings, view: View) -> None:
+    """Run until the duration is over or a signal comes. Raises CommandError when it cannot start or a child dies."""
+    workloads = choose_layout(settings.subnet)
+    require_free((workload.address, port) for workload in workloads for port in workload.ports())
+    require_free([(GATEWAY_ADDRESS, settings.port)])
+    async with Processes() as processes:
+        asked_to_stop = _stop_signals(processes)
+        lab = Lab(settings, workloads, processes, view)
+        ends = {
+            spawn(lab.run(), name="lab"),
+            spawn(processes.wait_for_a_death(), name="deaths"),
+            spawn(asked_to_stop.wait(), name="signals"),
+        }
+        done, pending = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
+        for task in done:
+            if isinstance(death := task.result(), CommandError):
+                raise death
+
+
+def _stop_signals(processes: Processes) -> asyncio.Event:
+    """An event that SIGINT, SIGTERM or SIGHUP sets. The second of them does not wait for an orderly end."""
+    stop = asyncio.Event()
+
+    def on_signal() -> None:
+        if stop.is_set():
+            processes.kill()
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, on_signal)
+    return stop
+
+
+class Lab:
+    """One run: start everything, then report on it at every interval."""
+
+    def __init__(
+        self, settings: LabSettings, workloads: tuple[Workload, ...], processes: Processes, view: View
+    ) -> None:
+        self._settings = settings
+        self._workloads = workloads
+        self._processes = processes
+        self._view = view
+        self._clock = SystemClock()
+        self._documents = (settings.folder or processes.folder / "documents").absolute()
+        self._page = f"http://{GATEWAY_ADDRESS}:{settings.port}/productpage"
+
+    async def run(self) -> None:
+        """Until the duration is over or it is cancelled."""
+        kept = write_documents(self._documents, self._workloads, self._settings.port)
+        metrics = await self._start()
+        self._view.greet(greeting(self._settings, self._workloads, self._documents, kept))
+        traffic = Traffic(self._page, self._settings.rate, random.Random(self._settings.seed))
+        visits = spawn(traffic.run(), name="traffic") if self._settings.rate else None
+        try:
+            async with ClientSession() as session:
+                with self._view:
+                    await self._report(Observer(session, metrics), traffic)
+        finally:
+            if visits is not None:
+                visits.cancel()
+                await asyncio.gather(visits, return_exceptions=True)
+
+    # Starting
+
+    async def _start(self) -> dict[str, str]:
+        """Start everything at once and wait until all is ready. Returns where each proxy has its metrics."""
+        ready_file = self._ready_file("gateway")
+        gateway = await self._processes.start(
+            "gateway", gateway_command(self._documents, ready_file), clean_environment()
+        )
+        waits = [self._processes.ready(gateway, ready_file.exists)]
+        for workload in self._workloads:
+            waits += await self._start_workload(workload)
+        await asyncio.gather(*waits)
+        addresses = {workload: f"{workload.address}:{workload.metrics_port}" for workload in self._workloads}
+        named = {f"{workload.service} {workload.version}": address for workload, address in addresses.items()}
+        return {"gateway": metrics_address(ready_file), **named}
+
+    async def _start_workload(self, workload: Workload) -> list[Coroutine[Any, Any, None]]:
+        """A sidecar and its program; each is ready when what comes back has ended."""
+        ready_file = self._ready_file(workload.name)
+        command = sidecar_command(workload, self._documents, ready_file)
+        sidecar = await self._processes.start(f"{workload.name}-sidecar", command, clean_environment())
+        program = await self._processes.start(workload.name, service_command(workload), service_environment(workload))
+        return [
+            self._processes.ready(sidecar, ready_file.exists),
+            self._processes.ready(program, partial(_listens, workload.address, workload.app_port)),
+        ]
+
+    def _ready_file(self, name: str) -> Path:
+        return self._processes.folder / f"{name}.ready"
+
+    # Reporting
+
+    async def _report(self, observer: Observer, traffic: Traffic) -> None:
+        settings = self._settings
+        started = last = self._clock.monotonic()
+        window: deque[Interval] = deque(maxlen=max(1, round(WINDOW_SECONDS / settings.interval)))
+        if not self._view.windowed:
+            window = deque(maxlen=1)
+        ends = inf if settings.duration is None else started + settings.duration
+        while last < ends:
+            await asyncio.sleep(max(0.0, min(last + settings.interval, ends) - self._clock.monotonic()))
+            sent = await observer.interval()
+            now = self._clock.monotonic()
+            window.append(Interval(now - last, sent, traffic.take()))
+            last = now
+            self._view.show(self._summary(window, observer.refusing()))
+
+    def _summary(self, window: Sequence[Interval], refusing: list[str]) -> Report:
+        seconds = sum(interval.seconds for interval in window)
+        sources = {name: merge(interval.sent[name] for interval in window) for name in window[-1].sent}
+        notes = []
+        if refusing:
+            notes.append(
+                f"{', '.join(refusing)}: the documents as they are now have an error; the last good ones serve on. "
+                f"See it with: pyproxy validate {self._documents}"
+            )
+        return Report(
+            self._clock.time(),
+            seconds,
+            make_rows(sources, seconds),
+            sum_tallies([i.tally for i in window]),
+            tuple(notes),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """What happened between two readings: seconds, what each proxy sent, what the users met."""
+
+    seconds: float
+    sent: dict[str, dict[Target, Totals]]
+    tally: Tally
+
+
+def metrics_address(ready_file: Path) -> str:
+    """`ip:port` of the metrics, from what a proxy wrote when it was ready."""
+    return str(json.loads(ready_file.read_text("utf-8"))["metrics"])
+
+
+def _listens(address: str, port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(0.2)
+        return probe.connect_ex((address, port)) == 0
+
+
+def greeting(settings: LabSettings, workloads: Sequence[Workload], documents: Path, kept: Sequence[str]) -> str:
+    """Where things are, and what to try first."""
+    page = f"http://{GATEWAY_ADDRESS}:{settings.port}/productpage"
+    first = workloads[0]
+    lines = [
+        "",
+        "The bookshop is open. Ctrl-C closes it and leaves nothing behind.",
+        "",
+        f"  page        {page}",
+        f"  documents   {documents}" + ("" if settings.folder else "   (goes away at the end; --dir DIR keeps it)"),
+        *([f"              as you left them: {', '.join(kept)}"] if kept else []),
+        f"  sidecars    {', '.join(f'{workload.name} {workload.address}' for workload in workloads)}",
+        f"              admin http://{first.address}:{first.admin_port}/ "
+        f"metrics http://{first.address}:{first.metrics_port}/stats/prometheus",
+    ]
+    if settings.rate:
+        who = f"{TESTER_SHARE:.0%} of them {TESTER}'s"
+        lines.append(f"  traffic     {settings.rate:g} visits a second, {who}, seed {settings.seed}")
+    lines += [
+        "",
+        f"  try         edit {documents}/reviews.yaml, save, and watch the table",
+        f"              curl -H 'end-user: {TESTER}' {page}",
+        "",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,104 @@
+"""One interval of the lab as numbers: which source was served by which target, how often, how well, how fast."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pyproxy.lab.metrics import Target, Totals
+from pyproxy.lab.traffic import Tally
+
+HOME = ".default.svc.cluster.local"
+Sent = Mapping[Target, Totals]
+"""What one proxy sent in one interval."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Requests from one workload to one workload."""
+
+    source: str
+    """`productpage v1`, or `gateway`."""
+    service: str
+    """`reviews` for a service of the mesh, the whole host for others."""
+    target: str
+    """`reviews v2`; the service alone where no workload is known: outside the mesh, or nobody answered."""
+    requests: int
+    share: float
+    """Of what the source sent to this service, 0 to 1."""
+    rps: float
+    success: float
+    """Answers below 500, 0 to 1."""
+    p50_ms: float | None
+    p99_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What one interval showed. `at` is Unix seconds."""
+
+    at: float
+    seconds: float
+    rows: tuple[Row, ...]
+    tally: Tally
+    notes: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that `--output json` prints, one on a line."""
+        served: dict[str, dict[str, int]] = {}
+        for (user, version), pages in sorted(self.tally.served.items()):
+            served.setdefault(user, {})[version] = pages
+        traffic = {"sent": self.tally.sent, "failed": self.tally.failed, "skipped": self.tally.skipped}
+        return {
+            "time": round(self.at, 3),
+            "seconds": round(self.seconds, 3),
+            "rows": [_rounded(row) for row in self.rows],
+            "traffic": {**traffic, "served": served},
+            "notes": list(self.notes),
+        }
+
+
+def make_rows(sources: Mapping[str, Sent], seconds: float) -> tuple[Row, ...]:
+    """Rows in the order of `sources`, each source's by service and version. Targets without requests have a row too."""
+    rows: list[Row] = []
+    for source, sent in sources.items():
+        per_service: Counter[str] = Counter()
+        for target, totals in sent.items():
+            per_service[target.service] += totals.requests
+        for target in sorted(sent):
+            rows.append(_row(source, target, sent[target], per_service[target.service], seconds))
+    return tuple(rows)
+
+
+def _row(source: str, target: Target, totals: Totals, to_service: int, seconds: float) -> Row:
+    service = target.service.removesuffix(HOME)
+    named = f"{service} {target.version}" if target.workload != "unknown" else service
+    return Row(
+        source=source,
+        service=service,
+        target=named.removesuffix(" unknown"),
+        requests=totals.requests,
+        share=totals.requests / to_service if to_service else 0.0,
+        rps=totals.requests / seconds,
+        success=1 - totals.failed / totals.requests if totals.requests else 1.0,
+        p50_ms=totals.quantile_ms(0.50),
+        p99_ms=totals.quantile_ms(0.99),
+    )
+
+
+def _rounded(row: Row) -> dict[str, Any]:
+    fields = asdict(row)
+    return {name: round(value, 4) if isinstance(value, float) else value for name, value in fields.items()}
+
+
+def sum_tallies(tallies: Sequence[Tally]) -> Tally:
+    """Several intervals' users as one."""
+    total = Tally()
+    for tally in tallies:
+        total.sent += tally.sent
+        total.failed += tally.failed
+        total.skipped += tally.skipped
+        total.served.update(tally.served)
+    return total

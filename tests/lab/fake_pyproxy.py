@@ -1,0 +1,52 @@
+"""Stands in for `pyproxy run` and `pyproxy gateway`: is ready, has metrics, and the gateway answers every visit itself.
+
+FAKE_DIES names a workload whose sidecar ends at once, FAKE_CRASHES one whose sidecar ends when its metrics are read.
+"""
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+
+import yaml
+
+PAGE = json.dumps({"reviews": {"version": "v1"}})
+SERIES = (
+    'reporter="source",destination_workload="productpage-v1",destination_version="v1",'
+    'destination_service_name="productpage.default.svc.cluster.local",response_code="200"'
+)
+
+
+async def main() -> None:
+    flags = dict(zip(sys.argv[2::2], sys.argv[3::2], strict=True))
+    workload = flags.get("--workload", "gateway")
+    if os.environ.get("FAKE_DIES") == workload:
+        sys.exit("these documents do not compile")
+    visits = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal visits
+        while head := (await reader.readuntil(b"\r\n\r\n")).decode():
+            if "/stats/prometheus" in head:
+                if os.environ.get("FAKE_CRASHES") == workload:
+                    os._exit(3)
+                body = f"istio_requests_total{{{SERIES}}} {visits}\n" if workload == "gateway" else ""
+                kind = "text/plain"
+            else:
+                visits, body, kind = visits + 1, PAGE, "application/json"
+            writer.write(
+                f"HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\n\r\n{body}".encode()
+            )
+
+    address = flags["--address"]
+    metrics = await asyncio.start_server(serve, address, int(flags["--metrics-port"]))
+    if workload == "gateway":
+        documents = yaml.safe_load((Path(flags["--config"]) / "workloads" / "gateway.yaml").read_text())
+        await asyncio.start_server(serve, address, documents["spec"]["servers"][0]["port"]["number"])
+    host, port = metrics.sockets[0].getsockname()
+    Path(flags["--ready-file"]).write_text(json.dumps({"metrics": f"{host}:{port}"}))
+    await asyncio.Event().wait()
+
+
+asyncio.run(main())

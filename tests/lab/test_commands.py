@@ -1,0 +1,37 @@
+from pathlib import Path
+
+import pytest
+
+from pyproxy.lab.commands import clean_environment, gateway_command, service_environment, sidecar_command
+from pyproxy.lab.layout import PORT_FIELDS, Workload
+
+
+def test_a_sidecar_is_told_every_port_and_both_addresses() -> None:
+    ports = {name: 100 + number for number, name in enumerate(PORT_FIELDS)}
+    command = sidecar_command(Workload("reviews", "v2", "127.0.1.4", **ports), Path("/d"), Path("/r"))
+    flags = dict(zip(command[4::2], command[5::2], strict=True))
+    assert flags["--workload"] == "reviews-v2"
+    assert flags["--address"] == flags["--app-address"] == "127.0.1.4"
+    assert flags["--ready-file"] == "/r"
+    for name in set(PORT_FIELDS) - {"app_port", "service_port"}:
+        assert flags[f"--{name.replace('_', '-')}"] == str(ports[name])
+
+
+def test_the_gateways_own_ports_disturb_nobody() -> None:
+    command = gateway_command(Path("/d"), Path("/r"))
+    for port in ("--admin-port", "--status-port", "--metrics-port"):
+        assert command[command.index(port) + 1] == "0"
+
+
+def test_the_users_settings_do_not_reach_the_children(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PYPROXY_LOG_LEVEL", "HTTPS_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "x")
+    monkeypatch.setenv("PYTHONPATH", "/mine")
+    environment = clean_environment()
+    assert not {"PYPROXY_LOG_LEVEL", "HTTPS_PROXY", "no_proxy"} & set(environment)
+    assert environment["PYTHONPATH"].endswith(":/mine")
+
+
+def test_a_program_calls_through_its_own_sidecar() -> None:
+    workload = Workload("reviews", "v2", "127.0.1.4")
+    assert service_environment(workload)["HTTP_PROXY"] == "http://127.0.1.4:15007"
