@@ -373,6 +373,17 @@ class AccessLog:
     """Empty: Istio's default. For JSON, a JSON object of format strings."""
 
 
+class Propagation(Enum):
+    """Which trace headers go out; what Istio's tracing providers choose."""
+
+    B3 = "B3"
+    """Zipkin: x-b3-*, or one `b3` where the client sent one."""
+    B3_AND_W3C = "USE_B3_WITH_W3C_PROPAGATION"
+    """Zipkin with that traceContextOption: `traceparent` too, read where the client sent no B3."""
+    W3C = "W3C"
+    """OpenTelemetry: traceparent and tracestate."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tracing:
     """Sampling in percent, 0 to 100."""
@@ -381,6 +392,9 @@ class Tracing:
     random_sampling: float = 1.0
     client_sampling: float = 100.0
     overall_sampling: float = 100.0
+    propagation: Propagation = Propagation.B3
+    trace_id_128bit: bool = True
+    """New B3 trace ids have 32 digits; zipkin's enable64BitTraceId makes them 16."""
 
 
 @dataclass(frozen=True, slots=True)
