@@ -9,7 +9,7 @@ Headers = list[tuple[bytes, bytes]]
 class RequestHead:
     """A request's head. `target` is origin-form (path and query); `authority` is the Host value as sent."""
 
-    __slots__ = ("authority", "headers", "keep_alive", "method", "minor_version", "path", "scheme", "target")
+    __slots__ = ("authority", "headers", "keep_alive", "method", "minor_version", "notable", "path", "scheme", "target")
 
     def __init__(
         self,
@@ -21,6 +21,7 @@ class RequestHead:
         scheme: bytes = b"http",
         minor_version: int = 1,
         keep_alive: bool = True,
+        notable: dict[bytes, bytes] | None = None,
     ) -> None:
         self.method = method
         self.target = target
@@ -31,6 +32,8 @@ class RequestHead:
         self.scheme = scheme
         self.minor_version = minor_version
         self.keep_alive = keep_alive
+        self.notable = {} if notable is None else notable
+        """First values of the names that a codec looks out for, whether or not they stay in `headers`."""
 
     def get(self, name: bytes) -> bytes | None:
         """The first value of a header, or None."""
@@ -47,13 +50,13 @@ class RequestHead:
 class ResponseHead:
     """A response's head."""
 
-    __slots__ = ("headers", "minor_version", "reason", "status")
+    __slots__ = ("headers", "notable", "status")
 
-    def __init__(self, status: int, headers: Headers, *, reason: bytes = b"", minor_version: int = 1) -> None:
+    def __init__(self, status: int, headers: Headers, notable: dict[bytes, bytes] | None = None) -> None:
         self.status = status
         self.headers = headers
-        self.reason = reason
-        self.minor_version = minor_version
+        self.notable = {} if notable is None else notable
+        """First values of the names that a codec looks out for, whether or not they stay in `headers`."""
 
     def get(self, name: bytes) -> bytes | None:
         """The first value of a header, or None."""

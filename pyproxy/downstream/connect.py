@@ -1,0 +1,86 @@
+"""CONNECT on the HTTP proxy port: a tunnel to a service of the mesh, or, under ALLOW_ANY, to anywhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pyproxy.core.loop import spawn
+from pyproxy.proxy import replies
+from pyproxy.proxy.environment import Environment, split_authority
+from pyproxy.proxy.tunnel import Tunnel
+from pyproxy.runtime.clusters import ClusterState, HostState
+from pyproxy.snapshot.model import PASSTHROUGH_CLUSTER
+from pyproxy.upstream.tcp import DialError, dial, hung_up
+
+if TYPE_CHECKING:
+    from pyproxy.downstream.http1 import Http1Server
+    from pyproxy.proxy.exchange import Exchange
+
+BLOCKED = replies.Reply(502, details="direct_response", close=True)
+BAD_TARGET = replies.codec_error(400, "http1.invalid_url")
+
+
+class ConnectHandler:
+    """Serves the CONNECT requests of one listener."""
+
+    def __init__(self, env: Environment) -> None:
+        self._env = env
+
+    def start(self, server: Http1Server, exchange: Exchange, rest: bytes) -> None:
+        """Take over a CONNECT request; `rest` came behind its head."""
+        exchange.request_ended = True
+        server.transport.pause_reading()
+        spawn(self._open(server, exchange, rest), name="connect")
+
+    async def _open(self, server: Http1Server, exchange: Exchange, rest: bytes) -> None:
+        split = split_authority(exchange.head.target)
+        if split is None or split[1] is None:
+            exchange.reply(BAD_TARGET)
+            return
+        host = await self._destination(exchange, split[0], split[1])
+        if exchange.finished or host is None:
+            return
+        exchange.ctx.upstream_host = host.key
+        try:
+            upstream = await dial(host, self._env.clock)
+        except DialError as error:
+            exchange.reply(replies.upstream_failure(error.outcome, error.reason, retried=False))
+            return
+        if exchange.finished:
+            upstream.transport.abort()
+            hung_up(host)
+            return
+        exchange.begin_tunnel(host)
+        server.send_connect_established()
+
+        def ended(received: int, sent: int) -> None:
+            hung_up(host)
+            server.tunnel_ended(received, sent)
+
+        Tunnel(server.transport, upstream.transport, ended).start(from_client=rest, from_upstream=upstream.early)
+
+    async def _destination(self, exchange: Exchange, name: bytes, port: int) -> HostState | None:
+        """The host to dial; None when the exchange was answered instead."""
+        serving = self._env.live.serving
+        virtual_host = serving.snapshot.outbound_table(port, name)
+        service = virtual_host.service if virtual_host is not None else None
+        cluster = serving.clusters.get(f"outbound|{port}||{service.host}") if service is not None else None
+        if cluster is not None:
+            exchange.take_cluster(cluster)
+            return self._picked(exchange, cluster)
+        if not serving.snapshot.allow_any:
+            exchange.reply(BLOCKED)
+            return None
+        cluster = serving.clusters[PASSTHROUGH_CLUSTER]
+        exchange.take_cluster(cluster)
+        addresses = await self._env.resolve(name.decode("latin-1").strip("[]"))
+        if not addresses or (addresses[0], port) in self._env.own_addresses:
+            exchange.reply(replies.NO_HEALTHY_UPSTREAM)
+            return None
+        return cluster.original_destination(addresses[0], port)
+
+    def _picked(self, exchange: Exchange, cluster: ClusterState) -> HostState | None:
+        host = cluster.pick()
+        if host is None:
+            exchange.reply(replies.NO_HEALTHY_UPSTREAM)
+        return host

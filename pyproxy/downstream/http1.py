@@ -1,0 +1,545 @@
+"""Server side of HTTP/1.1: bytes of one client to exchanges, and their responses to bytes. Parsed by httptools.
+
+Requests on a connection are served one at a time, in order; what a client pipelines waits, unread past what came
+with one read. What is ambiguous is answered with 400 and a close, and never reaches an upstream.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from typing import TYPE_CHECKING
+
+import httptools
+
+from pyproxy.core.errors import ClientError
+from pyproxy.core.http import Headers, RequestHead, ResponseHead
+from pyproxy.proxy import replies
+from pyproxy.proxy.environment import ClientConnection, Environment
+from pyproxy.proxy.exchange import Exchange
+from pyproxy.proxy.headers import DROP, REQUEST_NOTABLE
+from pyproxy.proxy.tunnel import Tunnel
+from pyproxy.wire.http1 import LAST_CHUNK, bodiless, encode_chunk, encode_response
+
+if TYPE_CHECKING:
+    from pyproxy.downstream.connect import ConnectHandler
+    from pyproxy.proxy.attempt import Attempt
+
+DELAYED_CLOSE = 1.0
+"""Seconds that a client has to read a final response before the connection is cut (Envoy delayed_close_timeout)."""
+MAX_CONNECTION_TOKENS = 9
+_REJECTED_NOMINATIONS = frozenset({b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"})
+_log = logging.getLogger("pyproxy.downstream")
+
+
+class Queued:
+    """A request that waits for the one before it."""
+
+    __slots__ = ("body", "ended", "head", "size")
+
+    def __init__(self, head: RequestHead, size: int) -> None:
+        self.head = head
+        self.size = size
+        self.body: list[bytes] = []
+        self.ended = False
+
+
+class Http1Server(asyncio.Protocol):
+    """One client connection."""
+
+    def __init__(
+        self,
+        env: Environment,
+        connection: ClientConnection,
+        tracker: Tracker,
+        connect: ConnectHandler | None = None,
+    ) -> None:
+        # Connection
+        self._env = env
+        self.connection = connection
+        self._tracker = tracker
+        self._connect = connect
+        self.transport: asyncio.Transport = None  # type: ignore[assignment] - set before any use
+        self.deadline = 0.0
+        """When the sweep may close this connection; 0 is never. Monotonic seconds."""
+        self._closing = False
+        # Request being read
+        self._parser = httptools.HttpRequestParser(self)
+        self._url = b""
+        self._headers: Headers = []
+        self._notable: dict[bytes, bytes] = {}
+        self._reading_head = False
+        self._head_complete = False
+        self._bytes = 0
+        # Exchange under way
+        self._exchange: Exchange | None = None
+        self._queue: deque[Queued] = deque()
+        self._keep_alive = True
+        self._minor = 1
+        self._method = b""
+        self._chunked = False
+        self._request_paused = False
+
+    # Protocol interface
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport  # type: ignore[assignment]
+        stats = self.connection.stats
+        stats.downstream_cx_total += 1
+        stats.downstream_cx_active += 1
+        self._tracker.add(self)
+        self._await_request()
+
+    def data_received(self, data: bytes) -> None:
+        if self._closing:
+            return
+        self.connection.stats.downstream_cx_rx_bytes_total += len(data)
+        self._bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._on_upgrade(data[upgrade.args[0] :])
+            return
+        except httptools.HttpParserError as error:
+            self._on_parser_error(error)
+            return
+        if self._reading_head and self._bytes > self.connection.settings.max_request_headers_kb * 1024:
+            self._refuse(ClientError("http1.headers_too_large", status=431))
+
+    def eof_received(self) -> bool:
+        # Envoy does not serve a half-closed client: an end of input is the client leaving.
+        self._client_gone()
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._client_gone()
+        self.connection.stats.downstream_cx_active -= 1
+        self._tracker.remove(self)
+
+    def pause_writing(self) -> None:
+        if self._exchange is not None:
+            self._exchange.on_client_writable(False)
+
+    def resume_writing(self) -> None:
+        if self._exchange is not None:
+            self._exchange.on_client_writable(True)
+
+    # Parser callbacks
+
+    def on_message_begin(self) -> None:
+        self._url = b""
+        self._headers = []
+        self._notable = {}
+        self._reading_head = True
+        self._head_complete = False
+        if self._exchange is None and not self._queue:
+            self.deadline = self._tracker.head_deadline(self.connection.settings)
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._reading_head:  # a trailer: dropped, as Envoy does unless told otherwise
+            return
+        name = name.lower()
+        value = value.strip()
+        fate = REQUEST_NOTABLE.get(name)
+        if fate is None:
+            if name == b"host":
+                if b":host" in self._notable:
+                    raise ClientError("http1.duplicate_host")
+                self._notable[b":host"] = value
+            else:
+                self._headers.append((name, value))
+            return
+        if name in self._notable:
+            if name == b"connection":
+                value = self._notable[name] + b"," + value
+            elif fate == DROP:
+                return
+            else:
+                self._headers.append((name, value))
+                return
+        self._notable[name] = value
+        if fate != DROP:
+            self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        parser = self._parser
+        notable = self._notable
+        settings = self.connection.settings
+        self._reading_head = False
+        self._head_complete = True
+        self.deadline = 0.0
+        version = parser.get_http_version()
+        if version != "1.1" and not (version == "1.0" and settings.accept_http_10):
+            raise ClientError("low_version", status=426)
+        if len(self._headers) > settings.max_headers:
+            raise ClientError("http1.too_many_headers", status=431)
+        coding = notable.get(b"transfer-encoding")
+        if coding is not None and coding.lower() != b"chunked":
+            raise ClientError("http1.invalid_transfer_encoding", status=501)
+        if coding is not None and version == "1.0":
+            raise ClientError("http1.codec_error")
+        nominated = notable.get(b"connection")
+        if nominated is not None:
+            self._apply_connection_header(nominated.lower())
+        head = self._make_head(parser.get_method(), 1 if version == "1.1" else 0)
+        length = notable.get(b"content-length")
+        end = coding is None and (length is None or length == b"0")
+        if self._exchange is not None or self._queue:
+            queued = Queued(head, self._bytes)
+            queued.ended = end
+            self._queue.append(queued)
+            self.transport.pause_reading()
+            return
+        self._start(head, self._bytes, end=end)
+
+    def on_body(self, chunk: bytes) -> None:
+        if self._queue:
+            self._queue[-1].body.append(chunk)
+        elif self._exchange is not None:
+            self._exchange.on_body(chunk)
+
+    def on_message_complete(self) -> None:
+        self._bytes = 0
+        if self._queue:
+            self._queue[-1].ended = True
+        elif self._exchange is not None:
+            self._exchange.on_request_end()
+
+    # What an exchange may ask (ClientStream)
+
+    def send_informational(self, head: ResponseHead) -> None:
+        self.transport.write(encode_response(head, b""))
+
+    def send_head(self, head: ResponseHead, *, end: bool, close: bool = False) -> int:
+        exchange = self._exchange
+        sized = b"content-length" in head.notable
+        framing = b""
+        self._chunked = False
+        if head.status == 101:
+            data = encode_response(head, b"")
+            self.transport.write(data)
+            return len(data)
+        if end:
+            if not sized and not bodiless(head.status, self._method):
+                framing = b"content-length: 0\r\n"
+        elif not sized:
+            if self._minor:
+                self._chunked = True
+                framing = b"transfer-encoding: chunked\r\n"
+            else:
+                self._keep_alive = False
+        whole = exchange is None or exchange.request_ended
+        if close or not whole or self._env.draining:
+            self._keep_alive = False
+        if not self._keep_alive:
+            framing += b"connection: close\r\n"
+        elif not self._minor:
+            framing += b"connection: keep-alive\r\n"
+        data = encode_response(head, framing)
+        if not self._minor:
+            data = b"HTTP/1.0" + data[8:]
+        self.transport.write(data)
+        return len(data)
+
+    def send_body(self, chunk: bytes) -> None:
+        self.transport.write(encode_chunk(chunk) if self._chunked else chunk)
+
+    def send_end(self) -> None:
+        if self._chunked:
+            self.transport.write(LAST_CHUNK)
+
+    def abort(self) -> None:
+        self._closing = True
+        self.transport.close()
+
+    def pause_request(self) -> None:
+        self._request_paused = True
+        self.transport.pause_reading()
+
+    def resume_request(self) -> None:
+        if self._request_paused:
+            self._request_paused = False
+            if not self._queue and not self.transport.is_closing():
+                self.transport.resume_reading()
+
+    def switch_to_tunnel(self, attempt: Attempt, rest: bytes) -> None:
+        exchange = self._exchange
+        connection = attempt.connection
+        assert exchange is not None and connection is not None
+        tunnel = Tunnel(self.transport, connection.transport, self.tunnel_ended)
+        early, self._early = self._early, b""
+        tunnel.start(from_client=early, from_upstream=rest)
+
+    def exchange_finished(self) -> None:
+        exchange, self._exchange = self._exchange, None
+        if self._closing:
+            return
+        if not self._keep_alive:
+            self._close_after_reply(whole=exchange is None or exchange.request_ended)
+        elif self._queue:
+            # Not from inside the callbacks of the exchange that just ended.
+            asyncio.get_running_loop().call_soon(self._start_queued)
+        else:
+            self._await_request()
+
+    def send_connect_established(self) -> None:
+        """CONNECT: the tunnel is open."""
+        self.transport.write(b"HTTP/1.1 200 OK\r\n\r\n")
+
+    def tunnel_ended(self, received: int, sent: int) -> None:
+        """Both ways of the tunnel that this connection became are at their end."""
+        exchange = self._exchange
+        self._closing = True
+        self.connection.stats.downstream_cx_active -= 1
+        self._tracker.remove(self)
+        if exchange is not None:
+            exchange.tunnel_closed(received, sent)
+
+    # From the tracker
+
+    def on_deadline(self) -> None:
+        """The sweep found the deadline passed: an idle connection is closed, a slow head gets 408."""
+        self.deadline = 0.0
+        if self._exchange is not None or self._closing:
+            return
+        if self._reading_head or self._bytes:
+            self.connection.stats.downstream_rq_header_timeout += 1
+            self._refuse(ClientError("request_header_timeout", status=408))
+        else:
+            self.connection.stats.downstream_cx_idle_timeout += 1
+            self._closing = True
+            self.transport.close()
+
+    def drain(self) -> None:
+        """The process goes away: an idle connection ends now, a busy one with its response."""
+        self._keep_alive = False
+        if self._exchange is None and not self._queue and not self._bytes:
+            self._closing = True
+            self.transport.close()
+
+    @property
+    def busy(self) -> bool:
+        """A request is being served."""
+        return self._exchange is not None or bool(self._queue)
+
+    # For itself
+
+    _early = b""
+    """Bytes that came after an upgrade request, before its answer."""
+
+    def _make_head(self, method: bytes, minor: int) -> RequestHead:
+        notable = self._notable
+        authority = notable.get(b":host", b"")
+        target = self._url
+        scheme = b"https" if self.connection.tls else b"http"
+        if target[:1] != b"/" and method != b"CONNECT" and target != b"*":
+            authority, target = split_absolute(target)
+            notable[b":host"] = authority
+        return RequestHead(
+            method,
+            target,
+            authority,
+            self._headers,
+            scheme=scheme,
+            minor_version=minor,
+            keep_alive=self._parser.should_keep_alive(),
+            notable=notable,
+        )
+
+    def _apply_connection_header(self, value: bytes) -> None:
+        """Take off what Connection nominates. Source: Envoy http1 codec, RFC 9110 section 7.6.1."""
+        if value in (b"keep-alive", b"close"):
+            return
+        tokens = [token.strip() for token in value.split(b",")]
+        if len(tokens) > MAX_CONNECTION_TOKENS:
+            raise ClientError("http1.connection_header_rejected")
+        named = set(tokens)
+        if any(token in _REJECTED_NOMINATIONS or token.startswith(b":") for token in named):
+            raise ClientError("http1.connection_header_rejected")
+        notable = self._notable
+        if b"upgrade" in named and b"upgrade" in notable and notable[b"upgrade"].lower() != b"h2c":
+            notable[b":upgrade"] = b"1"
+        if b"host" in named:
+            notable.pop(b":host", None)
+        named -= {b"close", b"keep-alive", b"upgrade", b"te", b"content-length", b"host"}
+        if named:
+            self._headers[:] = [line for line in self._headers if line[0] not in named]
+            for name in named:
+                notable.pop(name, None)
+
+    def _start(self, head: RequestHead, size: int, *, end: bool) -> None:
+        self._keep_alive = head.keep_alive and not self._closing
+        self._minor = head.minor_version
+        self._method = head.method
+        stats = self.connection.stats
+        stats.downstream_rq_total += 1
+        stats.downstream_rq_http1_total += 1
+        stats.downstream_rq_active += 1
+        exchange = Exchange(self._env, self.connection, self, head)
+        exchange.ctx.request_header_bytes = size
+        if not self._minor:
+            exchange.ctx.protocol = "HTTP/1.0"
+        self._exchange = exchange
+        if self._connect is not None and head.method == b"CONNECT":
+            self._keep_alive = False
+            return
+        exchange.start(end=end)
+
+    def _start_queued(self) -> None:
+        """The next pipelined request."""
+        if not self._queue or self._exchange is not None or self._closing:
+            return
+        queued = self._queue.popleft()
+        if not self._queue and not self._request_paused:
+            self.transport.resume_reading()
+        self._start(queued.head, queued.size, end=queued.ended and not queued.body)
+        exchange = self._exchange
+        if exchange is None:
+            return
+        for chunk in queued.body:
+            exchange.on_body(chunk)
+        if queued.ended:
+            exchange.on_request_end()
+
+    def _await_request(self) -> None:
+        self.deadline = self._tracker.idle_deadline(self.connection.settings)
+
+    def _client_gone(self) -> None:
+        self._closing = True
+        self._queue.clear()
+        exchange = self._exchange
+        if exchange is not None:
+            exchange.on_client_gone()
+
+    def _on_upgrade(self, rest: bytes) -> None:
+        """The parser stopped: CONNECT, or a request that wants to switch protocols."""
+        exchange = self._exchange
+        if exchange is None and not self._queue:  # answered already
+            if rest and not self._closing:
+                self._resume_parsing(rest)
+            return
+        head = exchange.head if exchange is not None else self._queue[-1].head
+        if head.method == b"CONNECT" and exchange is not None and self._connect is not None:
+            self._connect.start(self, exchange, rest)
+        elif exchange is not None and exchange.upgrade:
+            self._early += rest
+            self.transport.pause_reading()
+        else:
+            self._resume_parsing(rest)
+
+    def _resume_parsing(self, rest: bytes) -> None:
+        """An upgrade that we do not take part in: what follows is HTTP/1.1 still."""
+        self._parser = httptools.HttpRequestParser(self)
+        if rest:
+            self.data_received(rest)
+
+    def _on_parser_error(self, error: httptools.HttpParserError) -> None:
+        cause = error.__context__
+        if isinstance(cause, ClientError):
+            self._refuse(cause)
+        elif cause is not None:
+            _log.error("a request callback failed", exc_info=cause)
+            self.transport.abort()
+        elif not self._keep_alive and not self._reading_head and self._exchange is not None:
+            # Bytes after a request that said `connection: close`: nobody will answer them.
+            self._closing_input()
+        else:
+            self._refuse(ClientError("http1.codec_error"))
+
+    def _closing_input(self) -> None:
+        self.transport.pause_reading()
+
+    def _refuse(self, error: ClientError) -> None:
+        """Answer what cannot be served, and close. Source: Envoy's codec errors."""
+        exchange = self._exchange
+        stats = self.connection.stats
+        if exchange is not None:
+            if self._queue or (exchange.request_ended and self._head_complete is False):
+                # A broken request behind one that is being served: let that one finish, then close.
+                self._keep_alive = False
+                self._queue.clear()
+                self.transport.pause_reading()
+                return
+            if exchange.response_started:
+                exchange.ctx.add_flag("DPE")
+                exchange.on_client_gone()
+                self.abort()
+                return
+            self._keep_alive = False
+            exchange.reply(replies.codec_error(error.status, error.details))
+            return
+        stats.downstream_cx_protocol_error += 1
+        stats.downstream_rq_total += 1
+        stats.downstream_rq_active += 1
+        head = RequestHead(b"", b"", b"", [], keep_alive=False)
+        self._keep_alive = False
+        self._method = b""
+        self._minor = 1
+        self._exchange = exchange = Exchange(self._env, self.connection, self, head)
+        exchange.ctx.downstream_local_address = self.connection.local_address
+        exchange.ctx.downstream_remote_address = self.connection.remote_address
+        exchange.ctx.direct_remote_address = self.connection.remote_address
+        exchange.request_ended = True
+        exchange.reply(replies.codec_error(error.status, error.details))
+
+    def _close_after_reply(self, *, whole: bool) -> None:
+        """Close; a client that still sends gets a second to read the reply before a reset could destroy it."""
+        self._closing = True
+        if whole and not self._bytes:
+            self.transport.close()
+            return
+        if self.transport.can_write_eof() and not self.transport.is_closing():
+            self.transport.write_eof()
+        self.transport.resume_reading()
+        asyncio.get_running_loop().call_later(DELAYED_CLOSE, self.transport.close)
+
+
+class Tracker:
+    """The open connections of one listener: who is idle too long, who must be told of a drain."""
+
+    def __init__(self, env: Environment, headers_timeout: float) -> None:
+        self._env = env
+        self._headers_timeout = headers_timeout
+        self.connections: set[Http1Server] = set()
+
+    def add(self, connection: Http1Server) -> None:
+        """A connection opened."""
+        self.connections.add(connection)
+
+    def remove(self, connection: Http1Server) -> None:
+        """It is closed, or a tunnel now."""
+        self.connections.discard(connection)
+
+    def head_deadline(self, settings: object) -> float:
+        """When a head that begins now must be whole; 0 is never."""
+        return self._env.clock.monotonic() + self._headers_timeout if self._headers_timeout else 0.0
+
+    def idle_deadline(self, settings: object) -> float:
+        """When a connection that idles from now on is closed; 0 is never."""
+        timeout: float = settings.idle_timeout  # type: ignore[attr-defined]
+        return self._env.clock.monotonic() + timeout if timeout else 0.0
+
+    def sweep(self, now: float) -> None:
+        """Once a second."""
+        for connection in [one for one in self.connections if one.deadline and one.deadline <= now]:
+            connection.on_deadline()
+
+
+def split_absolute(url: bytes) -> tuple[bytes, bytes]:
+    """Authority and origin-form target of an absolute-form target. Raises ClientError on another scheme."""
+    scheme, separator, rest = url.partition(b"://")
+    if not separator or scheme.lower() not in (b"http", b"https"):
+        raise ClientError("http1.invalid_scheme")
+    for index, byte in enumerate(rest):
+        if byte in b"/?#":
+            authority, target = rest[:index], rest[index:]
+            break
+    else:
+        authority, target = rest, b"/"
+    if not authority or b"@" in authority:
+        raise ClientError("http1.invalid_url")
+    return authority, target if target[:1] == b"/" else b"/" + target

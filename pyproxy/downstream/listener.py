@@ -1,0 +1,212 @@
+"""Bind an address, give every connection its protocol, drain. Where nobody said what is spoken, the first bytes decide."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import os
+import re
+import socket
+import struct
+from collections.abc import Iterator
+
+from pyproxy.core.errors import CommandError
+from pyproxy.downstream.connect import ConnectHandler
+from pyproxy.downstream.http1 import Http1Server, Tracker
+from pyproxy.downstream.tcp import TcpProxy
+from pyproxy.proxy.environment import ClientConnection, Environment
+from pyproxy.runtime.counters import HttpStats
+from pyproxy.snapshot.model import Listener, ListenerKind, Snapshot
+
+_log = logging.getLogger("pyproxy.listener")
+_SO_ORIGINAL_DST = 80
+_IP6T_SO_ORIGINAL_DST = 80
+_REQUEST_LINE = re.compile(rb"[A-Z]{3,16} ")
+BACKLOG = 4096
+
+
+class BoundListener:
+    """One listener while it runs."""
+
+    def __init__(self, env: Environment, listener: Listener, stats: HttpStats, headers_timeout: float) -> None:
+        self.listener = listener
+        self.stats = stats
+        self.tracker = Tracker(env, headers_timeout)
+        self.port = listener.port
+        self.tunnels = 0
+        self._env = env
+        self._identifiers: Iterator[int] = itertools.count(1)
+        self._connect = ConnectHandler(env) if listener.kind is ListenerKind.HTTP_PROXY else None
+        self._server: asyncio.AbstractServer | None = None
+
+    async def start(self) -> None:
+        """Bind and accept. Raises CommandError when the address cannot be had."""
+        loop = asyncio.get_running_loop()
+        address = self.listener.address
+        try:
+            if address.startswith("unix:"):
+                path = address.removeprefix("unix:").replace("///", "/")
+                self._server = await loop.create_unix_server(self._protocol, path, backlog=BACKLOG)
+                return
+            server = await loop.create_server(
+                self._protocol, address, self.listener.port, backlog=BACKLOG, reuse_address=True, reuse_port=False
+            )
+        except OSError as error:
+            raise CommandError(
+                f"cannot listen on {address}:{self.listener.port} ({self.listener.name}): {os.strerror(error.errno or 0)}. "
+                "Stop what uses the port, or choose another with the flag or document that names it.",
+                exit_code=1,
+            ) from error
+        self._server = server
+        self.port = server.sockets[0].getsockname()[1]
+        self._env.own_addresses.update(_own_addresses(address, self.port))
+
+    def stop_accepting(self) -> None:
+        """Close the listening socket; open connections go on."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+            self._env.own_addresses.difference_update(_own_addresses(self.listener.address, self.port))
+
+    def drain(self) -> None:
+        """Every connection ends with its request under way; idle ones now."""
+        for connection in list(self.tracker.connections):
+            connection.drain()
+
+    @property
+    def connections(self) -> int:
+        """Open ones, tunnels among them."""
+        return len(self.tracker.connections) + self.tunnels
+
+    def abort(self) -> None:
+        """The drain is over."""
+        for connection in list(self.tracker.connections):
+            connection.transport.abort()
+
+    # One connection
+
+    def _protocol(self) -> asyncio.Protocol:
+        kind = self.listener.kind
+        if kind is ListenerKind.NAMED and self.listener.protocol == "http" or kind is ListenerKind.HTTP_PROXY:
+            return Entrance(self, sniff=False)
+        return Entrance(self, sniff=True)
+
+    def client_connection(self, transport: asyncio.Transport) -> ClientConnection:
+        """The facts of a new connection."""
+        local, remote = transport.get_extra_info("sockname"), transport.get_extra_info("peername")
+        connection = ClientConnection(self.listener, self.listener.http, self.stats, identifier=next(self._identifiers))
+        if isinstance(local, tuple):
+            connection.local_address = _text(local)
+            connection.local_port = local[1]
+        if isinstance(remote, tuple) and remote:
+            connection.remote_address = _text(remote)
+            connection.remote_ip = remote[0]
+        if self.listener.kind in (ListenerKind.OUTBOUND_CAPTURE, ListenerKind.INBOUND_CAPTURE):
+            target = original_destination(transport)
+            if target is not None and target not in self._env.own_addresses:
+                connection.original_destination = target
+        return connection
+
+    def http(self, connection: ClientConnection) -> Http1Server:
+        """The protocol for HTTP/1.1."""
+        return Http1Server(self._env, connection, self.tracker, self._connect)
+
+    def tcp(self, connection: ClientConnection) -> TcpProxy:
+        """The protocol for anything else."""
+        self.tunnels += 1
+        return TcpProxy(self._env, connection, self._tunnel_closed)
+
+    def speaks(self, connection: ClientConnection) -> str:
+        """http, tcp, or auto, as the documents say of the connection's destination."""
+        if self.listener.kind is ListenerKind.NAMED:
+            return self.listener.protocol
+        target = connection.original_destination
+        if target is None:
+            return "http"
+        snapshot: Snapshot = self._env.live.serving.snapshot
+        inbound = self.listener.kind is ListenerKind.INBOUND_CAPTURE
+        ports = snapshot.inbound_ports if inbound else snapshot.outbound_ports
+        return ports.get(target[1], "auto")
+
+    def _tunnel_closed(self) -> None:
+        self.tunnels -= 1
+
+
+class Entrance(asyncio.Protocol):
+    """The first protocol of a connection: finds out which one it needs and hands over."""
+
+    def __init__(self, bound: BoundListener, *, sniff: bool) -> None:
+        self._bound = bound
+        self._sniff = sniff
+        self._early = b""
+        self._transport: asyncio.Transport = None  # type: ignore[assignment] - set before any use
+        self._connection: ClientConnection = None  # type: ignore[assignment] - set before any use
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]
+        self._connection = self._bound.client_connection(self._transport)
+        spoken = self._bound.speaks(self._connection) if self._sniff else "http"
+        if spoken == "http":
+            self._hand_over(self._bound.http(self._connection))
+        elif spoken == "tcp":
+            self._hand_over(self._bound.tcp(self._connection))
+
+    def data_received(self, data: bytes) -> None:
+        self._early += data
+        verdict = looks_like_http(self._early)
+        if verdict is not None:
+            connection = self._connection
+            self._hand_over(self._bound.http(connection) if verdict else self._bound.tcp(connection))
+
+    def _hand_over(self, protocol: asyncio.Protocol) -> None:
+        self._transport.set_protocol(protocol)
+        protocol.connection_made(self._transport)
+        if self._early:
+            protocol.data_received(self._early)
+
+
+def looks_like_http(data: bytes) -> bool | None:
+    """Whether a connection that begins so speaks HTTP/1.1; None when more bytes are needed."""
+    if _REQUEST_LINE.match(data):
+        return True
+    head = data[:17]
+    return None if len(head) < 17 and head.isalpha() and head.isupper() else False
+
+
+def original_destination(transport: asyncio.Transport) -> tuple[str, int] | None:
+    """Where the connection was going before iptables REDIRECT; None when it was not redirected. Linux only."""
+    wrapped = transport.get_extra_info("socket")
+    if wrapped is None or wrapped.family not in (socket.AF_INET, socket.AF_INET6):
+        return None
+    with socket.socket(fileno=os.dup(wrapped.fileno())) as sock:
+        try:
+            if wrapped.family == socket.AF_INET:
+                raw = sock.getsockopt(socket.SOL_IP, _SO_ORIGINAL_DST, 16)
+                port, packed = struct.unpack_from("!2xH4s", raw)
+                return socket.inet_ntop(socket.AF_INET, packed), port
+            raw = sock.getsockopt(socket.IPPROTO_IPV6, _IP6T_SO_ORIGINAL_DST, 28)
+            port, packed = struct.unpack_from("!2xH4x16s", raw)
+            return socket.inet_ntop(socket.AF_INET6, packed), port
+        except (OSError, AttributeError):
+            return None
+
+
+def _text(address: tuple[str, int]) -> str:
+    return f"[{address[0]}]:{address[1]}" if ":" in address[0] else f"{address[0]}:{address[1]}"
+
+
+def _own_addresses(address: str, port: int) -> set[tuple[str, int]]:
+    """The destinations that would come back to a listener."""
+    hosts = {address}
+    if address in ("0.0.0.0", "::"):
+        hosts |= {"127.0.0.1", "::1"}
+        hosts |= {info[4][0] for info in _interfaces()}  # type: ignore[misc]
+    return {(host, port) for host in hosts}
+
+
+def _interfaces() -> list[tuple[object, ...]]:
+    try:
+        return socket.getaddrinfo(socket.gethostname(), None)  # type: ignore[return-value]
+    except OSError:
+        return []

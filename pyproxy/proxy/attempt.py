@@ -1,0 +1,234 @@
+"""One try against one host: borrow a connection, send, hear the response, give the connection back."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from pyproxy.core.http import ResponseHead
+from pyproxy.core.outcome import Outcome
+from pyproxy.runtime.clusters import HostState
+from pyproxy.snapshot.model import Direction, Forward
+from pyproxy.upstream.http1 import Http1Client
+from pyproxy.upstream.pool import HostPool, pool_of
+from pyproxy.wire.http1 import LAST_CHUNK, encode_chunk, encode_request
+
+if TYPE_CHECKING:
+    from pyproxy.proxy.exchange import Exchange
+
+
+class Attempt:
+    """Borrower of a connection and handler of its response, for one exchange."""
+
+    connection: Http1Client | None = None
+    sent = False
+    """The request's head went out."""
+    reused = False
+    """The connection had carried another request before."""
+    _timer: asyncio.TimerHandle | None = None
+    _done = False
+    _ended = False
+    _counted = False
+
+    def __init__(self, exchange: Exchange, host: HostState) -> None:
+        self.exchange = exchange
+        self.host = host
+        self._chunked = False
+
+    def begin(self, *, fresh: bool) -> None:
+        """Ask for a connection; go on at once when there is one."""
+        pool: HostPool = pool_of(self.host, self.exchange.env.clock)
+        if fresh:
+            pool.borrow_fresh(self)
+            return
+        connection = pool.borrow(self)
+        if connection is not None:
+            self.on_connected(connection)
+
+    # From the pool
+
+    def on_connected(self, connection: Http1Client) -> None:
+        """Send the head and what has come of the body."""
+        exchange = self.exchange
+        host = self.host
+        self.connection = connection
+        self.reused = connection.requests > 0
+        self._counted = True
+        host.active += 1
+        host_stats = host.stats
+        host_stats.rq_total += 1
+        host_stats.rq_active += 1
+        stats = host.cluster.stats
+        stats.upstream_rq_total += 1
+        stats.upstream_rq_active += 1
+        ctx = exchange.ctx
+        ctx.upstream_local_address = connection.local_address
+        head = exchange.head
+        ended = exchange.request_ended
+        sized = b"content-length" in head.notable
+        body = not ended or bool(exchange.kept)
+        self._chunked = body and not sized and not exchange.upgrade
+        self.sent = True
+        connection.send_head(
+            self,
+            encode_request(head, self._headers(), head.target, body=body and not exchange.upgrade, sized=sized),
+            head_request=head.method == b"HEAD",
+            upgrading=bool(exchange.upgrade),
+        )
+        if body:
+            for chunk in exchange.kept:
+                self.send_body(chunk)
+            exchange.connected()
+        if ended:
+            self.end_request()
+
+    def on_connect_failed(self, outcome: Outcome, reason: str) -> None:
+        """No connection was to be had."""
+        self._done = True
+        self.host.stats.rq_error += 1
+        self.exchange.attempt_failed(self, outcome, reason)
+
+    # From the exchange
+
+    def send_body(self, chunk: bytes) -> None:
+        """More of the request's body."""
+        if self.connection is not None:
+            self.connection.send(encode_chunk(chunk) if self._chunked else chunk)
+
+    def end_request(self) -> None:
+        """The request is whole."""
+        connection = self.connection
+        if connection is None or self._ended:
+            return
+        self._ended = True
+        if self._chunked:
+            connection.send(LAST_CHUNK)
+        action = self.exchange.route.action if self.exchange.route is not None else None
+        if isinstance(action, Forward) and action.retry is not None and action.retry.per_try_timeout:
+            self._timer = asyncio.get_running_loop().call_later(action.retry.per_try_timeout, self._on_per_try_timeout)
+
+    def pause_response(self, paused: bool) -> None:
+        """The client reads slowly, or again."""
+        if self.connection is not None:
+            if paused:
+                self.connection.pause_reading()
+            else:
+                self.connection.resume_reading()
+
+    def discard(self) -> None:
+        """Nobody wants this attempt's response any more."""
+        if self._done:
+            return
+        self._finish()
+        connection = self.connection
+        if connection is None:
+            pool: HostPool = pool_of(self.host, self.exchange.env.clock)
+            pool.cancel(self)
+        else:
+            self.host.cluster.stats.upstream_rq_tx_reset += 1
+            connection.abandon()
+
+    # From the connection (ResponseHandler)
+
+    def on_informational(self, head: ResponseHead) -> None:
+        if not self._done:
+            self.exchange.informational(head)
+
+    def on_head(self, head: ResponseHead, *, end: bool) -> None:
+        if self._done:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if not self.exchange.request_ended:
+            self._early(head)
+        if end:
+            self._finish(head.status)
+        else:
+            self._status = head.status
+        self.exchange.attempt_answered(self, head, end=end)
+
+    def on_body(self, chunk: bytes) -> None:
+        if not self._done:
+            self.exchange.attempt_body(chunk)
+
+    def on_end(self) -> None:
+        if not self._done:
+            self._finish(self._status)
+            self.exchange.attempt_ended()
+
+    def on_reset(self, outcome: Outcome, reason: str) -> None:
+        if self._done:
+            return
+        self._finish()
+        self.host.stats.rq_error += 1
+        if outcome is Outcome.REMOTE_RESET:
+            self.host.cluster.stats.upstream_rq_rx_reset += 1
+        if self.exchange.response_started:
+            # Cut in the middle of a body: Envoy's codec calls that a protocol error.
+            self.exchange.attempt_broke(Outcome.PROTOCOL_ERROR)
+        else:
+            self.exchange.attempt_failed(self, outcome, reason)
+
+    def on_writable(self, writable: bool) -> None:
+        self.exchange.upstream_writable(writable)
+
+    def on_upgraded(self, head: ResponseHead, rest: bytes) -> None:
+        if not self._done:
+            self._finish(101)
+            self.exchange.attempt_upgraded(self, head, rest)
+
+    # For itself
+
+    _status = 0
+
+    def _headers(self) -> list[tuple[bytes, bytes]]:
+        exchange = self.exchange
+        headers = exchange.head.headers.copy()
+        settings = exchange.connection.settings
+        if settings.attempt_count_header:
+            headers.append((b"x-envoy-attempt-count", b"%d" % exchange.ctx.attempts))
+        expected = exchange.expected_timeout_ms()
+        if expected:
+            headers.append((b"x-envoy-expected-rq-timeout-ms", b"%d" % expected))
+        if settings.direction is Direction.OUTBOUND and not self.host.cluster.cluster.mesh_external:
+            identifier, metadata = exchange.env.own_metadata
+            headers.append((b"x-envoy-peer-metadata-id", identifier))
+            headers.append((b"x-envoy-peer-metadata", metadata))
+        if exchange.upgrade:
+            headers.append((b"upgrade", exchange.upgrade))
+            headers.append((b"connection", b"upgrade"))
+        return headers
+
+    def _early(self, head: ResponseHead) -> None:
+        """The response came before the request was whole: the connection carries nothing after it."""
+        if self.connection is not None:
+            self.connection.usable = False
+
+    def _on_per_try_timeout(self) -> None:
+        self._timer = None
+        if self._done:
+            return
+        self.host.cluster.stats.upstream_rq_per_try_timeout += 1
+        self.host.stats.rq_timeout += 1
+        self.discard()
+        self.exchange.attempt_failed(self, Outcome.PER_TRY_TIMEOUT, "")
+
+    def _finish(self, status: int = 0) -> None:
+        """Exactly once per attempt: the gauges."""
+        self._done = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if not self._counted:
+            return
+        host = self.host
+        host.active -= 1
+        stats = host.stats
+        stats.rq_active -= 1
+        host.cluster.stats.upstream_rq_active -= 1
+        if status:
+            if status < 500:
+                stats.rq_success += 1
+            else:
+                stats.rq_error += 1

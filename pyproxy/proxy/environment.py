@@ -1,0 +1,87 @@
+"""What every exchange of a worker shares, and what every exchange of one client connection shares."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from pyproxy.core.loop import Clock
+from pyproxy.runtime.counters import HttpStats
+from pyproxy.runtime.live import Live
+from pyproxy.snapshot.model import HttpSettings, Listener, ListenerKind, Snapshot, VirtualHost
+from pyproxy.telemetry.access_log import AccessLogger
+from pyproxy.telemetry.metrics import IstioMetrics
+
+Resolve = Callable[[str], Awaitable[list[str]]]
+"""Host name → addresses, best first; empty when there are none."""
+
+
+@dataclass(slots=True)
+class Environment:
+    """One worker's parts, handed to each exchange."""
+
+    live: Live
+    clock: Clock
+    rng: random.Random
+    metrics: IstioMetrics
+    resolve: Resolve
+    access_log: AccessLogger | None = None
+    own_metadata: tuple[bytes, bytes] = (b"", b"")
+    """x-envoy-peer-metadata-id and x-envoy-peer-metadata of this proxy."""
+    draining: bool = False
+    """Every response says `connection: close`."""
+    own_addresses: set[tuple[str, int]] = field(default_factory=set)
+    """What our listeners are bound to: never a destination, or a request would come back for ever."""
+
+
+@dataclass(slots=True)
+class ClientConnection:
+    """The facts of one client connection. Addresses are `ip:port`."""
+
+    listener: Listener
+    settings: HttpSettings
+    stats: HttpStats
+    local_address: str = ""
+    local_port: int = 0
+    remote_address: str = ""
+    remote_ip: str = ""
+    identifier: int = 0
+    tls: bool = False
+    original_destination: tuple[str, int] | None = None
+    """Where the client was going before it was redirected to us; None when it called us by name."""
+
+    def virtual_host(self, snapshot: Snapshot, host: bytes, port: int | None) -> VirtualHost | None:
+        """The virtual host for a request on this connection. `host` is lower case, without port."""
+        listener = self.listener
+        if listener.kind is ListenerKind.NAMED:
+            table = snapshot.route_tables.get(listener.route_table)
+        elif listener.kind is ListenerKind.INBOUND_CAPTURE:
+            return snapshot.inbound_table(self.original_destination and self.original_destination[1], port, host)
+        elif self.original_destination is None:
+            return snapshot.outbound_table(port, host)
+        else:
+            table = snapshot.route_tables.get(str(self.original_destination[1])) or snapshot.route_tables.get("allow_any")
+        return table.virtual_host_for(host) if table is not None else None
+
+
+_MAX_AUTHORITIES = 4096
+_authorities: dict[bytes, tuple[bytes, int | None]] = {}
+_VALID_AUTHORITY = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~%!$&'()*+,;=:@[]"
+
+
+def split_authority(authority: bytes) -> tuple[bytes, int | None] | None:
+    """Host in lower case, and port if there is one; None when it has a character that no authority may have."""
+    found = _authorities.get(authority)
+    if found is None:
+        if authority.translate(None, _VALID_AUTHORITY):
+            return None
+        host, colon, port = authority.rpartition(b":")
+        if colon and port.isdigit() and len(port) <= 5 and not (b":" in host and not host.endswith(b"]")):
+            found = host.lower(), int(port)
+        else:
+            found = authority.lower(), None
+        if len(_authorities) >= _MAX_AUTHORITIES:
+            _authorities.clear()
+        _authorities[authority] = found
+    return found

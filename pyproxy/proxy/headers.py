@@ -1,0 +1,143 @@
+"""What the connection manager and the router do to headers. Source: Envoy conn_manager_utility.cc, router.cc."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from pyproxy.core.context import RequestContext
+from pyproxy.core.http import Headers, RequestHead
+from pyproxy.snapshot.model import HeaderOps, HttpSettings
+from pyproxy.telemetry.trace_headers import TRACE_HEADERS
+
+# What happens to a request header that a codec looks out for.
+KEEP = 1
+"""Noted and forwarded."""
+DROP = 2
+"""Noted and taken off: hop-by-hop, an Envoy header that an application may not set, or ours to write."""
+
+REQUEST_NOTABLE: dict[bytes, int] = {
+    b"connection": DROP,
+    b"keep-alive": DROP,
+    b"proxy-connection": DROP,
+    b"transfer-encoding": DROP,
+    b"upgrade": DROP,
+    b"http2-settings": DROP,
+    b"te": DROP,
+    b"x-envoy-internal": DROP,
+    b"x-envoy-retry-on": DROP,
+    b"x-envoy-retry-grpc-on": DROP,
+    b"x-envoy-max-retries": DROP,
+    b"x-envoy-retriable-status-codes": DROP,
+    b"x-envoy-retriable-header-names": DROP,
+    b"x-envoy-hedge-on-per-try-timeout": DROP,
+    b"x-envoy-upstream-rq-timeout-ms": DROP,
+    b"x-envoy-upstream-rq-per-try-timeout-ms": DROP,
+    b"x-envoy-upstream-rq-timeout-alt-response": DROP,
+    b"x-envoy-expected-rq-timeout-ms": DROP,
+    b"x-envoy-upstream-alt-stat-name": DROP,
+    b"x-envoy-upstream-stream-duration-ms": DROP,
+    b"x-envoy-force-trace": DROP,
+    b"x-envoy-ip-tags": DROP,
+    b"x-envoy-original-url": DROP,
+    b"x-envoy-attempt-count": DROP,
+    b"x-envoy-peer-metadata": DROP,
+    b"x-envoy-peer-metadata-id": DROP,
+    b"content-length": KEEP,
+    b"content-type": KEEP,
+    b"expect": KEEP,
+    b"origin": KEEP,
+    b"referer": KEEP,
+    b"x-forwarded-for": KEEP,
+    b"x-forwarded-proto": KEEP,
+    b"x-request-id": KEEP,
+    b"x-envoy-external-address": KEEP,
+    b"x-envoy-decorator-operation": KEEP,
+    b"x-client-trace-id": KEEP,
+    **dict.fromkeys(TRACE_HEADERS, KEEP),
+}
+
+# An edge proxy takes these off too (envoy-behaviour: external request with use_remote_address).
+_EDGE_DROPS = frozenset(
+    {
+        b"x-envoy-decorator-operation",
+        b"x-envoy-downstream-service-cluster",
+        b"x-envoy-downstream-service-node",
+        b"x-envoy-original-path",
+        b"x-envoy-original-host",
+        b"x-envoy-external-address",
+    }
+)
+_URL = re.compile(rb"[A-Za-z][A-Za-z0-9+.\-]*://[^/?#\s]+")
+
+
+def without(headers: Headers, *names: bytes) -> Headers:
+    """The headers but for some names."""
+    return [line for line in headers if line[0] not in names]
+
+
+def mutate_request(head: RequestHead, settings: HttpSettings, peer: str, tls: bool) -> None:
+    """x-forwarded-*, x-envoy-* and referer, before routing. `peer` is the TCP peer's IP."""
+    notable = head.notable
+    if settings.use_remote_address:
+        _mutate_at_edge(head, settings, peer, tls)
+    elif b"x-forwarded-proto" not in notable:
+        head.headers.append((b"x-forwarded-proto", b"https" if tls else b"http"))
+    elif notable[b"x-forwarded-proto"] in (b"http", b"https"):
+        head.scheme = notable[b"x-forwarded-proto"]
+    te = notable.get(b"te")
+    if te is not None and b"trailers" in [token.strip() for token in te.lower().split(b",")]:
+        head.headers.append((b"te", b"trailers"))
+    referer = notable.get(b"referer")
+    if referer is not None and (not _URL.match(referer) or len(head.get_all(b"referer")) > 1):
+        head.headers = without(head.headers, b"referer")
+
+
+def _mutate_at_edge(head: RequestHead, settings: HttpSettings, peer: str, tls: bool) -> None:
+    """use_remote_address: the peer is the client; what it says of itself counts only behind trusted hops."""
+    forwarded = b",".join(head.get_all(b"x-forwarded-for"))
+    headers = [line for line in head.headers if line[0] not in _EDGE_DROPS and line[0] != b"x-forwarded-for"]
+    address = peer.encode()
+    headers.append((b"x-forwarded-for", forwarded + b"," + address if forwarded else address))
+    if settings.xff_trusted_hops == 0 or b"x-forwarded-proto" not in head.notable:
+        headers = without(headers, b"x-forwarded-proto")
+        headers.append((b"x-forwarded-proto", b"https" if tls else b"http"))
+    head.scheme = b"https" if tls else b"http"
+    headers.append((b"x-envoy-external-address", trusted_client(forwarded, peer, settings).encode()))
+    head.headers = headers
+
+
+def trusted_client(forwarded: bytes, peer: str, settings: HttpSettings) -> str:
+    """The client's IP as far as it can be trusted. `forwarded` is x-forwarded-for as it arrived."""
+    hops = settings.xff_trusted_hops
+    index = hops if settings.use_remote_address else hops + 1
+    if index == 0:
+        return peer
+    elements = forwarded.split(b",")
+    if len(elements) < index:
+        return peer
+    found = elements[-index].strip().decode("latin-1")
+    return found if found and _looks_like_ip(found) else peer
+
+
+def _looks_like_ip(text: str) -> bool:
+    return ":" in text or (text.count(".") == 3 and text.replace(".", "").isdigit())
+
+
+def apply_ops(headers: Headers, ops: HeaderOps, ctx: RequestContext) -> Headers:
+    """One level: remove, then set, then add; values are computed before any of them. An empty value is not written."""
+    values = [(name, template(ctx)) for name, template in ops.set]
+    added = [(name, template(ctx)) for name, template in ops.add]
+    gone = set(ops.remove)
+    gone.update(name for name, value in values if value)
+    if gone:
+        headers = [line for line in headers if line[0] not in gone]
+    headers.extend(line for line in values if line[1])
+    headers.extend(line for line in added if line[1])
+    return headers
+
+
+def rewrite_target(target: bytes, rewrite: Callable[[bytes], bytes]) -> bytes:
+    """A new path under the old query."""
+    path, mark, query = target.partition(b"?")
+    return rewrite(path) + mark + query

@@ -1,0 +1,123 @@
+"""Shadow requests: the same request to another cluster, its response thrown away. Source: Envoy shadow_writer_impl.cc."""
+
+from __future__ import annotations
+
+from pyproxy.core.http import RequestHead, ResponseHead
+from pyproxy.core.outcome import Outcome
+from pyproxy.proxy.environment import Environment
+from pyproxy.runtime.clusters import HostState
+from pyproxy.runtime.live import Serving
+from pyproxy.snapshot.model import Mirror
+from pyproxy.upstream.http1 import Http1Client
+from pyproxy.upstream.pool import HostPool, pool_of
+from pyproxy.wire.http1 import encode_request
+
+MAX_BODY = 1024 * 1024
+"""Bytes; a larger body is not mirrored (Envoy drops the shadow past its buffer limit)."""
+
+
+class Mirroring:
+    """The shadows of one request: they leave when it is whole."""
+
+    def __init__(self, env: Environment, hosts: list[HostState], head: RequestHead) -> None:
+        self._env = env
+        self._hosts = hosts
+        self._head = head
+        self._body: list[bytes] = []
+        self._size = 0
+
+    @classmethod
+    def start(
+        cls, env: Environment, serving: Serving, mirrors: tuple[Mirror, ...], head: RequestHead, *, ended: bool
+    ) -> Mirroring | None:
+        """Roll each mirror's percentage; None when no shadow is due. An unknown cluster is skipped, as in Envoy."""
+        hosts: list[HostState] = []
+        for mirror in mirrors:
+            state = serving.clusters.get(mirror.cluster)
+            if state is None or env.rng.randrange(1_000_000) >= mirror.per_million:
+                continue
+            host = state.pick()
+            if host is not None:
+                hosts.append(host)
+        if not hosts:
+            return None
+        mirroring = cls(env, hosts, head)
+        if ended:
+            mirroring.on_end()
+            return None
+        return mirroring
+
+    def on_body(self, chunk: bytes) -> None:
+        """Keep a copy."""
+        self._size += len(chunk)
+        if self._size <= MAX_BODY:
+            self._body.append(chunk)
+        else:
+            self._hosts = []
+            self._body = []
+
+    def on_end(self) -> None:
+        """The request is whole: send the shadows."""
+        body = b"".join(self._body)
+        head = self._head
+        sized = b"content-length" in head.notable
+        headers = head.headers.copy()
+        if body and not sized:
+            headers.append((b"content-length", b"%d" % len(body)))
+        data = encode_request(head, headers, head.target, body=bool(body), sized=bool(body) or sized) + body
+        for host in self._hosts:
+            Shadow(host, data, head_request=head.method == b"HEAD").begin(self._env)
+
+
+class Shadow:
+    """One shadow request: borrower and handler that listens to nothing."""
+
+    def __init__(self, host: HostState, data: bytes, *, head_request: bool) -> None:
+        self._host = host
+        self._data = data
+        self._head_request = head_request
+
+    def begin(self, env: Environment) -> None:
+        """Borrow a connection and send."""
+        pool: HostPool = pool_of(self._host, env.clock)
+        connection = pool.borrow(self)
+        if connection is not None:
+            self.on_connected(connection)
+
+    def on_connected(self, connection: Http1Client) -> None:
+        self._host.cluster.stats.upstream_rq_total += 1
+        self._host.stats.rq_total += 1
+        self._change_active(1)
+        connection.send_head(self, self._data, head_request=self._head_request, upgrading=False)
+
+    def on_connect_failed(self, outcome: Outcome, reason: str) -> None:
+        self._host.stats.rq_error += 1
+
+    def on_informational(self, head: ResponseHead) -> None:
+        pass
+
+    def on_head(self, head: ResponseHead, *, end: bool) -> None:
+        self._host.cluster.stats.count_response(head.status)
+        if end:
+            self._change_active(-1)
+
+    def on_body(self, chunk: bytes) -> None:
+        pass
+
+    def on_end(self) -> None:
+        self._change_active(-1)
+
+    def on_reset(self, outcome: Outcome, reason: str) -> None:
+        self._host.stats.rq_error += 1
+        self._change_active(-1)
+
+    def on_writable(self, writable: bool) -> None:
+        pass
+
+    def on_upgraded(self, head: ResponseHead, rest: bytes) -> None:
+        self._change_active(-1)
+
+    def _change_active(self, by: int) -> None:
+        self._host.active += by
+        self._host.stats.rq_active += by
+        self._host.cluster.stats.upstream_rq_active += by

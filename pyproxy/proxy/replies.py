@@ -1,0 +1,91 @@
+"""The answers that we give ourselves: status, body, flag and details, as Envoy words them. Source: Envoy router.cc."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pyproxy.core.outcome import RESPONSE_FLAG, Outcome
+from pyproxy.wire.http1 import reason
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A local reply. An empty body has neither content-type nor, from us, content-length."""
+
+    status: int
+    body: bytes = b""
+    flag: str = ""
+    details: str = ""
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    close: bool = False
+    grpc_status: int | None = None
+    """Wins over the mapping from `status` when the request is gRPC."""
+
+
+NO_ROUTE = Reply(404, flag="NR", details="route_not_found")
+NO_ROUTE_FOR_CONNECT = Reply(404, flag="NR", details="route_not_found", close=True)
+NO_CLUSTER = Reply(503, flag="NC", details="cluster_not_found")
+NO_HEALTHY_UPSTREAM = Reply(503, b"no healthy upstream", flag="UH", details="no_healthy_upstream")
+MISSING_HOST = Reply(400, details="missing_host_header", close=True)
+BAD_PATH = Reply(400, details="path_normalization_failed", close=True)
+NOT_A_PATH = Reply(404, details="absolute_path_rejected")
+UPGRADE_FAILED = Reply(403, details="upgrade_failed", close=True)
+TIMEOUT = Reply(504, b"upstream request timeout", flag="UT", details="response_timeout")
+PER_TRY_TIMEOUT = Reply(504, b"upstream request timeout", flag="UT", details="upstream_per_try_timeout")
+RETRY_BUFFER_FULL = Reply(
+    507,
+    b"exceeded request buffer limit while retrying upstream",
+    details="request_payload_exceeded_retry_buffer_limit",
+)
+INTERNAL_ERROR = Reply(500, b"Internal Server Error", details="internal_error", close=True)
+FAULT_DETAILS = "fault_filter_abort"
+FAULT_BODY = b"fault filter abort"
+
+_OVERLOADED = ((b"x-envoy-overloaded", b"true"),)
+_BEFORE = "upstream connect error or disconnect/reset before headers. "
+
+
+def upstream_failure(outcome: Outcome, transport_reason: str, *, retried: bool) -> Reply:
+    """What the client gets when the last attempt ended without a response head."""
+    if outcome is Outcome.NO_HEALTHY_UPSTREAM:
+        return NO_HEALTHY_UPSTREAM
+    if outcome is Outcome.TIMEOUT:
+        return TIMEOUT
+    if outcome is Outcome.PER_TRY_TIMEOUT:
+        return PER_TRY_TIMEOUT
+    words = outcome.value
+    lead = "retried and the latest reset reason: " if retried else "reset reason: "
+    details = words.replace(" ", "_")
+    if transport_reason:
+        details += "|" + transport_reason.replace(" ", "_")
+    return Reply(
+        502 if outcome is Outcome.PROTOCOL_ERROR else 503,
+        (_BEFORE + lead + words).encode(),
+        flag=RESPONSE_FLAG[outcome],
+        details=f"upstream_reset_before_response_started{{{details}}}",
+        headers=_OVERLOADED if outcome is Outcome.OVERFLOW else (),
+    )
+
+
+def codec_error(status: int, details: str) -> Reply:
+    """What a client gets whose bytes we cannot serve: the reason phrase, then a close."""
+    return Reply(status, reason(status).encode(), flag="DPE", details=details, close=True)
+
+
+# HTTP status → gRPC status, for local replies to gRPC requests (Envoy grpc/status.cc).
+GRPC_OF_HTTP = {400: 13, 401: 16, 403: 7, 404: 12, 429: 14, 502: 14, 503: 14, 504: 14}
+
+
+def grpc_reply_headers(reply: Reply) -> list[tuple[bytes, bytes]]:
+    """The head of a trailers-only answer: status 200 and the error in grpc-status. Source: Envoy prepareLocalReply."""
+    status = reply.grpc_status if reply.grpc_status is not None else GRPC_OF_HTTP.get(reply.status, 2)
+    headers = [(b"content-type", b"application/grpc"), (b"grpc-status", b"%d" % status)]
+    if reply.body:
+        headers.append((b"grpc-message", _percent_encode(reply.body)))
+    headers.extend(reply.headers)
+    return headers
+
+
+def _percent_encode(message: bytes) -> bytes:
+    """gRPC's encoding of grpc-message: printable ASCII but for `%` stays."""
+    return b"".join(bytes((byte,)) if 0x20 <= byte <= 0x7E and byte != 0x25 else b"%%%02X" % byte for byte in message)

@@ -1,0 +1,81 @@
+"""Two connections joined: bytes pass both ways, a half-close passes on, the slower side sets the pace."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+Ended = Callable[[int, int], None]
+"""Called once with the bytes that came from each side: (first, second)."""
+
+
+class Tunnel:
+    """Owns both sides; made once both connections are there."""
+
+    def __init__(self, client: asyncio.Transport, upstream: asyncio.Transport, ended: Ended) -> None:
+        self._ended: Ended | None = ended
+        self.client = TunnelSide(self, client)
+        self.upstream = TunnelSide(self, upstream)
+        self.client.peer = self.upstream
+        self.upstream.peer = self.client
+
+    def start(self, from_client: bytes = b"", from_upstream: bytes = b"") -> None:
+        """Take both transports over; the arguments are what was read before."""
+        for side in (self.client, self.upstream):
+            side.transport.set_protocol(side)
+        if from_client:
+            self.client.data_received(from_client)
+        if from_upstream:
+            self.upstream.data_received(from_upstream)
+        for side in (self.client, self.upstream):
+            if side.transport.is_closing():
+                side.connection_lost(None)
+            else:
+                side.transport.resume_reading()
+
+    def side_lost(self) -> None:
+        """One side is gone for good: so is the other, once it has what was meant for it."""
+        self.client.transport.close()
+        self.upstream.transport.close()
+        if self.client.lost and self.upstream.lost and self._ended is not None:
+            ended, self._ended = self._ended, None
+            ended(self.client.received, self.upstream.received)
+
+
+class TunnelSide(asyncio.Protocol):
+    """One end of a tunnel."""
+
+    peer: TunnelSide
+
+    def __init__(self, tunnel: Tunnel, transport: asyncio.Transport) -> None:
+        self._tunnel = tunnel
+        self.transport = transport
+        self.received = 0
+        self.ended = False
+        """The other end sent all it had."""
+        self.lost = False
+
+    def data_received(self, data: bytes) -> None:
+        self.received += len(data)
+        self.peer.transport.write(data)
+
+    def eof_received(self) -> bool:
+        self.ended = True
+        if self.peer.ended or self.peer.lost:
+            self.transport.close()
+            self.peer.transport.close()
+            return False
+        if self.peer.transport.can_write_eof() and not self.peer.transport.is_closing():
+            self.peer.transport.write_eof()
+        return True
+
+    def pause_writing(self) -> None:
+        self.peer.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        if not self.peer.transport.is_closing():
+            self.peer.transport.resume_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost = True
+        self._tunnel.side_lost()

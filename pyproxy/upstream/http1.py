@@ -1,0 +1,312 @@
+"""Client side of HTTP/1.1: one connection to one host, one request at a time, parsed by httptools."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from typing import TYPE_CHECKING, Protocol
+
+import httptools
+
+from pyproxy.core.http import Headers, ResponseHead
+from pyproxy.core.outcome import Outcome
+
+if TYPE_CHECKING:
+    from pyproxy.upstream.pool import HostPool
+
+MAX_HEAD_BYTES = 80 * 1024
+MAX_HEADERS = 100
+
+# What happens to a response header: forwarded and noted, or noted and taken off (hop-by-hop, or ours to write).
+_KEEP, _DROP = True, False
+_NOTABLE: dict[bytes, bool] = {
+    b"connection": _DROP,
+    b"keep-alive": _DROP,
+    b"proxy-connection": _DROP,
+    b"transfer-encoding": _DROP,
+    b"upgrade": _DROP,
+    b"server": _DROP,
+    b"x-envoy-upstream-service-time": _DROP,
+    b"x-envoy-peer-metadata": _DROP,
+    b"x-envoy-peer-metadata-id": _DROP,
+    b"content-length": _KEEP,
+    b"content-type": _KEEP,
+    b"date": _KEEP,
+    b"grpc-status": _KEEP,
+    b"x-envoy-ratelimited": _KEEP,
+}
+
+_log = logging.getLogger("pyproxy.upstream")
+
+
+class _BadResponse(Exception):
+    """Raised inside a parser callback: the head parses, but is not one that we may forward."""
+
+
+class ResponseHandler(Protocol):
+    """What a connection tells the attempt that borrowed it. Calls come from data_received; none may wait."""
+
+    def on_informational(self, head: ResponseHead) -> None:
+        """A 1xx other than 101."""
+        ...
+
+    def on_head(self, head: ResponseHead, *, end: bool) -> None:
+        """The response head; `end` when nothing follows."""
+        ...
+
+    def on_body(self, chunk: bytes) -> None:
+        """Body bytes."""
+        ...
+
+    def on_end(self) -> None:
+        """The response is whole. Trailers are dropped, as Envoy does on HTTP/1.1."""
+        ...
+
+    def on_reset(self, outcome: Outcome, reason: str) -> None:
+        """There will be no more of this response."""
+        ...
+
+    def on_writable(self, writable: bool) -> None:
+        """The upstream reads slower (False) or again (True)."""
+        ...
+
+    def on_upgraded(self, head: ResponseHead, rest: bytes) -> None:
+        """101: the connection is a tunnel now; `rest` came with the head."""
+        ...
+
+
+class Http1Client(asyncio.Protocol):
+    """One upstream connection."""
+
+    def __init__(self, pool: HostPool) -> None:
+        # Connection
+        self.pool = pool
+        self.transport: asyncio.Transport = None  # type: ignore[assignment] - set before any use, in connection_made
+        self.local_address = ""
+        self.requests = 0
+        self.idle_since = 0.0
+        self.expires = 0.0
+        self.usable = True
+        # Request under way
+        self._parser = httptools.HttpResponseParser(self)
+        self._handler: ResponseHandler | None = None
+        self._head_request = False
+        self._upgrading = False
+        # Response under way
+        self._upgrade_head = ResponseHead(101, [])
+        self._headers: Headers = []
+        self._notable: dict[bytes, bytes] = {}
+        self._head_bytes = 0
+        self._head_done = False
+        self._ended = False
+        """The handler knows that nothing follows."""
+        self._complete = False
+        """The last byte of the response is parsed; what follows in the same read is not ours."""
+        self._dirty = False
+        self._until_close = False
+
+    # What an attempt may ask
+
+    def send_head(self, handler: ResponseHandler, data: bytes, *, head_request: bool, upgrading: bool) -> None:
+        """Begin a request on this idle connection."""
+        self._handler = handler
+        self._head_request = head_request
+        self._upgrading = upgrading
+        self.requests += 1
+        self.transport.write(data)
+
+    def send(self, data: bytes) -> None:
+        """More of the request."""
+        self.transport.write(data)
+
+    def abandon(self) -> None:
+        """The attempt ends early: this connection cannot be used again."""
+        self._handler = None
+        self.usable = False
+        self.transport.abort()
+
+    def pause_reading(self) -> None:
+        """The client reads slowly."""
+        self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """The client reads again."""
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def close(self) -> None:
+        """Close an idle connection."""
+        self.usable = False
+        self.transport.close()
+
+    # Protocol interface
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport  # type: ignore[assignment]
+        own = transport.get_extra_info("sockname")
+        if isinstance(own, tuple):
+            self.local_address = f"[{own[0]}]:{own[1]}" if ":" in own[0] else f"{own[0]}:{own[1]}"
+
+    def data_received(self, data: bytes) -> None:
+        if self._handler is None:
+            self.pool.discard(self)
+            self.transport.abort()
+            return
+        self.pool.received(len(data))
+        if not self._head_done:
+            self._head_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._on_upgrade(data[upgrade.args[0] :])
+            return
+        except httptools.HttpParserError as error:
+            cause = error.__context__
+            if cause is not None and not isinstance(cause, _BadResponse):
+                _log.error("an upstream callback failed", exc_info=cause)
+            if not self._complete:
+                self._reset(Outcome.PROTOCOL_ERROR, str(cause or f"http1.codec_error: {error}"))
+                return
+            self._dirty = True
+        if self._complete:
+            self._release()
+        elif not self._head_done and self._head_bytes > MAX_HEAD_BYTES:
+            self._reset(Outcome.PROTOCOL_ERROR, "http1.headers_too_large")
+
+    def eof_received(self) -> bool:
+        self.usable = False
+        if self._handler is None:
+            self.pool.discard(self)
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.usable = False
+        handler, self._handler = self._handler, None
+        if handler is not None:
+            if self._until_close and self._head_done:
+                handler.on_end()
+            elif self._head_bytes or self._head_done:
+                handler.on_reset(Outcome.PROTOCOL_ERROR, "")
+            else:
+                handler.on_reset(Outcome.CONNECTION_TERMINATION, "")
+        self.pool.lost(self)
+
+    def pause_writing(self) -> None:
+        if self._handler is not None:
+            self._handler.on_writable(False)
+
+    def resume_writing(self) -> None:
+        if self._handler is not None:
+            self._handler.on_writable(True)
+
+    # Parser callbacks
+
+    def on_message_begin(self) -> None:
+        if self._complete:
+            self._dirty = True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name = name.lower()
+        value = value.strip()
+        fate = _NOTABLE.get(name)
+        if fate is None:
+            if not self._head_done:  # else a trailer
+                self._headers.append((name, value))
+            return
+        if self._head_done:
+            return
+        self._notable.setdefault(name, value)
+        if fate is _KEEP:
+            self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        handler = self._handler
+        if self._complete or handler is None:
+            return
+        status: int = self._parser.get_status_code()
+        head = ResponseHead(status, self._headers, self._notable)
+        if status < 200:
+            self._headers, self._notable = [], {}
+            if status != 101:
+                handler.on_informational(head)
+            else:
+                self._head_done = True
+                self._upgrade_head = head
+            return
+        self._head_done = True
+        notable = head.notable
+        length = notable.get(b"content-length")
+        coding = notable.get(b"transfer-encoding")
+        if len(self._headers) > MAX_HEADERS:
+            raise _BadResponse("http1.too_many_headers")
+        self._note_keep_alive(notable.get(b"connection"))
+        if self._head_request or status == 204 or status == 304 or length == b"0":
+            self._ended = True
+            self._complete = self._head_request
+            handler.on_head(head, end=True)
+            return
+        if length is None and coding is None:
+            self._until_close = True
+        elif coding is not None and coding.lower() != b"chunked":
+            raise _BadResponse("http1.invalid_transfer_encoding")
+        handler.on_head(head, end=False)
+
+    def on_body(self, chunk: bytes) -> None:
+        if self._complete:
+            self._dirty = True
+        elif self._handler is not None:
+            self._handler.on_body(chunk)
+
+    def on_message_complete(self) -> None:
+        if not self._head_done or self._complete:  # a 1xx, or more than one answer
+            return
+        self._complete = True
+        if self._handler is not None and not self._ended:
+            self._handler.on_end()
+
+    # For itself
+
+    def _note_keep_alive(self, connection: bytes | None) -> None:
+        if self._parser.get_http_version() == "1.1":
+            if connection is not None and b"close" in connection.lower():
+                self.usable = False
+        elif connection is None or b"keep-alive" not in connection.lower():
+            self.usable = False
+
+    def _release(self) -> None:
+        """The response is whole and all its bytes are parsed."""
+        if self._head_request:
+            # The parser still waits for the body that HEAD announces and never has.
+            self._parser = httptools.HttpResponseParser(self)
+        self._handler = None
+        self._headers, self._notable = [], {}
+        self._head_bytes = 0
+        self._head_done = self._ended = self._complete = self._until_close = False
+        if self._dirty:
+            self.usable = False
+        self.pool.release(self)
+
+    def _reset(self, outcome: Outcome, reason: str) -> None:
+        handler, self._handler = self._handler, None
+        self.usable = False
+        self.transport.abort()
+        if handler is not None:
+            handler.on_reset(outcome, reason)
+
+    def _on_upgrade(self, rest: bytes) -> None:
+        handler = self._handler
+        if handler is None or not self._upgrading:
+            self._reset(Outcome.PROTOCOL_ERROR, "http1.unexpected_upgrade")
+            return
+        self._handler = None
+        self.usable = False
+        handler.on_upgraded(self._upgrade_head, rest)
+
+
+def set_keepalive(sock: socket.socket, probes: int | None, time: int | None, interval: int | None) -> None:
+    """TCP keepalive as DestinationRule `tcpKeepalive` says; None leaves the system's value."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (("TCP_KEEPCNT", probes), ("TCP_KEEPIDLE", time), ("TCP_KEEPINTVL", interval)):
+        if value is not None and hasattr(socket, option):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)

@@ -1,0 +1,243 @@
+"""Connections to one host: lend the most recently used, dial when there is none, queue who waits, close the idle.
+
+Source: Envoy conn_pool_base.cc. A request that finds no idle connection joins the queue; as many connections are
+dialled as there are requests waiting. When a dial fails, everyone who waits fails with it, as in Envoy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from pyproxy.core.loop import Clock, spawn
+from pyproxy.core.outcome import Outcome
+from pyproxy.runtime.clusters import HostState
+from pyproxy.upstream.http1 import Http1Client, set_keepalive
+
+_LOCAL_FAILURES = frozenset({errno.EADDRNOTAVAIL, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.EACCES, errno.EPERM})
+
+
+class Borrower(Protocol):
+    """An attempt that waits for a connection."""
+
+    def on_connected(self, connection: Http1Client) -> None:
+        """Yours until the response ends."""
+        ...
+
+    def on_connect_failed(self, outcome: Outcome, reason: str) -> None:
+        """None to be had; `reason` is the transport's."""
+        ...
+
+
+class HostPool:
+    """The connections to one host, of one worker."""
+
+    __slots__ = ("_clock", "_connecting", "_idle", "_open", "_retired", "_waiting", "host")
+
+    def __init__(self, host: HostState, clock: Clock) -> None:
+        self.host = host
+        self._clock = clock
+        self._idle: list[Http1Client] = []
+        self._waiting: deque[Borrower] = deque()
+        self._connecting = 0
+        self._open: set[Http1Client] = set()
+        self._retired = False
+
+    # What an attempt may ask
+
+    def borrow(self, borrower: Borrower) -> Http1Client | None:
+        """An idle connection at once, or None: then the borrower is called later."""
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.usable:
+                return connection
+        self._waiting.append(borrower)
+        stats = self.host.cluster.stats
+        stats.upstream_rq_pending_total += 1
+        stats.upstream_rq_pending_active += 1
+        self._dial_for_waiting()
+        return None
+
+    def borrow_fresh(self, borrower: Borrower) -> None:
+        """A connection that has carried nothing yet."""
+        self._waiting.append(borrower)
+        self.host.cluster.stats.upstream_rq_pending_active += 1
+        self._connecting += 1
+        spawn(self._dial(), name=f"dial {self.host.key}")
+
+    def cancel(self, borrower: Borrower) -> None:
+        """The borrower waits no longer; its dial goes on, and then idles."""
+        try:
+            self._waiting.remove(borrower)
+        except ValueError:
+            return
+        stats = self.host.cluster.stats
+        stats.upstream_rq_pending_active -= 1
+        stats.upstream_rq_cancelled += 1
+
+    # What a connection tells
+
+    def received(self, size: int) -> None:
+        """Bytes from the host."""
+        self.host.cluster.stats.upstream_cx_rx_bytes_total += size
+
+    def release(self, connection: Http1Client) -> None:
+        """Its response is whole: lend it on, keep it, or close it."""
+        settings = self.host.cluster.cluster.connection
+        limit = settings.max_requests_per_connection
+        if limit and connection.requests >= limit and connection.usable:
+            connection.usable = False
+            self.host.cluster.stats.upstream_cx_max_requests += 1
+        if not connection.usable or self._retired or connection.transport.is_closing():
+            connection.close()
+            self._dial_for_waiting()
+            return
+        if self._waiting:
+            self._lend(connection)
+            return
+        connection.idle_since = self._clock.monotonic()
+        self._idle.append(connection)
+
+    def discard(self, connection: Http1Client) -> None:
+        """It may not be lent again."""
+        connection.usable = False
+        if connection in self._idle:
+            self._idle.remove(connection)
+
+    def lost(self, connection: Http1Client) -> None:
+        """It is closed."""
+        self.discard(connection)
+        if connection in self._open:
+            self._open.remove(connection)
+            self.host.stats.cx_active -= 1
+            stats = self.host.cluster.stats
+            stats.upstream_cx_active -= 1
+            stats.upstream_cx_destroy += 1
+
+    # What the runtime may ask (clusters.Pool)
+
+    @property
+    def connections(self) -> int:
+        """Open or opening."""
+        return len(self._open) + self._connecting
+
+    def close_idle(self, now: float) -> None:
+        """Close what has idled too long, or is older than it may be."""
+        settings = self.host.cluster.cluster.connection
+        if not self._idle:
+            return
+        kept: list[Http1Client] = []
+        for connection in self._idle:
+            if settings.idle_timeout and now - connection.idle_since >= settings.idle_timeout:
+                self.host.cluster.stats.upstream_cx_idle_timeout += 1
+                connection.close()
+            elif connection.expires and now >= connection.expires:
+                connection.close()
+            else:
+                kept.append(connection)
+        self._idle = kept
+
+    def retire(self) -> None:
+        """Nobody names this host any more."""
+        self._retired = True
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    # For itself
+
+    def _dial_for_waiting(self) -> None:
+        while self._connecting < len(self._waiting):
+            self._connecting += 1
+            spawn(self._dial(), name=f"dial {self.host.key}")
+
+    async def _dial(self) -> None:
+        host = self.host
+        stats = host.cluster.stats
+        settings = host.cluster.cluster.connection
+        stats.upstream_cx_total += 1
+        stats.upstream_cx_http1_total += 1
+        host.stats.cx_total += 1
+        try:
+            async with asyncio.timeout(settings.connect_timeout or None):
+                connection = await self._connect()
+        except TimeoutError:
+            stats.upstream_cx_connect_timeout += 1
+            self._dial_failed(Outcome.CONNECTION_TIMEOUT, "")
+        except OSError as error:
+            self._dial_failed(*connect_failure(error))
+        else:
+            self._connecting -= 1
+            self._opened(connection)
+
+    async def _connect(self) -> Http1Client:
+        loop = asyncio.get_running_loop()
+        new: Callable[[], Http1Client] = lambda: Http1Client(self)  # noqa: E731 - a factory, typed
+        address = self.host.address
+        if address.startswith("unix:"):
+            _, connection = await loop.create_unix_connection(new, address.removeprefix("unix:").replace("///", "/"))
+        else:
+            _, connection = await loop.create_connection(new, address, self.host.port)
+            self._set_options(connection)
+        return connection
+
+    def _set_options(self, connection: Http1Client) -> None:
+        keepalive = self.host.cluster.cluster.connection.keepalive
+        if keepalive is None:
+            return
+        descriptor = connection.transport.get_extra_info("socket").fileno()
+        with socket.socket(fileno=os.dup(descriptor)) as sock:
+            set_keepalive(sock, keepalive.probes, keepalive.time, keepalive.interval)
+
+    def _opened(self, connection: Http1Client) -> None:
+        stats = self.host.cluster.stats
+        stats.upstream_cx_active += 1
+        self.host.stats.cx_active += 1
+        self._open.add(connection)
+        duration = self.host.cluster.cluster.connection.max_connection_duration
+        now = self._clock.monotonic()
+        connection.expires = now + duration if duration else 0.0
+        connection.idle_since = now
+        if self._waiting:
+            self._lend(connection)
+        elif self._retired:
+            connection.close()
+        else:
+            self._idle.append(connection)
+
+    def _lend(self, connection: Http1Client) -> None:
+        borrower = self._waiting.popleft()
+        self.host.cluster.stats.upstream_rq_pending_active -= 1
+        borrower.on_connected(connection)
+
+    def _dial_failed(self, outcome: Outcome, reason: str) -> None:
+        self._connecting -= 1
+        stats = self.host.cluster.stats
+        stats.upstream_cx_connect_fail += 1
+        self.host.stats.cx_connect_fail += 1
+        waiting, self._waiting = self._waiting, deque()
+        stats.upstream_rq_pending_active -= len(waiting)
+        stats.upstream_rq_pending_failure_eject += len(waiting)
+        for borrower in waiting:
+            borrower.on_connect_failed(outcome, reason)
+
+
+def pool_of(host: HostState, clock: Clock) -> HostPool:
+    """The host's pool, made at first use."""
+    pool = host.pool
+    if pool is None:
+        pool = host.pool = HostPool(host, clock)
+    return pool  # type: ignore[return-value]
+
+
+def connect_failure(error: OSError) -> tuple[Outcome, str]:
+    """Envoy's word for a failed connect and its transport failure reason."""
+    text = os.strerror(error.errno) if error.errno else str(error)
+    if error.errno in _LOCAL_FAILURES:
+        return Outcome.LOCAL_CONNECTION_FAILURE, f"immediate_connect_error: {text}"
+    return Outcome.REMOTE_CONNECTION_FAILURE, f"delayed_connect_error: {text}"
