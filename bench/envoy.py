@@ -1,0 +1,220 @@
+"""A scenario's mesh as an Envoy bootstrap, in the shape that Istio generates for a sidecar's outbound HTTP listener.
+
+What differs from Istio: clusters and routes are static instead of xDS; the filters that only Istio's own build has
+(istio.stats, istio.alpn, metadata exchange) are missing, so this Envoy does less for each request than a sidecar
+would; Envoy's statistics are all kept, as Istio does when `proxyStatsMatcher` includes them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bench.scenarios import HOST, SERVICE_PORT, Mesh
+
+_TYPE = "type.googleapis.com/envoy"
+_UNLIMITED = 4294967295
+Config = dict[str, Any]
+
+
+def bootstrap(mesh: Mesh, ports: dict[str, int], *, listener_port: int, admin_port: int, collector_port: int) -> Config:
+    """The whole bootstrap. Nobody need listen on `collector_port`: no span is ever exported."""
+    return {
+        "node": {"id": "sidecar~127.0.0.1~client.default~default.svc.cluster.local", "cluster": "client.default"},
+        "admin": {"address": _address(admin_port)},
+        "stats_config": {
+            "use_all_default_tags": False,
+            "stats_tags": [
+                {"tag_name": "cluster_name", "regex": r"^cluster\.(([^;]+);\.)"},
+                {"tag_name": "response_code", "regex": r"_rq(_(\d{3}))$"},
+                {"tag_name": "response_code_class", "regex": r"_rq(_(\dxx))$"},
+            ],
+        },
+        "static_resources": {
+            "listeners": [_listener(mesh, listener_port)],
+            "clusters": [*_clusters(mesh, ports), _cluster("zipkin", [collector_port])],
+        },
+    }
+
+
+def cluster_name(host: str, subset: str = "") -> str:
+    """Istio's name of an outbound cluster."""
+    return f"outbound|{SERVICE_PORT}|{subset}|{host}"
+
+
+# Listener
+
+
+def _listener(mesh: Mesh, port: int) -> Config:
+    manager = {"name": "envoy.filters.network.http_connection_manager", "typed_config": _manager(mesh)}
+    return {
+        "name": f"127.0.0.1_{SERVICE_PORT}",
+        "address": _address(port),
+        "traffic_direction": "OUTBOUND",
+        "filter_chains": [{"filters": [manager]}],
+    }
+
+
+def _manager(mesh: Mesh) -> Config:
+    return {
+        "@type": f"{_TYPE}.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": f"outbound_127.0.0.1_{SERVICE_PORT}",
+        "use_remote_address": False,
+        "generate_request_id": True,
+        "normalize_path": True,
+        "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
+        "proxy_100_continue": True,
+        "stream_idle_timeout": "0s",
+        "upgrade_configs": [{"upgrade_type": "websocket"}],
+        "request_id_extension": {
+            "typed_config": {
+                "@type": f"{_TYPE}.extensions.request_id.uuid.v3.UuidRequestIdConfig",
+                "use_request_id_for_trace_sampling": True,
+            }
+        },
+        "tracing": _tracing(),
+        "http_filters": [
+            _filter("grpc_stats", "grpc_stats.v3.FilterConfig", emit_filter_state=True, stats_for_all_methods=False),
+            _filter("fault", "fault.v3.HTTPFault"),
+            _filter("cors", "cors.v3.Cors"),
+            _filter("router", "router.v3.Router"),
+        ],
+        "route_config": _route_config(mesh),
+    }
+
+
+def _filter(name: str, message: str, **fields: object) -> Config:
+    config = {"@type": f"{_TYPE}.extensions.filters.http.{message}", **fields}
+    return {"name": f"envoy.filters.http.{name}", "typed_config": config}
+
+
+def _tracing() -> Config:
+    """B3 headers on every request, none sampled: what is measured is propagation, not export."""
+    return {
+        "client_sampling": {"value": 100},
+        "random_sampling": {"value": 0},
+        "overall_sampling": {"value": 100},
+        "custom_tags": [
+            {"tag": f"istio.{name}", "literal": {"value": value}}
+            for name, value in (
+                ("canonical_service", "client"),
+                ("canonical_revision", "latest"),
+                ("mesh_id", "cluster.local"),
+                ("namespace", "default"),
+                ("cluster_id", "Kubernetes"),
+            )
+        ],
+        "provider": {
+            "name": "envoy.tracers.zipkin",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.config.trace.v3.ZipkinConfig",
+                "collector_cluster": "zipkin",
+                "collector_endpoint": "/api/v2/spans",
+                "collector_endpoint_version": "HTTP_JSON",
+                "trace_id_128bit": True,
+                "shared_span_context": False,
+            },
+        },
+    }
+
+
+# Routes
+
+
+def _route_config(mesh: Mesh) -> Config:
+    return {
+        "name": str(SERVICE_PORT),
+        "ignore_port_in_host_matching": True,
+        "max_direct_response_body_size_bytes": 1048576,
+        "validate_clusters": False,
+        "virtual_hosts": [
+            _virtual_host(HOST, _routes(mesh)),
+            *(_virtual_host(host, _routes(mesh)) for host in mesh.hosts()),
+            _virtual_host("*", [{"match": {"prefix": "/"}, "direct_response": {"status": 502}}], name="block_all"),
+        ],
+    }
+
+
+def _virtual_host(host: str, routes: list[Config], *, name: str = "") -> Config:
+    return {
+        "name": name or f"{host}:{SERVICE_PORT}",
+        "domains": [host],
+        "routes": routes,
+        "include_request_attempt_count": True,
+    }
+
+
+def _routes(mesh: Mesh) -> list[Config]:
+    first, _ = mesh.split[0]
+    if mesh.header_match is None:
+        return [_route(HOST, {"cluster": cluster_name(HOST, first)})]
+    name, value = mesh.header_match
+    matched = {"prefix": "/", "headers": [{"name": name, "string_match": {"exact": value}}], "case_sensitive": True}
+    weighted = [{"name": cluster_name(HOST, subset), "weight": weight} for subset, weight in mesh.split]
+    return [
+        _route(HOST, {"weighted_clusters": {"clusters": weighted}}, match=matched),
+        _route(HOST, {"cluster": cluster_name(HOST, first)}),
+    ]
+
+
+def _route(host: str, destination: Config, *, match: Config | None = None) -> Config:
+    return {
+        "match": match or {"prefix": "/"},
+        "route": {
+            **destination,
+            "timeout": "0s",
+            "max_stream_duration": {"max_stream_duration": "0s", "grpc_timeout_header_max": "0s"},
+            "retry_policy": {
+                "retry_on": "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes",
+                "num_retries": 2,
+                "host_selection_retry_max_attempts": "5",
+                "retry_host_predicate": [
+                    {
+                        "name": "envoy.retry_host_predicates.previous_hosts",
+                        "typed_config": {
+                            "@type": f"{_TYPE}.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
+                        },
+                    }
+                ],
+            },
+        },
+        "decorator": {"operation": f"{host}:{SERVICE_PORT}/*"},
+    }
+
+
+# Clusters
+
+
+def _clusters(mesh: Mesh, ports: dict[str, int]) -> list[Config]:
+    everywhere = list(ports.values())
+    return [
+        _cluster(cluster_name(HOST), everywhere),
+        *(_cluster(cluster_name(HOST, subset), [port]) for subset, port in ports.items()),
+        *(_cluster(cluster_name(host), everywhere) for host in mesh.hosts()),
+    ]
+
+
+def _cluster(name: str, ports: list[int]) -> Config:
+    endpoints = [{"endpoint": {"address": _address(port)}, "load_balancing_weight": 1} for port in ports]
+    options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+    threshold = {f"max_{what}": _UNLIMITED for what in ("connections", "pending_requests", "requests", "retries")}
+    return {
+        "name": name,
+        "alt_stat_name": name + ";",
+        "type": "STATIC",
+        "connect_timeout": "10s",
+        "lb_policy": "LEAST_REQUEST",
+        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}]},
+        "circuit_breakers": {"thresholds": [threshold | {"track_remaining": True}]},
+        "common_lb_config": {"healthy_panic_threshold": {}},
+        "typed_extension_protocol_options": {
+            options: {
+                "@type": f"type.googleapis.com/{options}",
+                "explicit_http_config": {"http_protocol_options": {}},
+                "common_http_protocol_options": {"idle_timeout": "300s"},
+            }
+        },
+    }
+
+
+def _address(port: int) -> Config:
+    return {"socket_address": {"address": "127.0.0.1", "port_value": port}}

@@ -1,0 +1,144 @@
+"""The command: starts nginx and the proxies of each scenario, measures them turn by turn, prints a table."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from bench import memory
+from bench.contestants import MESH_PROXIES, STARTERS, Contestant, Place
+from bench.load import run_wrk
+from bench.process import cpu_seconds, peak_resident_bytes, reset_peak, resident_bytes, stolen_seconds
+from bench.scenarios import GIBIBYTE, LARGE_BODY, SCENARIOS, Scenario
+from bench.table import NOTES, Measured, Result, Sample, as_json, machine, render
+from bench.upstream import SUBSETS, Upstream, upstream
+from bench.verify import check, counted
+
+SETTLE_SECONDS = 1.0
+WARM_UP_SECONDS = 1
+NAMES = [*SCENARIOS, LARGE_BODY.name]
+
+
+@click.command()
+@click.option("--scenario", "names", multiple=True, type=click.Choice(NAMES), help="Repeatable.")
+@click.option("--all", "every", is_flag=True, help="Every scenario. Without either, routing alone.")
+@click.option("--proxy", "proxies", multiple=True, type=click.Choice(list(STARTERS)), help="Only these. Repeatable.")
+@click.option("--seconds", default=2, show_default=True, type=click.IntRange(1, 60), help="Of load, each time.")
+@click.option("--rounds", default=7, show_default=True, type=click.IntRange(1, 100))
+@click.option("--output", default="text", type=click.Choice(["text", "json"]))
+@click.option("--proxy-core", type=int, help="The core of the proxy under load. Default: the last one.")
+def main(
+    names: tuple[str, ...],
+    every: bool,
+    proxies: tuple[str, ...],
+    seconds: int,
+    rounds: int,
+    output: str,
+    proxy_core: int | None,
+) -> None:
+    """Measure pyproxy beside Envoy and others: same upstream, same load, same policies, same core."""
+    bench = Bench(proxies, seconds=seconds, rounds=rounds, cores=Cores.divide(proxy_core))
+    reports = []
+    for name in NAMES if every else names or ("routing",):
+        if name == LARGE_BODY.name:
+            growths = bench.large_body()
+            reports.append(memory.as_json(LARGE_BODY.about, growths))
+            text = memory.render(LARGE_BODY.about, growths)
+        else:
+            result = bench.measure(SCENARIOS[name])
+            reports.append(as_json(result))
+            text = render(result)
+        if output == "text":
+            click.echo(text + "\n")
+    if output == "json":
+        click.echo(json.dumps({"machine": machine(), "scenarios": reports}, indent=2))
+    else:
+        click.echo(f"{NOTES}{machine()}; {rounds} rounds of {seconds} s")
+
+
+@dataclass(frozen=True)
+class Cores:
+    """Which cores do what, as taskset writes them."""
+
+    proxy: str
+    load: str
+    """nginx, wrk and this program."""
+
+    @classmethod
+    def divide(cls, proxy: int | None) -> Cores:
+        """One core for the proxy, the others for the load; moves this process away. Raises click.UsageError."""
+        available = os.sched_getaffinity(0)
+        proxy = max(available) if proxy is None else proxy
+        others = available - {proxy}
+        if proxy not in available or not others:
+            raise click.UsageError(f"needs core {proxy} and another; there are {sorted(available)}")
+        os.sched_setaffinity(0, others)
+        return cls(str(proxy), ",".join(map(str, sorted(others))))
+
+
+class Bench:
+    """One invocation's choices."""
+
+    def __init__(self, proxies: tuple[str, ...], *, seconds: int, rounds: int, cores: Cores) -> None:
+        self._proxies = proxies
+        self._seconds = seconds
+        self._rounds = rounds
+        self._cores = cores
+
+    def measure(self, scenario: Scenario) -> Result:
+        """All rounds of one scenario. Proxies run all the time; only one at a time has work."""
+        with ExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+            nginx = stack.enter_context(upstream(folder, cores=self._cores.load))
+            contestants = self._start(scenario, folder, nginx, stack)
+            measured = {contestant.name: Measured() for contestant in contestants}
+            time.sleep(SETTLE_SECONDS)
+            for contestant in contestants:
+                measured[contestant.name].idle_bytes = resident_bytes(contestant.pid)
+                check(contestant, scenario.mesh)
+                run_wrk(scenario, contestant.port, seconds=WARM_UP_SECONDS, cores=self._cores.load, folder=folder)
+                reset_peak(contestant.pid)
+            before = {contestant.name: counted(contestant) for contestant in contestants}
+            for _ in range(self._rounds):
+                for contestant in contestants:
+                    measured[contestant.name].samples.append(self._sample(scenario, contestant, folder))
+            for contestant in contestants:
+                self._finish(contestant, measured[contestant.name], before[contestant.name])
+        return Result(scenario.name, scenario.about, measured)
+
+    def large_body(self) -> dict[str, memory.Growth]:
+        """How much memory a body of 1 GiB costs each proxy, one after the other."""
+        growths = {}
+        for name in self._proxies or MESH_PROXIES:
+            with ExitStack() as stack:
+                folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+                port = stack.enter_context(memory.peer(GIBIBYTE))
+                place = Place(folder, self._cores.proxy, LARGE_BODY.mesh, dict.fromkeys(SUBSETS, port))
+                contestant = stack.enter_context(STARTERS[name](place))
+                time.sleep(SETTLE_SECONDS)
+                growths[name] = memory.measure(contestant, GIBIBYTE)
+        return growths
+
+    def _start(self, scenario: Scenario, folder: Path, nginx: Upstream, stack: ExitStack) -> list[Contestant]:
+        wanted = self._proxies or (STARTERS if scenario.floors else MESH_PROXIES)
+        place = Place(folder, self._cores.proxy, scenario.mesh, nginx.ports)
+        return [stack.enter_context(STARTERS[name](place)) for name in wanted]
+
+    def _sample(self, scenario: Scenario, contestant: Contestant, folder: Path) -> Sample:
+        used, stolen = cpu_seconds(contestant.pid), stolen_seconds()
+        load = run_wrk(scenario, contestant.port, seconds=self._seconds, cores=self._cores.load, folder=folder)
+        return Sample(load, cpu_seconds(contestant.pid) - used, stolen_seconds() - stolen)
+
+    def _finish(self, contestant: Contestant, measured: Measured, before: int | None) -> None:
+        measured.loaded_bytes = peak_resident_bytes(contestant.pid)
+        after = counted(contestant)
+        if before is not None and after is not None:
+            sent = sum(sample.load.requests for sample in measured.samples)
+            measured.uncounted = max(0, sent - (after - before))

@@ -1,0 +1,76 @@
+"""nginx as the upstream that both subsets share: it answers from memory and is never what limits a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.process import free_port, running, wait_for_port
+
+SUBSETS = ("v1", "v2")
+
+_CONFIG = """\
+daemon off;
+master_process off;
+worker_processes 1;
+pid {folder}/nginx.pid;
+error_log {folder}/nginx-error.log warn;
+events {{ worker_connections 4096; }}
+http {{
+    access_log off;
+    default_type application/json;
+    keepalive_requests 1000000000;
+    keepalive_timeout 600s;
+    client_max_body_size 0;
+    sendfile on;
+    client_body_temp_path {folder}/client_body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+{servers}}}
+"""
+
+_SERVER = """\
+    server {{
+        listen 127.0.0.1:{port} backlog=4096;
+        root {folder}/files;
+        location = /echo {{
+            return 200 '{{"subset": "{subset}", "request_id": "$http_x_request_id", "trace": "$http_x_b3_traceid"}}';
+        }}
+        location = /64k {{ }}
+        location / {{
+            return 200 '{{"id": 0, "author": "Reviewer1", "subset": "{subset}", "text": "A most entertaining play"}}';
+        }}
+    }}
+"""
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """Where each subset listens."""
+
+    ports: dict[str, int]
+
+
+def config(folder: Path, ports: dict[str, int]) -> str:
+    """nginx's configuration, one server for each subset."""
+    servers = "".join(_SERVER.format(port=port, folder=folder, subset=subset) for subset, port in ports.items())
+    return _CONFIG.format(folder=folder, servers=servers)
+
+
+@contextmanager
+def upstream(folder: Path, *, cores: str) -> Iterator[Upstream]:
+    """A running nginx."""
+    ports = {subset: free_port() for subset in SUBSETS}
+    files = folder / "files"
+    files.mkdir()
+    (files / "64k").write_bytes(b"x" * 65536)
+    (folder / "nginx.conf").write_text(config(folder, ports))
+    log = folder / "nginx.log"
+    with running(["nginx", "-p", str(folder), "-c", str(folder / "nginx.conf")], cores=cores, log=log) as pid:
+        for port in ports.values():
+            wait_for_port(port, pid=pid, log=log)
+        yield Upstream(ports)

