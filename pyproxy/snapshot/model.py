@@ -34,7 +34,7 @@ class Identity:
 
     workload: str = ""
     namespace: str = "default"
-    labels: Mapping[str, str] = EMPTY
+    labels: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     service_account: str = "default"
     locality: str = ""
     """`region/zone/subzone`, shorter or empty."""
@@ -67,7 +67,7 @@ class Endpoint:
     """IP, host name, or `unix:///path`."""
     port: int
     weight: int = 1
-    labels: Mapping[str, str] = EMPTY
+    labels: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     locality: str = ""
     priority: int = 0
     network: str = ""
