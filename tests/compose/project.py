@@ -1,0 +1,100 @@
+"""docker-compose.yml at the top of the repository, built and brought up on an engine, with free ports."""
+
+import json
+import os
+import shutil
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.compose.engine import Engine
+
+TOP = Path(__file__).parents[2]
+NAME = "pyproxy-compose-test"
+BUILD_SECONDS, UP_SECONDS = 420, 180
+
+
+class Project:
+    """The compose project. Its documents are a copy, so that a test may edit them."""
+
+    def __init__(self, engine: Engine, folder: Path) -> None:
+        self._engine = engine
+        self.config = folder / "config"
+        shutil.copytree(TOP / "config", self.config)
+        shutil.copytree(TOP / "examples" / "prometheus", folder / "examples" / "prometheus")
+        ports = [_free_port(), _free_port()]
+        self.orders, self.prometheus = (f"http://127.0.0.1:{port}" for port in ports)
+        engine.environment |= {"ORDER_SERVICE_PORT": str(ports[0]), "PROMETHEUS_PORT": str(ports[1])}
+        program = ["docker-compose", "--file", str(TOP / "docker-compose.yml")]
+        self._compose = [*program, "--project-directory", str(folder), "--project-name", NAME]
+
+    def build(self) -> None:
+        """Build the images, under the names that the file gives them. The builds share the machine's network."""
+        build = ("build", "--network", "host", *_proxies())
+        # The first stage has a tag of its own, so that it stays in the cache when what hangs loose is pruned.
+        stage = ("--target", "build", "--tag", "pyproxy-mesh/pyproxy:build")
+        self._engine.docker(*build, *stage, str(TOP), timeout=BUILD_SECONDS)
+        self._engine.docker(*build, "--tag", "pyproxy-mesh/pyproxy:dev", str(TOP), timeout=BUILD_SECONDS)
+        for service in ("user-service", "order-service"):
+            named = ("--build-arg", f"SERVICE={service}", "--tag", f"pyproxy-mesh/{service}:dev")
+            self._engine.docker(*build, *named, str(TOP / "examples" / "go"), timeout=BUILD_SECONDS)
+        self._engine.docker("image", "prune", "--force")
+
+    def up(self) -> None:
+        """Start everything, and wait until every container is healthy."""
+        self.compose("up", "--detach", "--no-build", timeout=UP_SECONDS)
+        deadline = time.monotonic() + UP_SECONDS
+        while unhealthy := [name for name, health in self.health().items() if health != "healthy"]:
+            if time.monotonic() > deadline:
+                logs = self.compose("logs", "--no-color", "--tail", "30")
+                raise AssertionError(f"not healthy: {', '.join(unhealthy)}\n{logs}")
+            time.sleep(0.5)
+
+    def down(self) -> None:
+        """Take everything away. Does nothing when nothing is there."""
+        self.compose("down", "--volumes", "--remove-orphans", timeout=UP_SECONDS)
+
+    def health(self) -> dict[str, str]:
+        """Service → what its container's health check says, or the container's state when it has stopped."""
+        states = {container["service"]: container["State"] for container in self.containers()}
+        return {
+            name: state["Health"]["Status"] if state["Running"] else state["Status"] for name, state in states.items()
+        }
+
+    def containers(self) -> list[dict[str, Any]]:
+        """`docker inspect` of each container, with its service's name under "service"."""
+        found = self._engine.docker("ps", "--all", "--quiet", "--filter", f"label=com.docker.compose.project={NAME}")
+        containers = json.loads(self._engine.docker("inspect", *found.split())) if found.split() else []
+        return [
+            {**container, "service": container["Config"]["Labels"]["com.docker.compose.service"]}
+            for container in containers
+        ]
+
+    def leftovers(self) -> list[str]:
+        """Containers, networks and volumes of the project that are still there."""
+        label = ("--quiet", "--filter", f"label=com.docker.compose.project={NAME}")
+        kinds = (("ps", "--all"), ("network", "ls"), ("volume", "ls"))
+        return [line for kind in kinds for line in self._engine.docker(*kind, *label).split()]
+
+    def python(self, service: str, program: str) -> str:
+        """What a Python program prints inside a service's container, which must be a sidecar's."""
+        return self.compose("exec", "-T", service, "python", "-c", program)
+
+    def compose(self, *arguments: str, timeout: float = 60) -> str:
+        """Standard output of docker-compose. Raises AssertionError when it fails."""
+        return self._engine.run([*self._compose, *arguments], timeout=timeout)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _proxies() -> list[str]:
+    """Build arguments for the proxies that the environment names; Docker knows these without an ARG."""
+    names = ("http_proxy", "https_proxy", "no_proxy")
+    found = {name: os.environ.get(name) or os.environ.get(name.upper()) for name in names}
+    return [part for name, value in found.items() if value for part in ("--build-arg", f"{name}={value}")]

@@ -1,0 +1,178 @@
+"""docker-compose.yml does what its head says: a canary between two versions of a Go service, seen by Prometheus."""
+
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from tests.compose import engine, standins
+from tests.compose.project import Project
+
+pytestmark = [pytest.mark.compose, pytest.mark.integration, pytest.mark.timeout(1200)]
+
+REQUESTS = 1000
+# The mean of a binomial with n = 1000 and p = 0.1, and five standard deviations around it: a right split fails less
+# than once in a million runs.
+CANARY = range(100 - 47, 100 + 48)
+
+
+@pytest.fixture(scope="module")
+def project() -> Iterator[Project]:
+    """The compose file, up and healthy on an engine of its own."""
+    if reason := engine.missing():
+        pytest.skip(f"LOUD SKIP: {reason}")
+    engine.cache_dir().mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder, engine.started(Path(folder)) as docker:
+        standins.make_all(docker)
+        project = Project(docker, Path(folder, "project"))
+        project.down()  # what a killed run left in the cached engine
+        try:
+            project.build()
+            project.up()
+            yield project
+        finally:
+            project.down()
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[requests.Session]:
+    with requests.Session() as session:
+        session.trust_env = False
+        yield session
+
+
+@pytest.fixture(scope="module")
+def split(project: Project, client: requests.Session) -> Counter[str]:
+    """How many of a thousand orders each version of user-service helped with."""
+    answers = (get_order(client, project) for _ in range(REQUESTS))
+    return Counter(answer["user"]["version"] for answer in answers)
+
+
+def get_order(client: requests.Session, project: Project, **headers: str) -> dict[str, Any]:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    response = client.get(f"{project.orders}/orders/1", headers=named, timeout=10)
+    assert response.status_code == 200, response.text
+    answer: dict[str, Any] = response.json()
+    return answer
+
+
+def test_every_container_is_healthy(project: Project) -> None:
+    assert project.health() == dict.fromkeys(
+        (
+            *("user-service-v1", "user-service-v1-sidecar", "user-service-v2", "user-service-v2-sidecar"),
+            *("order-service", "order-service-sidecar", "prometheus"),
+        ),
+        "healthy",
+    )
+
+
+def test_a_sidecar_runs_as_istios_proxy_user(project: Project) -> None:
+    assert project.python("order-service-sidecar", "import os; print(os.getuid(), os.getgid())").split() == [
+        "1337",
+        "1337",
+    ]
+
+
+def test_the_canary_takes_a_tenth(split: Counter[str]) -> None:
+    assert split["v1"] + split["v2"] == REQUESTS
+    assert split["v2"] in CANARY
+
+
+def test_jason_always_gets_v2(project: Project, client: requests.Session) -> None:
+    assert {get_order(client, project, end_user="jason")["user"]["version"] for _ in range(50)} == {"v2"}
+
+
+def test_an_answer_names_the_container_that_gave_it(project: Project, client: requests.Session) -> None:
+    hosts = {str(container["service"]): str(container["Id"])[:12] for container in project.containers()}
+    answer = get_order(client, project, end_user="jason")
+    assert (answer["host"], answer["user"]["host"]) == (hosts["order-service"], hosts["user-service-v2"])
+
+
+def test_trace_headers_reach_the_last_service(project: Project, client: requests.Session) -> None:
+    trace = "80f198ee56343ba864fe8b2a57d3eff7"
+    sent = {
+        "x_request_id": "6e3c0a6e-1d4c-4b7e-9a51-1c7f3f5d2b11",
+        "traceparent": f"00-{trace}-e457b5a2e4d86bd1-01",
+        "tracestate": "vendor=1",
+        "x_b3_traceid": trace,
+        "x_b3_spanid": "e457b5a2e4d86bd1",
+        "x_b3_sampled": "1",
+    }
+    seen = get_order(client, project, **sent)["user"]["headers"]
+    assert seen["x-request-id"] == sent["x_request_id"]
+    assert seen["traceparent"].split("-")[1] == trace
+    assert seen["tracestate"] == "vendor=1"
+    assert (seen["x-b3-traceid"], seen["x-b3-sampled"]) == (trace, "1")
+
+
+def test_a_request_without_an_id_is_given_one_that_reaches_the_last_service(
+    project: Project, client: requests.Session
+) -> None:
+    ids = {get_order(client, project)["user"]["headers"]["x-request-id"] for _ in range(5)}
+    assert len(ids) == 5
+    assert {len(request_id) for request_id in ids} == {36}
+
+
+def test_a_program_without_http_proxy_may_call_through_the_egress_listener(project: Project) -> None:
+    program = """
+from urllib.request import Request, urlopen
+headers = {"Host": "user-service:9080", "end-user": "jason"}
+print(urlopen(Request("http://127.0.0.1:9080/users/2", headers=headers)).read().decode())
+"""
+    printed = project.python("order-service-sidecar", program)
+    assert "Grace" in printed
+    assert '"version": "v2"' in printed
+
+
+def test_prometheus_has_what_the_sidecars_counted(
+    project: Project, client: requests.Session, split: Counter[str]
+) -> None:
+    def counted(query: str) -> dict[str, float]:
+        answer = client.get(f"{project.prometheus}/api/v1/query", params={"query": query}, timeout=10).json()
+        return {next(iter(row["metric"].values()), ""): float(row["value"][1]) for row in answer["data"]["result"]}
+
+    source = 'reporter="source",source_workload="order-service",destination_service="user-service",response_code="200"'
+    destination = 'reporter="destination",destination_workload=~"user-service-v.",response_code="200"'
+    for labels in (source, destination):
+        query = f"sum by (destination_version) (istio_requests_total{{{labels}}})"
+        rows: dict[str, float] = {}
+        for _ in range(60):  # two scrapes are ten seconds apart at most
+            rows = counted(query)
+            if sum(rows.values()) >= REQUESTS:
+                break
+            time.sleep(0.25)
+        assert rows["v1"] >= split["v1"], query
+        assert rows["v2"] >= split["v2"], query
+    assert counted("count by (job) (up == 1)") == {"sidecars": 3}
+
+
+def test_an_edited_route_is_taken_up_while_everything_runs(project: Project, client: requests.Session) -> None:
+    document = project.config / "user-service.yaml"
+    text = document.read_text()
+    document.write_text(text.replace("weight: 90", "weight: 0").replace("weight: 10", "weight: 100"))
+    assert document.read_text() != text
+    streak = 0
+    for _ in range(500):
+        streak = streak + 1 if get_order(client, project)["user"]["version"] == "v2" else 0
+        if streak == 50:
+            return
+        time.sleep(0.01)
+    pytest.fail("v1 still answers")
+
+
+def test_everything_stops_by_itself_when_asked_to(project: Project) -> None:
+    project.compose("stop", timeout=60)
+    codes = {container["service"]: container["State"]["ExitCode"] for container in project.containers()}
+    assert set(codes.values()) == {0}, codes
+
+
+def test_down_leaves_nothing(project: Project, client: requests.Session) -> None:
+    project.down()
+    assert project.leftovers() == []
+    with pytest.raises(requests.ConnectionError):
+        client.get(project.orders, timeout=5)
