@@ -15,7 +15,10 @@ from pyproxy.core.context import RequestContext
 from pyproxy.core.http import RequestHead
 from pyproxy.policy.balancing import LoadBalancing
 from pyproxy.policy.circuit_breaker import CircuitBreakers
+from pyproxy.policy.cors import Cors as Cors
 from pyproxy.policy.fault import FaultPolicy
+from pyproxy.policy.hashing import HashKind as HashKind
+from pyproxy.policy.hashing import HashPolicy as HashPolicy
 from pyproxy.policy.outlier import OutlierPolicy
 from pyproxy.policy.retry import RetryPolicy
 
@@ -147,24 +150,6 @@ class HeaderOps:
     add: tuple[tuple[bytes, Template], ...] = ()
 
 
-class HashKind(Enum):
-    HEADER = "header"
-    COOKIE = "cookie"
-    SOURCE_IP = "source-ip"
-    QUERY = "query"
-
-
-@dataclass(frozen=True, slots=True)
-class HashPolicy:
-    """One key of consistentHash. A cookie with `ttl` None is never generated; 0 is a session cookie."""
-
-    kind: HashKind
-    name: bytes = b""
-    cookie_path: str = ""
-    cookie_ttl: float | None = None
-    cookie_attributes: tuple[tuple[str, str], ...] = ()
-
-
 @dataclass(frozen=True, slots=True)
 class Destination:
     """One weighted destination of a route."""
@@ -181,19 +166,6 @@ class Destination:
 class Mirror:
     cluster: str
     per_million: int = 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Cors:
-    """Envoy's cors filter, per route. Empty bytes: that header is not sent."""
-
-    allow_origin: tuple[Callable[[bytes], bool], ...]
-    allow_methods: bytes = b""
-    allow_headers: bytes = b""
-    expose_headers: bytes = b""
-    max_age: bytes = b""
-    allow_credentials: bool = False
-    forward_unmatched_preflights: bool = True
 
 
 @dataclass(frozen=True, slots=True)

