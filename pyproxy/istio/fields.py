@@ -11,7 +11,7 @@ import binascii
 import re
 from typing import Annotated, ClassVar, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, Strict, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, model_validator
 from pydantic_core import PydanticCustomError
 
 __all__ = [
@@ -21,7 +21,7 @@ __all__ = [
     "Flag",
     "Int32",
     "Int64",
-    "JsonValue",
+    "Json",
     "Many",
     "Map",
     "Message",
@@ -147,6 +147,8 @@ Duration = Annotated[float, BeforeValidator(_duration)]
 """Seconds; at least a millisecond and a whole number of them."""
 AnyDuration = Annotated[float, BeforeValidator(_any_duration)]
 """Seconds, for the few fields where zero means something."""
+Json = object
+"""Whatever a document holds; not looked into."""
 Many = Annotated[tuple[T, ...], BeforeValidator(_unset_list)]
 Map = Annotated[dict[str, T], BeforeValidator(_unset_map)]
 

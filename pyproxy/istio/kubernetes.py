@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, Strict
+from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
 from pyproxy.istio.fields import Flag, Int32, Many, Map, Message
 
-IntOrName = Annotated[int, Strict()] | str
+
+def _int_or_name(value: object) -> object:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise PydanticCustomError("int_or_name", "must be a port number or the name of a port")
+    return value
+
+
+IntOrName = Annotated[int | str, BeforeValidator(_int_or_name)]
 """A port number, or the name of a port."""
 
 Protocol = Literal["TCP", "UDP", "SCTP"]

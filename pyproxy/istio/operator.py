@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from pyproxy.istio.fields import Flag, JsonValue, Many, Map, Message, UInt32
+from pyproxy.istio.fields import Flag, Json, Many, Map, Message, UInt32
 from pyproxy.istio.mesh.config import MeshConfig
 
 
@@ -14,38 +14,38 @@ class IstioOperator(Message):
     profile: str | None = None
     install_package_path: str | None = None
     hub: str | None = None
-    tag: JsonValue = None
+    tag: Json = None
     namespace: str | None = None
     revision: str | None = None
     compatibility_version: str | None = None
     mesh_config: MeshConfig | None = None
-    components: Map[JsonValue] = {}
+    components: Map[Json] = {}
     values: Values | None = None
-    unvalidated_values: JsonValue = None
+    unvalidated_values: Json = None
 
 
 class Values(Message):
     """The Helm values of an installation."""
 
     global_: GlobalConfig | None = None
-    base: JsonValue = None
-    cni: JsonValue = None
+    base: Json = None
+    cni: Json = None
     compatibility_version: str | None = None
     default_revision: str | None = None
-    experimental: JsonValue = None
-    gateway_classes: JsonValue = None
-    gateways: JsonValue = None
-    istio_cni: JsonValue = Field(default=None, alias="istio_cni")
-    istiod_remote: JsonValue = None
-    mesh_config: JsonValue = None
+    experimental: Json = None
+    gateway_classes: Json = None
+    gateways: Json = None
+    istio_cni: Json = Field(default=None, alias="istio_cni")
+    istiod_remote: Json = None
+    mesh_config: Json = None
     owner_name: str | None = None
-    pilot: JsonValue = None
+    pilot: Json = None
     profile: str | None = None
     revision: str | None = None
     revision_tags: Many[str] = ()
-    sidecar_injector_webhook: JsonValue = None
-    telemetry: JsonValue = None
-    ztunnel: JsonValue = None
+    sidecar_injector_webhook: Json = None
+    telemetry: Json = None
+    ztunnel: Json = None
 
 
 class GlobalConfig(Message):
@@ -57,17 +57,17 @@ class GlobalConfig(Message):
     proxy: ProxyConfig | None = None
     istio_namespace: str | None = None
 
-    agentgateway: JsonValue = None
-    arch: JsonValue = None
+    agentgateway: Json = None
+    arch: Json = None
     ca_address: str | None = None
     ca_name: str | None = None
     cert_signers: Many[str] = ()
     config_cluster: Flag | None = None
     config_validation: Flag | None = None
-    default_node_selector: JsonValue = None
-    default_pod_disruption_budget: JsonValue = None
-    default_resources: JsonValue = None
-    default_tolerations: JsonValue = None
+    default_node_selector: Json = None
+    default_pod_disruption_budget: Json = None
+    default_resources: Json = None
+    default_tolerations: Json = None
     enable_reader_rbac: Flag | None = Field(default=None, alias="enableReaderRBAC")
     external_istiod: Flag | None = None
     hub: str | None = None
@@ -75,32 +75,32 @@ class GlobalConfig(Message):
     image_pull_secrets: Many[str] = ()
     ip_families: Many[str] = ()
     ip_family_policy: str | None = None
-    istiod: JsonValue = None
+    istiod: Json = None
     jwt_policy: str | None = None
     log_as_json: Flag | None = None
-    logging: JsonValue = None
-    mesh_networks: JsonValue = None
+    logging: Json = None
+    mesh_networks: Json = None
     mount_mtls_certs: Flag | None = None
     native_nftables: Flag | None = None
-    network_policy: JsonValue = None
+    network_policy: Json = None
     omit_sidecar_injector_config_map: Flag | None = None
     operator_manage_webhooks: Flag | None = None
     pilot_cert_provider: str | None = None
     platform: str | None = None
     pod_dns_search_namespaces: Many[str] = Field(default=(), alias="podDNSSearchNamespaces")
     priority_class_name: str | None = None
-    proxy_init: JsonValue = Field(default=None, alias="proxy_init")
-    reader_service_account: JsonValue = None
+    proxy_init: Json = Field(default=None, alias="proxy_init")
+    reader_service_account: Json = None
     remote_pilot_address: str | None = None
     resource_scope: str | None = None
     revision: str | None = None
-    sds: JsonValue = None
-    sts: JsonValue = None
-    tag: JsonValue = None
-    tracer: JsonValue = None
+    sds: Json = None
+    sts: Json = None
+    tag: Json = None
+    tracer: Json = None
     trust_bundle_name: str | None = None
     variant: str | None = None
-    waypoint: JsonValue = None
+    waypoint: Json = None
 
 
 class MultiClusterConfig(Message):
@@ -127,15 +127,15 @@ class ProxyConfig(Message):
     include_inbound_ports: str | None = None
     include_ip_ranges: str | None = Field(default=None, alias="includeIPRanges")
     include_outbound_ports: str | None = None
-    lifecycle: JsonValue = None
+    lifecycle: Json = None
     log_level: str | None = None
     outlier_log_path: str | None = None
     privileged: Flag | None = None
     readiness_failure_threshold: UInt32 | None = None
     readiness_initial_delay_seconds: UInt32 | None = None
     readiness_period_seconds: UInt32 | None = None
-    resources: JsonValue = None
-    seccomp_profile: JsonValue = None
-    startup_probe: JsonValue = None
+    resources: Json = None
+    seccomp_profile: Json = None
+    startup_probe: Json = None
     status_port: UInt32 | None = None
     tracer: str | None = None

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pyproxy.istio.fields import JsonValue, Message
+from pyproxy.istio.fields import Json, Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Document:
     """Where the document begins, from 1."""
     order: int
     """Its place among all documents: by file, then within the file. Stands in for Istio's creation time."""
-    raw: Mapping[str, JsonValue]
+    raw: Mapping[str, Json]
     """The whole document as it was written."""
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pyproxy.istio.fields import AnyDuration, Flag, Int32, Int64, JsonValue, Many, Map, Message, OneOfMessage, UInt32
+from pyproxy.istio.fields import AnyDuration, Flag, Int32, Int64, Json, Many, Map, Message, OneOfMessage, UInt32
 
 ServiceAttributeEnrichment = Literal["ISTIO_CANONICAL", "OTEL_SEMANTIC_CONVENTIONS"]
 
@@ -128,7 +128,7 @@ class LogFormat(OneOfMessage):
     ONE_OF = (("text", "labels"),)
 
     text: str | None = None
-    labels: dict[str, JsonValue] | None = None
+    labels: dict[str, Json] | None = None
 
 
 class EnvoyFileAccessLogProvider(Message):
@@ -164,7 +164,7 @@ class OpenTelemetryLogFormat(Message):
     """An access log line as text with labels."""
 
     text: str | None = None
-    labels: dict[str, JsonValue] | None = None
+    labels: dict[str, Json] | None = None
 
 
 class EnvoyOpenTelemetryLogProvider(Message):

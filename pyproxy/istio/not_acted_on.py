@@ -1,0 +1,95 @@
+"""What pyproxy knows of Istio's API and does not act on yet. A feature that lands takes its line out of here.
+
+Whoever sets one of these gets one warning for it, so that nothing in a document is passed over in silence.
+"""
+
+from __future__ import annotations
+
+from pyproxy.istio import operator
+from pyproxy.istio.fields import Message
+from pyproxy.istio.kubernetes import KubernetesService
+from pyproxy.istio.mesh import config, proxy
+from pyproxy.istio.networking.destination_rule import (
+    HTTPSettings,
+    LoadBalancerSettings,
+    PortTrafficPolicy,
+    TCPSettings,
+    TrafficPolicy,
+)
+from pyproxy.istio.networking.gateway import Server
+from pyproxy.istio.networking.proxy_config import ProxyConfig
+from pyproxy.istio.networking.service_entry import ServiceEntry
+from pyproxy.istio.networking.sidecar import IstioIngressListener
+from pyproxy.istio.networking.virtual_service import VirtualService
+from pyproxy.istio.smi import TrafficSplit
+
+
+def _all_but(model: type[Message], *acted_on: str) -> frozenset[str]:
+    return frozenset(model.model_fields) - frozenset(acted_on)
+
+
+KINDS_NOT_ACTED_ON = frozenset(
+    (
+        "AuthorizationPolicy",
+        "PeerAuthentication",
+        "RequestAuthentication",
+        "Telemetry",
+        "WorkloadGroup",
+    )
+)
+
+FIELDS_NOT_ACTED_ON: dict[type[Message], frozenset[str]] = {
+    VirtualService: frozenset(("tls", "tcp")),
+    TrafficPolicy: frozenset(("outlier_detection", "tls", "tunnel", "proxy_protocol", "retry_budget")),
+    PortTrafficPolicy: frozenset(("outlier_detection", "tls")),
+    LoadBalancerSettings: frozenset(("zone_aware_lb_setting", "backend_utilization")),
+    TCPSettings: frozenset(("max_connections",)),
+    HTTPSettings: frozenset(
+        (
+            "http1_max_pending_requests",
+            "http2_max_requests",
+            "max_retries",
+            "h2_upgrade_policy",
+            "use_client_protocol",
+            "max_concurrent_streams",
+            "http2_keep_alive",
+        )
+    ),
+    ServiceEntry: frozenset(("subject_alt_names",)),
+    IstioIngressListener: frozenset(("tls",)),
+    Server: frozenset(("tls", "default_endpoint")),
+    ProxyConfig: frozenset(("environment_variables", "image")),
+    KubernetesService: frozenset(("traffic_distribution",)),
+    TrafficSplit: frozenset(("matches",)),
+    config.MeshConfig: _all_but(
+        config.MeshConfig,
+        "access_log_encoding",
+        "access_log_file",
+        "access_log_format",
+        "connect_timeout",
+        "default_config",
+        "default_destination_rule_export_to",
+        "default_http_retry_policy",
+        "default_inbound_http_retry_policy",
+        "default_service_export_to",
+        "default_virtual_service_export_to",
+        "dns_refresh_rate",
+        "enable_tracing",
+        "outbound_traffic_policy",
+        "path_normalization",
+        "protocol_detection_timeout",
+        "root_namespace",
+        "tcp_keepalive",
+        "trust_domain",
+    ),
+    config.OutboundTrafficPolicy: frozenset(("tls",)),
+    proxy.ProxyConfig: _all_but(proxy.ProxyConfig, "concurrency", "proxy_metadata", "tracing"),
+    proxy.Tracing: _all_but(proxy.Tracing, "sampling"),
+}
+
+FIELDS_OF_THE_INSTALLATION: dict[type[Message], frozenset[str]] = {
+    operator.IstioOperator: _all_but(operator.IstioOperator, "mesh_config", "values"),
+    operator.Values: _all_but(operator.Values, "global_"),
+    operator.GlobalConfig: _all_but(operator.GlobalConfig, "mesh_id", "network", "multi_cluster", "proxy"),
+}
+"""What an IstioOperator says to its installer. There is none here: one notice each."""
