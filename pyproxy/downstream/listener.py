@@ -125,9 +125,9 @@ class BoundListener:
         if target is None:
             return "http"
         snapshot: Snapshot = self._env.live.serving.snapshot
-        inbound = self.listener.kind is ListenerKind.INBOUND_CAPTURE
-        ports = snapshot.inbound_ports if inbound else snapshot.outbound_ports
-        return ports.get(target[1], "auto")
+        if self.listener.kind is ListenerKind.INBOUND_CAPTURE:
+            return snapshot.inbound_ports.get(target[1], "tcp")
+        return snapshot.outbound_protocol(*target) or "auto"
 
     def _tunnel_closed(self) -> None:
         self.tunnels -= 1

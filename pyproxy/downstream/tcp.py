@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from pyproxy.core.http import RequestHead
@@ -20,8 +21,6 @@ from pyproxy.snapshot.model import (
     Snapshot,
 )
 from pyproxy.upstream.tcp import DialError, Holding, dial, hung_up
-
-import asyncio
 
 
 class TcpProxy(asyncio.Protocol):
@@ -139,7 +138,7 @@ def cluster_for(snapshot: Snapshot, connection: ClientConnection) -> str:
         name = f"inbound|{target[1]}||" if target is not None else ""
         return name if name in snapshot.clusters else INBOUND_PASSTHROUGH_CLUSTER
     if target is not None:
-        found = snapshot.tcp_routes.get(target) or snapshot.tcp_routes.get(("", target[1]))
+        found = snapshot.tcp_cluster(*target)
         if found is not None:
             return found
     return PASSTHROUGH_CLUSTER if snapshot.allow_any else BLACKHOLE_CLUSTER

@@ -61,7 +61,7 @@ class ClientConnection:
         elif self.original_destination is None:
             return snapshot.outbound_table(port, host)
         else:
-            table = snapshot.route_tables.get(str(self.original_destination[1])) or snapshot.route_tables.get("allow_any")
+            table = snapshot.port_tables.get(self.original_destination[1]) or snapshot.route_tables.get("allow_any")
         return table.virtual_host_for(host) if table is not None else None
 
 

@@ -15,14 +15,14 @@ from pyproxy.core.context import RequestContext
 from pyproxy.core.http import Headers, RequestHead, ResponseHead
 from pyproxy.core.loop import spawn
 from pyproxy.core.outcome import RESPONSE_FLAG, Outcome
+from pyproxy.policy.hashing import request_hash
 from pyproxy.policy.fault import roll_abort, roll_delay
-from pyproxy.policy.retry import RetryState
+from pyproxy.policy.retry import RetryPolicy, RetryState
 from pyproxy.policy.weights import choose_weighted
 from pyproxy.proxy import replies
 from pyproxy.proxy.attempt import Attempt
 from pyproxy.proxy.cors import answer_preflight, cors_response_headers
 from pyproxy.proxy.environment import ClientConnection, Environment, split_authority
-from pyproxy.proxy.hashing import request_hash
 from pyproxy.proxy.headers import apply_ops, mutate_request, rewrite_target, trusted_client
 from pyproxy.proxy.mirror import Mirroring
 from pyproxy.proxy.redirects import location_of
@@ -322,9 +322,7 @@ class Exchange:
         if inbound:
             ctx.peer_metadata = head.notable.get(b"x-envoy-peer-metadata")
         if action.hash_policies:
-            self._hash, self._extra_response_headers = request_hash(
-                action.hash_policies, head, self.connection, self._extra_response_headers
-            )
+            self._hash_request(action)
         if destination.request_headers is not None:
             head.headers = apply_ops(head.headers, destination.request_headers, ctx)
         if route.request_headers is not None:
@@ -334,6 +332,13 @@ class Exchange:
             self._mirroring = Mirroring.start(self.env, self._serving, action.mirrors, head, ended=self.request_ended)
         self._next_attempt()
         return None
+
+    def _hash_request(self, action: Forward) -> None:
+        connection = self.connection
+        source = self.ctx.downstream_remote_address.rpartition(":")[0].strip("[]")
+        ends = (connection.remote_address + connection.local_address).encode()
+        self._hash, cookies = request_hash(action.hash_policies, self.head, source.encode(), ends)
+        self._extra_response_headers += tuple((b"set-cookie", cookie) for cookie in cookies)
 
     def _rewrite(self, action: Forward, destination: Destination) -> None:
         head = self.head
@@ -365,12 +370,26 @@ class Exchange:
         if cluster.cluster.discovery is Discovery.ORIGINAL_DST:
             self._attempt_original_destination(cluster, fresh=fresh)
             return
-        host = self.tried[-1] if fresh else cluster.pick(self._hash, self.tried, ctx.attempts - 1)
+        host = self.tried[-1] if fresh else self._pick(cluster)
         if host is None:
             cluster.stats.upstream_cx_none_healthy += 1
             self.reply(replies.NO_HEALTHY_UPSTREAM)
             return
         self._attempt_host(host, fresh=fresh)
+
+    def _pick(self, cluster: ClusterState) -> HostState | None:
+        if not self.tried:
+            return cluster.pick(self._hash)
+        policy = self._retry_policy()
+        if policy is None or not policy.avoid_previous_hosts:
+            return cluster.pick(self._hash)
+        return cluster.pick(
+            self._hash, self.tried, policy.host_selection_attempts, other_levels=policy.retry_remote_localities
+        )
+
+    def _retry_policy(self) -> RetryPolicy | None:
+        action = self.route.action if self.route is not None else None
+        return action.retry if type(action) is Forward else None
 
     def _when_ready(self) -> None:
         if not self.finished:
@@ -418,7 +437,7 @@ class Exchange:
             self._fresh_tries += 1
             self._next_attempt(fresh=True)
             return
-        policy = self.route.action.retry if self.route is not None and type(self.route.action) is Forward else None
+        policy = self._retry_policy()
         if policy is not None and self._replayable:
             state = self._retry_state()
             delay = state.after_failure(outcome, request_sent=attempt.sent)

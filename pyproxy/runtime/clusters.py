@@ -153,7 +153,7 @@ class ClusterState:
         self.cluster = cluster
         if cluster.discovery is Discovery.STATIC:
             self.set_hosts((endpoint, endpoint.address) for endpoint in cluster.endpoints)
-        self._balancer = None
+        self._balancer = None  # its policy may be another now
 
     def sweep(self, now: float) -> None:
         """Once a second: close idle connections, forget original destinations that nobody uses."""

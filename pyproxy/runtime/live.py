@@ -36,7 +36,7 @@ class Live:
     """Holds the one reference that a reload replaces."""
 
     def __init__(self, snapshot: Snapshot, discoverer: Discoverer, clock: Clock, rng: random.Random) -> None:
-        self._discoverer = discoverer
+        self.discoverer = discoverer
         self._clock = clock
         self._rng = rng
         self.serving = Serving(snapshot, {})
@@ -56,11 +56,11 @@ class Live:
                 state.reconfigure(cluster)
             after[name] = state
             if not unchanged and cluster.discovery in (Discovery.STRICT_DNS, Discovery.LOGICAL_DNS):
-                self._discoverer.watch(state)
+                self.discoverer.watch(state)
         self.serving = Serving(snapshot, after)
         for name, state in before.items():
             if after.get(name) is not state:
-                self._discoverer.forget(state)
+                self.discoverer.forget(state)
                 state.retire()
 
     def sweep(self) -> None:

@@ -1,0 +1,267 @@
+"""Wires one worker together, starts it, keeps it up to date, drains it. The only file that knows every package."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import random
+import signal
+from collections.abc import Sequence
+
+from pyproxy.admin.server import AdminServers
+from pyproxy.core.errors import CommandError
+from pyproxy.core.loop import Clock, SystemClock, spawn
+from pyproxy.downstream.listener import BoundListener
+from pyproxy.istio.resources import Document
+from pyproxy.proxy.environment import Environment
+from pyproxy.reload import Loaded, Reloader, read
+from pyproxy.runtime.counters import HttpStats
+from pyproxy.runtime.live import Live
+from pyproxy.settings import Settings
+from pyproxy.snapshot.compile import identity_of
+from pyproxy.snapshot.model import Identity, Listener, ListenerKind, Listening, Snapshot
+from pyproxy.telemetry.access_log import AccessLogger
+from pyproxy.telemetry.metrics import IstioMetrics
+from pyproxy.telemetry.peer_metadata import own_metadata
+from pyproxy.upstream.dns import DnsDiscovery, Resolver
+
+_log = logging.getLogger("pyproxy")
+SWEEP_INTERVAL = 1.0
+READY_TIMEOUT = 30.0
+"""Seconds that start-up waits for the first DNS answers before it serves without them."""
+
+
+class App:
+    """One worker: a snapshot, its clusters, its listeners, its admin ports."""
+
+    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+        self.settings = settings
+        self.clock: Clock = clock or SystemClock()
+        self.rng = random.Random(settings.seed)
+        self.started_at = self.clock.time()
+        self.listeners: dict[tuple[object, ...], BoundListener] = {}
+        self.draining_listeners: list[BoundListener] = []
+        self.http_stats: dict[str, HttpStats] = {}
+        self.ready = False
+        self.resolver = Resolver()
+        self._access_log: AccessLogger | None = None
+        self._stopping = asyncio.Event()
+        self._reloader = Reloader(
+            settings.config, self.identity_of, self._listening(), self._take_up, self.clock
+        )
+        self.live: Live = None  # type: ignore[assignment] - set in start, before any use
+        self.env: Environment = None  # type: ignore[assignment] - likewise
+
+    # What commands call
+
+    async def run(self) -> None:
+        """Start, serve until told to stop, drain. Raises CommandError when it cannot start."""
+        loop = asyncio.get_running_loop()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, self.stop)
+        await self.start()
+        await self._stopping.wait()
+        await self.shut_down()
+
+    def stop(self) -> None:
+        """Begin the drain; a second call does nothing more."""
+        self._stopping.set()
+
+    async def start(self) -> None:
+        """Load, bind, and say so."""
+        loaded = await asyncio.to_thread(read, self.settings.config, self.identity_of, self._listening())
+        if loaded.snapshot is None:
+            raise CommandError(_complaint(loaded), exit_code=1)
+        self._wire(loaded.snapshot)
+        self._reloader.accept(loaded)
+        self.admin = AdminServers(self)
+        await self.admin.start()
+        await self._bind(loaded.snapshot)
+        await self._wait_for_names()
+        self._tasks = [
+            spawn(self._reloader.watch(), name="watch documents"),
+            spawn(self._sweep(), name="sweep"),
+        ]
+        self.ready = True
+        self._announce()
+
+    async def shut_down(self) -> None:
+        """Drain: no new connections after a while, open requests finish, at most `drain_duration` in all."""
+        _log.info("draining for at most %g s", self.settings.drain_duration)
+        self.ready = False
+        self.env.draining = True
+        bound = [*self.listeners.values(), *self.draining_listeners]
+        for listener in bound:
+            listener.stop_accepting()
+            listener.drain()
+        deadline = self.clock.monotonic() + self.settings.drain_duration
+        while any(listener.connections for listener in bound) and self.clock.monotonic() < deadline:
+            await asyncio.sleep(0.02)
+        for listener in bound:
+            listener.abort()
+        for task in self._tasks:
+            task.cancel()
+        for state in self.live.serving.clusters.values():
+            self.live.discoverer.forget(state)
+            state.retire()
+        await self.admin.stop()
+        if self._access_log is not None:
+            self._access_log.close()
+        _log.info("stopped")
+
+    # What admin and metrics read
+
+    @property
+    def reload_status(self) -> object:
+        """How reloads went (reload.ReloadStatus)."""
+        return self._reloader.status
+
+    def identity_of(self, documents: Sequence[Document]) -> Identity:
+        """Who this proxy is, by its WorkloadEntry or by its flags."""
+        settings = self.settings
+        if settings.workload:
+            return identity_of(documents, settings.workload)
+        return Identity(
+            workload=settings.labels.get("app", "gateway" if settings.gateway else ""),
+            namespace=settings.namespace,
+            labels=settings.labels,
+            service_account=settings.service_account,
+            gateway=settings.gateway,
+            address=settings.address or "127.0.0.1",
+        )
+
+    # For itself
+
+    def _listening(self) -> Listening:
+        settings = self.settings
+        return Listening(
+            address=settings.address,
+            outbound_port=settings.outbound_port,
+            inbound_port=settings.inbound_port,
+            http_proxy_port=settings.http_proxy_port,
+            app_address=settings.app_address,
+        )
+
+    def _wire(self, snapshot: Snapshot) -> None:
+        discovery = DnsDiscovery(self.resolver, self.rng)
+        self.live = Live(snapshot, discovery, self.clock, self.rng)
+        self.env = Environment(
+            live=self.live,
+            clock=self.clock,
+            rng=self.rng,
+            metrics=IstioMetrics(snapshot.identity),
+            resolve=self.resolver.addresses,
+            own_metadata=own_metadata(snapshot.identity),
+        )
+        self._set_access_log(snapshot)
+
+    def _set_access_log(self, snapshot: Snapshot) -> None:
+        if self._access_log is not None:
+            if self._access_log.settings == snapshot.access_log:
+                return
+            self._access_log.close()
+        self._access_log = AccessLogger(snapshot.access_log, self.clock) if snapshot.access_log.path else None
+        self.env.access_log = self._access_log
+
+    def _take_up(self, snapshot: Snapshot) -> None:
+        """Swap in a new snapshot, then follow it with the listeners."""
+        self.live.swap(snapshot)
+        self._set_access_log(snapshot)
+        spawn(self._follow(snapshot), name="follow listeners")
+
+    async def _follow(self, snapshot: Snapshot) -> None:
+        try:
+            await self._bind(snapshot)
+        except CommandError as error:
+            _log.error("%s", error)
+
+    async def _bind(self, snapshot: Snapshot) -> None:
+        """Start the listeners that are new, keep those that stay, drain those that are gone."""
+        wanted = {_key(listener): listener for listener in snapshot.listeners}
+        for key in [key for key in self.listeners if key not in wanted]:
+            gone = self.listeners.pop(key)
+            gone.stop_accepting()
+            gone.drain()
+            self.draining_listeners.append(gone)
+        for key, listener in wanted.items():
+            bound = self.listeners.get(key)
+            if bound is not None:
+                bound.listener = listener
+                continue
+            stats = self.http_stats.setdefault(_prefix(listener), HttpStats())
+            bound = BoundListener(self.env, listener, stats, self.settings.request_headers_timeout)
+            await bound.start()
+            self.listeners[key] = bound
+
+    async def _wait_for_names(self) -> None:
+        waiting = [state for state in self.live.serving.clusters.values() if not state.ready]
+        deadline = self.clock.monotonic() + READY_TIMEOUT
+        while any(not state.ready for state in waiting) and self.clock.monotonic() < deadline:
+            await asyncio.sleep(0.01)
+
+    async def _sweep(self) -> None:
+        """Housekeeping, once a second."""
+        while True:
+            await asyncio.sleep(SWEEP_INTERVAL)
+            self.live.sweep()
+            now = self.clock.monotonic()
+            for bound in [*self.listeners.values(), *self.draining_listeners]:
+                bound.tracker.sweep(now)
+            self.draining_listeners = [bound for bound in self.draining_listeners if bound.connections]
+            if self._access_log is not None:
+                self._access_log.flush()
+
+    def addresses(self) -> dict[str, str]:
+        """Every bound address by its listener's name."""
+        bound = {listener.listener.name: _address(listener) for listener in self.listeners.values()}
+        return {**bound, **self.admin.addresses()}
+
+    def _announce(self) -> None:
+        addresses = self.addresses()
+        _log.info("ready: %s", "  ".join(f"{name}={address}" for name, address in addresses.items()))
+        path = self.settings.ready_file
+        if path is not None:
+            partial = path.with_name(path.name + ".partial")
+            partial.write_text(json.dumps({"pid": os.getpid(), "addresses": addresses}) + "\n")
+            partial.replace(path)
+
+
+def _key(listener: Listener) -> tuple[object, ...]:
+    """Two listeners with one key share a socket across a reload."""
+    return listener.kind, listener.address, listener.port, listener.name if listener.port == 0 else ""
+
+
+def _prefix(listener: Listener) -> str:
+    """The connection manager's statistics prefix, as Istio names them."""
+    if listener.kind is ListenerKind.INBOUND_CAPTURE:
+        return "inbound_0.0.0.0_15006"
+    return f"{listener.http.direction.value}_{listener.address}_{listener.port}"
+
+
+def _address(bound: BoundListener) -> str:
+    address = bound.listener.address
+    return address if address.startswith("unix:") else f"{address}:{bound.port}"
+
+
+def _complaint(loaded: Loaded) -> str:
+    errors = "\n".join(str(problem) for problem in loaded.errors)
+    return f"{errors}\n{len(loaded.errors)} error(s) in the documents; `pyproxy validate` shows them too"
+
+
+def run_app(settings: Settings) -> None:
+    """Run one worker until it is told to stop. Raises CommandError."""
+    try:
+        import uvloop
+    except ImportError:
+        _log.warning("uvloop is not installed: asyncio's own loop serves, more slowly")
+        asyncio.run(App(settings).run())
+        return
+    with contextlib.suppress(KeyboardInterrupt):
+        uvloop.run(_main(settings))
+
+
+async def _main(settings: Settings) -> None:
+    await App(settings).run()

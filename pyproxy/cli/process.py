@@ -1,0 +1,142 @@
+"""Flags shared by `run` and `gateway`, each with its PYPROXY_ variable, into Settings."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pyproxy.app import run_app
+from pyproxy.core.errors import CommandError
+from pyproxy.settings import Settings
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+class Duration(click.ParamType):
+    """`5s`, `1m30s`, `250ms`, or plain seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float | int):
+            return float(value)
+        if _DURATION.sub("", value) == "" and value:
+            return sum(float(number) * _UNITS[unit] for number, unit in _DURATION.findall(value))
+        try:
+            return float(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a duration such as 5s, 250ms or 1m30s", param, ctx)
+
+
+class Labels(click.ParamType):
+    """`app=web,version=v1`."""
+
+    name = "labels"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, str]:
+        if isinstance(value, dict):
+            return value
+        pairs = [part.partition("=") for part in value.split(",") if part]
+        if any(not key or not equals for key, equals, _ in pairs):
+            self.fail(f"{value!r} is not a list of labels such as app=web,version=v1", param, ctx)
+        return {key.strip(): text.strip() for key, _, text in pairs}
+
+
+def flag(*names: str, **settings: Any) -> Callable[[Any], Any]:
+    variable = names[0].removeprefix("--").replace("-", "_").upper()
+    return click.option(*names, envvar=f"PYPROXY_{variable}", show_default=True, **settings)
+
+
+PORT = click.IntRange(0, 65535)
+_SHARED = (
+    flag(
+        "--config",
+        multiple=True,
+        type=click.Path(path_type=Path),
+        default=("config",),
+        help="File or folder of Istio documents, watched for change. Repeatable.",
+    ),
+    flag("--namespace", default="default", help="Namespace of this proxy."),
+    flag("--service-account", default="default", help="Service account of this proxy."),
+    flag("--labels", type=Labels(), default="", help="Labels of this proxy: k=v,..."),
+    flag("--address", default=None, help="One address for every listener of this proxy."),
+    flag("--admin-port", type=PORT, default=15000, help="Admin."),
+    flag("--status-port", type=PORT, default=15021, help="GET /healthz/ready."),
+    flag("--metrics-port", type=PORT, default=15090, help="GET /stats/prometheus."),
+    flag("--certs", type=click.Path(path_type=Path), default=None, help="Folder of certificates."),
+    flag("--workers", type=click.IntRange(0), default=None, help="Processes; 0: one per core."),
+    flag("--drain-duration", type=Duration(), default="5s", help="Time for open requests after SIGTERM."),
+    flag(
+        "--request-headers-timeout", type=Duration(), default="10s", help="Time for a client to send a head; 0: none."
+    ),
+    flag("--seed", type=int, default=None, help="Makes every random choice repeat."),
+    flag("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info"),
+    flag("--log-format", type=click.Choice(["text", "json"]), default="text"),
+    flag("--ready-file", type=click.Path(path_type=Path), default=None, help="Bound addresses as JSON, when ready."),
+)
+
+
+def shared_options(command: Any) -> Any:
+    """Add the flags that every proxy process has."""
+    for option in reversed(_SHARED):
+        command = option(command)
+    return command
+
+
+def serve(**flags: Any) -> None:
+    """Run a proxy with these flags; click has checked each alone."""
+    settings = Settings(**flags)
+    missing = [str(path) for path in settings.config if not path.exists()]
+    if missing:
+        raise CommandError(
+            f"no such file or folder: {', '.join(missing)}. Give --config PATH with Istio documents (YAML or JSON)."
+        )
+    set_up_logging(settings.log_level, settings.log_format)
+    if settings.workers not in (None, 1):
+        logging.getLogger("pyproxy").warning("--workers %d: one process serves in this version", settings.workers)
+    run_app(settings)
+
+
+def set_up_logging(level: str, style: str) -> None:
+    """pyproxy's own log, on standard error."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_JsonFormatter() if style == "json" else _TextFormatter())
+    logger = logging.getLogger("pyproxy")
+    logger.handlers[:] = [handler]
+    logger.setLevel(level.upper())
+    logger.propagate = False
+
+
+class _TextFormatter(logging.Formatter):
+    """`2026-01-31T12:00:00.000Z  info  pyproxy.config  message`."""
+
+    converter = time.gmtime
+
+    def format(self, record: logging.LogRecord) -> str:
+        stamp = self.formatTime(record, "%Y-%m-%dT%H:%M:%S") + f".{int(record.msecs):03d}Z"
+        text = f"{stamp}  {record.levelname.lower():7} {record.name}  {record.getMessage()}"
+        return text + ("\n" + self.formatException(record.exc_info) if record.exc_info else "")
+
+
+class _JsonFormatter(_TextFormatter):
+    """One object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        entry = {
+            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S") + f".{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            entry["exception"] = self.formatException(record.exc_info)
+        return json.dumps(entry)

@@ -1,0 +1,39 @@
+"""`pyproxy run` and `pyproxy gateway`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from pyproxy.cli.process import PORT, flag, serve, shared_options
+
+
+@click.command()
+@flag("--workload", default="", help="NAME[.NAMESPACE] of the WorkloadEntry that this proxy stands beside.")
+@flag("--outbound-port", type=PORT, default=15001, help="Capture of the workload's outgoing traffic.")
+@flag("--inbound-port", type=PORT, default=15006, help="Capture of the workload's incoming traffic.")
+@flag("--http-proxy-port", type=PORT, default=15007, help="HTTP forward proxy.")
+@flag("--app-address", default="127.0.0.1", help="Where the workload itself listens.")
+@shared_options
+def run(**flags: Any) -> None:
+    """Run one proxy beside one workload.
+
+    \b
+    Example:
+      pyproxy run --config config --workload reviews-v1
+      curl -H 'Host: reviews' 127.0.0.1:15001/
+    """
+    serve(**flags)
+
+
+@click.command()
+@shared_options
+def gateway(**flags: Any) -> None:
+    """Run one proxy as an ingress, egress or east-west gateway.
+
+    \b
+    Example:
+      pyproxy gateway --config config --labels istio=ingressgateway
+    """
+    serve(gateway=True, **flags)

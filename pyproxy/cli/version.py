@@ -1,0 +1,36 @@
+"""`pyproxy version`: of pyproxy, Python, uvloop, OpenSSL."""
+
+from __future__ import annotations
+
+import json
+import platform
+import ssl
+from importlib import metadata
+
+import click
+
+from pyproxy import __version__
+
+
+def versions() -> dict[str, str]:
+    """Name → version, `-` for what is not installed."""
+    found = {"pyproxy": __version__, "python": platform.python_version()}
+    for package in ("uvloop", "httptools", "h2", "cryptography"):
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "-"
+    found["openssl"] = ssl.OPENSSL_VERSION
+    return found
+
+
+@click.command()
+@click.option("--output", type=click.Choice(["text", "json"]), default="text")
+def version(output: str) -> None:
+    """Print versions of pyproxy and of what it stands on."""
+    found = versions()
+    if output == "json":
+        click.echo(json.dumps(found, indent=2))
+        return
+    for name, number in found.items():
+        click.echo(f"{name:14}{number}")
