@@ -20,6 +20,9 @@ class HashKind(Enum):
     QUERY = "query"
 
 
+_HEADER, _SOURCE_IP, _QUERY = HashKind.HEADER, HashKind.SOURCE_IP, HashKind.QUERY  # an enum's attribute costs 40 ns
+
+
 @dataclass(frozen=True, slots=True)
 class HashPolicy:
     """One key of consistentHash. A cookie with `cookie_ttl` None is never generated; 0 is a session cookie."""
@@ -45,11 +48,11 @@ def request_hash(
     cookies: tuple[bytes, ...] = ()
     for policy in policies:
         kind = policy.kind
-        if kind is HashKind.HEADER:
+        if kind is _HEADER:
             new = _header_hash(head, policy.name)
-        elif kind is HashKind.SOURCE_IP:
+        elif kind is _SOURCE_IP:
             new = xxh64_intdigest(source_ip) if source_ip else None
-        elif kind is HashKind.QUERY:
+        elif kind is _QUERY:
             value = query_parameter(head.target, policy.name)
             new = None if value is None else xxh64_intdigest(value)
         else:
@@ -99,6 +102,8 @@ def set_cookie(policy: HashPolicy, value: bytes) -> bytes:
 def _header_hash(head: RequestHead, name: bytes) -> int | None:
     """Repeated values count whatever their order: sorted, each seeds the next."""
     values = _header_values(head, name)
+    if len(values) == 1:
+        return xxh64_intdigest(values[0])
     if not values:
         return None
     hash_ = 0
