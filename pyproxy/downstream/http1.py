@@ -470,7 +470,7 @@ class Http1Server(asyncio.Protocol):
                 self.abort()
                 return
             self._keep_alive = False
-            exchange.reply(replies.codec_error(error.status, error.details))
+            exchange.reply(_reply_to(error))
             return
         stats.downstream_cx_protocol_error += 1
         stats.downstream_rq_total += 1
@@ -484,7 +484,7 @@ class Http1Server(asyncio.Protocol):
         exchange.ctx.downstream_remote_address = self.connection.remote_address
         exchange.ctx.direct_remote_address = self.connection.remote_address
         exchange.request_ended = True
-        exchange.reply(replies.codec_error(error.status, error.details))
+        exchange.reply(_reply_to(error))
 
     def _close_after_reply(self, *, whole: bool) -> None:
         """Close; a client that still sends gets a second to read the reply before a reset could destroy it."""
@@ -527,6 +527,10 @@ class Tracker:
         """Once a second."""
         for connection in [one for one in self.connections if one.deadline and one.deadline <= now]:
             connection.on_deadline()
+
+
+def _reply_to(error: ClientError) -> replies.Reply:
+    return replies.SLOW_HEAD if error.status == 408 else replies.codec_error(error.status, error.details)
 
 
 def split_absolute(url: bytes) -> tuple[bytes, bytes]:

@@ -1,4 +1,4 @@
-"""Bind an address, give every connection its protocol, drain. Where nobody said what is spoken, the first bytes decide."""
+"""Bind an address, give every connection its protocol, drain. What nobody declared, the first bytes decide."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ class BoundListener:
             )
         except OSError as error:
             raise CommandError(
-                f"cannot listen on {address}:{self.listener.port} ({self.listener.name}): {os.strerror(error.errno or 0)}. "
-                "Stop what uses the port, or choose another with the flag or document that names it.",
+                f"cannot listen on {address}:{self.listener.port} ({self.listener.name}): "
+                f"{os.strerror(error.errno or 0)}. Stop what uses the port, or choose another with the flag or document that names it.",
                 exit_code=1,
             ) from error
         self._server = server
@@ -88,9 +88,8 @@ class BoundListener:
 
     def _protocol(self) -> asyncio.Protocol:
         kind = self.listener.kind
-        if kind is ListenerKind.NAMED and self.listener.protocol == "http" or kind is ListenerKind.HTTP_PROXY:
-            return Entrance(self, sniff=False)
-        return Entrance(self, sniff=True)
+        declared = kind is ListenerKind.HTTP_PROXY or (kind is ListenerKind.NAMED and self.listener.protocol == "http")
+        return Entrance(self, sniff=not declared)
 
     def client_connection(self, transport: asyncio.Transport) -> ClientConnection:
         """The facts of a new connection."""

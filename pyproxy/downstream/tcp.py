@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from pyproxy.core.http import RequestHead
 from pyproxy.core.context import RequestContext
+from pyproxy.core.http import RequestHead
 from pyproxy.core.loop import spawn
 from pyproxy.core.outcome import RESPONSE_FLAG
 from pyproxy.proxy.environment import ClientConnection, Environment

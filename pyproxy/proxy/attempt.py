@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pyproxy.core.http import ResponseHead
 from pyproxy.core.outcome import Outcome
 from pyproxy.runtime.clusters import HostState
-from pyproxy.snapshot.model import Direction, Forward
+from pyproxy.snapshot.model import Direction
 from pyproxy.upstream.http1 import Http1Client
 from pyproxy.upstream.pool import HostPool, pool_of
 from pyproxy.wire.http1 import LAST_CHUNK, encode_chunk, encode_request
@@ -54,13 +54,7 @@ class Attempt:
         self.connection = connection
         self.reused = connection.requests > 0
         self._counted = True
-        host.active += 1
-        host_stats = host.stats
-        host_stats.rq_total += 1
-        host_stats.rq_active += 1
-        stats = host.cluster.stats
-        stats.upstream_rq_total += 1
-        stats.upstream_rq_active += 1
+        host.begin_request()
         ctx = exchange.ctx
         ctx.upstream_local_address = connection.local_address
         head = exchange.head
@@ -85,7 +79,8 @@ class Attempt:
     def on_connect_failed(self, outcome: Outcome, reason: str) -> None:
         """No connection was to be had."""
         self._done = True
-        self.host.stats.rq_error += 1
+        if outcome is not Outcome.OVERFLOW:
+            self.host.stats.rq_error += 1
         self.exchange.attempt_failed(self, outcome, reason)
 
     # From the exchange
@@ -103,9 +98,9 @@ class Attempt:
         self._ended = True
         if self._chunked:
             connection.send(LAST_CHUNK)
-        action = self.exchange.route.action if self.exchange.route is not None else None
-        if isinstance(action, Forward) and action.retry is not None and action.retry.per_try_timeout:
-            self._timer = asyncio.get_running_loop().call_later(action.retry.per_try_timeout, self._on_per_try_timeout)
+        limit = self.exchange.per_try_timeout
+        if limit:
+            self._timer = asyncio.get_running_loop().call_later(limit, self._on_per_try_timeout)
 
     def pause_response(self, paused: bool) -> None:
         """The client reads slowly, or again."""
@@ -161,7 +156,6 @@ class Attempt:
         if self._done:
             return
         self._finish()
-        self.host.stats.rq_error += 1
         if outcome is Outcome.REMOTE_RESET:
             self.host.cluster.stats.upstream_rq_rx_reset += 1
         if self.exchange.response_started:
@@ -220,15 +214,5 @@ class Attempt:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if not self._counted:
-            return
-        host = self.host
-        host.active -= 1
-        stats = host.stats
-        stats.rq_active -= 1
-        host.cluster.stats.upstream_rq_active -= 1
-        if status:
-            if status < 500:
-                stats.rq_success += 1
-            else:
-                stats.rq_error += 1
+        if self._counted:
+            self.host.end_request(status)

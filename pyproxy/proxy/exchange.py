@@ -15,13 +15,14 @@ from pyproxy.core.context import RequestContext
 from pyproxy.core.http import Headers, RequestHead, ResponseHead
 from pyproxy.core.loop import spawn
 from pyproxy.core.outcome import RESPONSE_FLAG, Outcome
-from pyproxy.policy.hashing import request_hash
+from pyproxy.policy.cors import allowed_origin, apply_cors, preflight_headers
 from pyproxy.policy.fault import roll_abort, roll_delay
+from pyproxy.policy.hashing import request_hash
 from pyproxy.policy.retry import RetryPolicy, RetryState
+from pyproxy.policy.timeouts import Timeouts, effective_timeouts, expected_timeout_ms
 from pyproxy.policy.weights import choose_weighted
 from pyproxy.proxy import replies
 from pyproxy.proxy.attempt import Attempt
-from pyproxy.proxy.cors import answer_preflight, cors_response_headers
 from pyproxy.proxy.environment import ClientConnection, Environment, split_authority
 from pyproxy.proxy.headers import apply_ops, mutate_request, rewrite_target, trusted_client
 from pyproxy.proxy.mirror import Mirroring
@@ -30,15 +31,16 @@ from pyproxy.runtime.clusters import ClusterState, HostState
 from pyproxy.runtime.live import Serving
 from pyproxy.snapshot.model import (
     Destination,
-    DirectResponse,
     Direction,
+    DirectResponse,
     Discovery,
     Forward,
     PathNormalization,
     Redirect,
     Route,
 )
-from pyproxy.telemetry.trace_headers import continue_trace, ensure_request_id
+from pyproxy.telemetry.request_id import ensure_request_id
+from pyproxy.telemetry.trace_headers import continue_trace
 from pyproxy.wire.paths import normalize
 
 RETRY_BUFFER = 1024 * 1024
@@ -57,7 +59,7 @@ class ClientStream(Protocol):
         ...
 
     def send_head(self, head: ResponseHead, *, end: bool, close: bool = False) -> int:
-        """The response head; returns the bytes it took. `end`: no body follows. `close`: the connection ends with it."""
+        """The response head; gives the bytes it took. `end`: no body follows. `close`: the connection ends with it."""
         ...
 
     def send_body(self, chunk: bytes) -> None:
@@ -105,7 +107,12 @@ class Exchange:
     _replayable = True
     _paused = False
     _fresh_tries = 0
-    _extra_response_headers: tuple[tuple[bytes, bytes], ...] = ()
+    _cookies: tuple[bytes, ...] = ()
+    """Made by consistentHash.httpCookie for a client that has none."""
+    _origin = b""
+    """The CORS origin that may read the response."""
+    _timeouts: Timeouts | None = None
+    _traced = False
     route: Route | None = None
     upgrade = b""
     """The protocol that the client wants to switch to; empty when none."""
@@ -231,8 +238,9 @@ class Exchange:
             if client != connection.remote_ip:
                 ctx.downstream_remote_address = f"{client}:0"
         mutate_request(head, settings, connection.remote_ip, connection.tls)
-        if settings.generate_request_id:
-            ctx.request_id = ensure_request_id(head.headers, notable, self.env.rng, edge=settings.use_remote_address)
+        ctx.request_id, self._traced = ensure_request_id(
+            head.headers, notable, serving.snapshot.tracing, self.env.rng, generate=settings.generate_request_id
+        )
         split = split_authority(head.authority)
         if split is None:
             return replies.codec_error(400, "http.invalid_authority")
@@ -283,10 +291,10 @@ class Exchange:
                 grpc_status=fault.abort_grpc_status,
             )
         if route.cors is not None:
-            preflight = answer_preflight(route.cors, self.head)
+            preflight = preflight_headers(route.cors, self.head)
             if preflight is not None:
-                return preflight
-            self._extra_response_headers = cors_response_headers(route.cors, self.head)
+                return replies.Reply(200, details="cors.response", headers=tuple(preflight))
+            self._origin = allowed_origin(route.cors, self.head)
         action = route.action
         if type(action) is Forward:
             return self._forward(route, action)
@@ -317,7 +325,7 @@ class Exchange:
         head = self.head
         inbound = self.connection.settings.direction is Direction.INBOUND
         ctx.trace = continue_trace(
-            head.headers, head.notable, self._serving.snapshot.tracing, self.env.rng, ctx.request_id
+            head.headers, head.notable, self._serving.snapshot.tracing, self.env.rng, traced=self._traced
         )
         if inbound:
             ctx.peer_metadata = head.notable.get(b"x-envoy-peer-metadata")
@@ -328,6 +336,16 @@ class Exchange:
         if route.request_headers is not None:
             head.headers = apply_ops(head.headers, route.request_headers, ctx)
         self._rewrite(action, destination)
+        retry = action.retry
+        grpc = self._is_grpc()
+        if action.timeout or grpc or (retry is not None and retry.per_try_timeout):
+            self._timeouts = effective_timeouts(
+                action.timeout,
+                retry.per_try_timeout if retry is not None else 0.0,
+                [],
+                grpc=grpc,
+                grpc_timeout=head.get(b"grpc-timeout") if grpc else None,
+            )
         if action.mirrors:
             self._mirroring = Mirroring.start(self.env, self._serving, action.mirrors, head, ended=self.request_ended)
         self._next_attempt()
@@ -337,8 +355,7 @@ class Exchange:
         connection = self.connection
         source = self.ctx.downstream_remote_address.rpartition(":")[0].strip("[]")
         ends = (connection.remote_address + connection.local_address).encode()
-        self._hash, cookies = request_hash(action.hash_policies, self.head, source.encode(), ends)
-        self._extra_response_headers += tuple((b"set-cookie", cookie) for cookie in cookies)
+        self._hash, self._cookies = request_hash(action.hash_policies, self.head, source.encode(), ends)
 
     def _rewrite(self, action: Forward, destination: Destination) -> None:
         head = self.head
@@ -444,8 +461,7 @@ class Exchange:
             if delay is not None:
                 self._retry_after(delay)
                 return
-            if state.exhausted:
-                ctx.add_flag("URX")
+            self._note_retry_end(state)
         self.reply(replies.upstream_failure(outcome, reason, retried=ctx.attempts > 1))
 
     def _may_repeat_on_fresh_connection(self, attempt: Attempt, outcome: Outcome) -> bool:
@@ -462,8 +478,22 @@ class Exchange:
         if self._retry is None:
             assert self.route is not None and isinstance(self.route.action, Forward)
             assert self.route.action.retry is not None
-            self._retry = RetryState(self.route.action.retry, self.env.rng)
+            assert self._cluster is not None
+            self._retry = RetryState(self.route.action.retry, self.env.rng, self._cluster.ceilings)
         return self._retry
+
+    def _note_retry_end(self, state: RetryState) -> None:
+        """No other attempt: count why."""
+        assert self._cluster is not None
+        stats = self._cluster.stats
+        if state.exhausted:
+            self.ctx.add_flag("URX")
+            stats.upstream_rq_retry_limit_exceeded += 1
+        elif state.overflowed:
+            self.ctx.add_flag("UO")
+            stats.upstream_rq_retry_overflow += 1
+        elif state.succeeded:
+            stats.upstream_rq_retry_success += 1
 
     def _retry_after(self, delay: float) -> None:
         assert self._cluster is not None
@@ -483,24 +513,9 @@ class Exchange:
         route = self.route
         assert route is not None
         ctx = self.ctx
-        status = head.status
         notable = head.notable
-        policy = route.action.retry  # type: ignore[union-attr] - only Forward makes attempts
-        if policy is not None and (status > 399 or b"grpc-status" in notable or status in policy.retriable_status_codes):
-            if self._replayable and not self.response_started:
-                state = self._retry_state()
-                delay = state.after_response(status, head.headers)
-                if delay is not None:
-                    attempt.discard()
-                    self._attempt = None
-                    self._retry_after(delay)
-                    return
-                if state.exhausted:
-                    ctx.add_flag("URX")
-            if self._retry is not None and ctx.attempts > 1 and not self._retry.exhausted:
-                attempt.host.cluster.stats.upstream_rq_retry_success += 1
-        elif self._retry is not None and ctx.attempts > 1:
-            attempt.host.cluster.stats.upstream_rq_retry_success += 1
+        if self._try_again_after(attempt, head):
+            return
         ctx.details = "via_upstream"
         grpc_status = notable.get(b"grpc-status")
         if grpc_status is not None:
@@ -518,6 +533,24 @@ class Exchange:
             ctx.response = head
             headers = apply_ops(headers, destination.response_headers, ctx)
         self._send_head(head, headers, end=end)
+
+    def _try_again_after(self, attempt: Attempt, head: ResponseHead) -> bool:
+        """Whether the retry policy takes another attempt in place of this response."""
+        policy = self._retry_policy()
+        status = head.status
+        if policy is None or not self._replayable:
+            return False
+        if not (status > 399 or status in policy.statuses or b"grpc-status" in head.notable or self._retry is not None):
+            return False
+        state = self._retry_state()
+        delay = state.after_response(status, head.headers)
+        if delay is None:
+            self._note_retry_end(state)
+            return False
+        attempt.discard()
+        self._attempt = None
+        self._retry_after(delay)
+        return True
 
     def informational(self, head: ResponseHead) -> None:
         """A 1xx from the upstream: passed on, and the end of retries."""
@@ -621,8 +654,10 @@ class Exchange:
             ctx.response = head
             ctx.status = head.status
             headers = apply_ops(headers, route.response_headers, ctx)
-        if self._extra_response_headers:
-            headers.extend(self._extra_response_headers)
+        if self._cookies:
+            headers.extend((b"set-cookie", cookie) for cookie in self._cookies)
+        if self._origin and route is not None and route.cors is not None:
+            headers = apply_cors(route.cors, self._origin, headers)
         if b"date" not in head.notable:
             headers.append((b"date", http_date(ctx.started_at)))
         settings = self.connection.settings
@@ -657,9 +692,22 @@ class Exchange:
     # Timeouts
 
     def _start_timeout(self) -> None:
-        action = self.route.action if self.route is not None else None
-        if type(action) is Forward and action.timeout:
-            self._timer = asyncio.get_running_loop().call_later(action.timeout, self._on_timeout)
+        timeouts = self._timeouts
+        if timeouts is not None and timeouts.whole:
+            self._timer = asyncio.get_running_loop().call_later(timeouts.whole, self._on_timeout)
+
+    def expected_timeout_ms(self) -> int:
+        """What the next attempt is told of the time that is left; 0: nothing."""
+        timeouts = self._timeouts
+        if timeouts is None:
+            return 0
+        ended = self.ctx.request_body_ended
+        return expected_timeout_ms(timeouts, self.env.clock.monotonic() - ended if ended else 0.0)
+
+    @property
+    def per_try_timeout(self) -> float:
+        """Seconds that one attempt may take; 0 is none."""
+        return self._timeouts.per_try if self._timeouts is not None else 0.0
 
     def _on_timeout(self) -> None:
         self._timer = None
@@ -700,6 +748,8 @@ class Exchange:
         self.finished = True
         if self._timer is not None or self._backoff is not None:
             self._cancel_timers()
+        if self._retry is not None:
+            self._retry.close()
         if self._paused:
             self._resume()
         ctx = self.ctx
@@ -736,5 +786,3 @@ def http_date(now: float) -> bytes:
     if _date[0] != second:
         _date = second, formatdate(second, usegmt=True).encode()
     return _date[1]
-
-

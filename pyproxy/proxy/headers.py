@@ -60,6 +60,7 @@ REQUEST_NOTABLE: dict[bytes, int] = {
 # An edge proxy takes these off too (envoy-behaviour: external request with use_remote_address).
 _EDGE_DROPS = frozenset(
     {
+        b"x-request-id",  # an edge proxy trusts no id from outside: it makes a new one
         b"x-envoy-decorator-operation",
         b"x-envoy-downstream-service-cluster",
         b"x-envoy-downstream-service-node",
@@ -102,6 +103,7 @@ def _mutate_at_edge(head: RequestHead, settings: HttpSettings, peer: str, tls: b
     if settings.xff_trusted_hops == 0 or b"x-forwarded-proto" not in head.notable:
         headers = without(headers, b"x-forwarded-proto")
         headers.append((b"x-forwarded-proto", b"https" if tls else b"http"))
+    head.notable.pop(b"x-request-id", None)
     head.scheme = b"https" if tls else b"http"
     headers.append((b"x-envoy-external-address", trusted_client(forwarded, peer, settings).encode()))
     head.headers = headers

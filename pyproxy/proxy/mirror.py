@@ -1,4 +1,4 @@
-"""Shadow requests: the same request to another cluster, its response thrown away. Source: Envoy shadow_writer_impl.cc."""
+"""Shadow requests: the same to another cluster, the response thrown away. Source: Envoy shadow_writer_impl.cc."""
 
 from __future__ import annotations
 
@@ -76,6 +76,7 @@ class Shadow:
         self._host = host
         self._data = data
         self._head_request = head_request
+        self._status = 0
 
     def begin(self, env: Environment) -> None:
         """Borrow a connection and send."""
@@ -85,39 +86,32 @@ class Shadow:
             self.on_connected(connection)
 
     def on_connected(self, connection: Http1Client) -> None:
-        self._host.cluster.stats.upstream_rq_total += 1
-        self._host.stats.rq_total += 1
-        self._change_active(1)
+        self._host.begin_request()
         connection.send_head(self, self._data, head_request=self._head_request, upgrading=False)
 
     def on_connect_failed(self, outcome: Outcome, reason: str) -> None:
-        self._host.stats.rq_error += 1
+        pass
 
     def on_informational(self, head: ResponseHead) -> None:
         pass
 
     def on_head(self, head: ResponseHead, *, end: bool) -> None:
         self._host.cluster.stats.count_response(head.status)
+        self._status = head.status
         if end:
-            self._change_active(-1)
+            self._host.end_request(head.status)
 
     def on_body(self, chunk: bytes) -> None:
         pass
 
     def on_end(self) -> None:
-        self._change_active(-1)
+        self._host.end_request(self._status)
 
     def on_reset(self, outcome: Outcome, reason: str) -> None:
-        self._host.stats.rq_error += 1
-        self._change_active(-1)
+        self._host.end_request(0)
 
     def on_writable(self, writable: bool) -> None:
         pass
 
     def on_upgraded(self, head: ResponseHead, rest: bytes) -> None:
-        self._change_active(-1)
-
-    def _change_active(self, by: int) -> None:
-        self._host.active += by
-        self._host.stats.rq_active += by
-        self._host.cluster.stats.upstream_rq_active += by
+        self._host.end_request(101)

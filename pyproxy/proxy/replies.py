@@ -29,6 +29,7 @@ NO_HEALTHY_UPSTREAM = Reply(503, b"no healthy upstream", flag="UH", details="no_
 MISSING_HOST = Reply(400, details="missing_host_header", close=True)
 BAD_PATH = Reply(400, details="path_normalization_failed", close=True)
 NOT_A_PATH = Reply(404, details="absolute_path_rejected")
+SLOW_HEAD = Reply(408, b"request header timeout", details="request_header_timeout", close=True)
 UPGRADE_FAILED = Reply(403, details="upgrade_failed", close=True)
 TIMEOUT = Reply(504, b"upstream request timeout", flag="UT", details="response_timeout")
 PER_TRY_TIMEOUT = Reply(504, b"upstream request timeout", flag="UT", details="upstream_per_try_timeout")

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from pyproxy.core.loop import Clock
 from pyproxy.policy.balancing import Balancer, build_balancer
+from pyproxy.policy.circuit_breaker import Ceilings
 from pyproxy.runtime.counters import ClusterStats, HostStats
 from pyproxy.snapshot.model import Cluster, Discovery, Endpoint
 
@@ -65,6 +66,30 @@ class HostState:
         self.stats = HostStats()
         self.pool: Pool | None = None
 
+    def begin_request(self) -> None:
+        """A request is bound to one of the host's connections."""
+        self.active += 1
+        stats = self.stats
+        stats.rq_total += 1
+        stats.rq_active += 1
+        cluster = self.cluster
+        cluster.ceilings.requests += 1
+        cluster.stats.upstream_rq_total += 1
+        cluster.stats.upstream_rq_active += 1
+
+    def end_request(self, status: int) -> None:
+        """It is over; `status` 0: without a response."""
+        self.active -= 1
+        stats = self.stats
+        stats.rq_active -= 1
+        cluster = self.cluster
+        cluster.ceilings.requests -= 1
+        cluster.stats.upstream_rq_active -= 1
+        if 0 < status < 500:
+            stats.rq_success += 1
+        else:
+            stats.rq_error += 1
+
     def adopt(self, endpoint: Endpoint) -> None:
         """Take over what a reload changed about this address."""
         self.endpoint = endpoint
@@ -80,6 +105,7 @@ class ClusterState:
         self.cluster = cluster
         self.name = cluster.name
         self.stats = ClusterStats()
+        self.ceilings = Ceilings(cluster.breakers)
         self.hosts: list[HostState] = []
         self.ready = cluster.discovery is not Discovery.STRICT_DNS and cluster.discovery is not Discovery.LOGICAL_DNS
         """False until a DNS cluster has its first answer, good or bad."""
@@ -151,6 +177,7 @@ class ClusterState:
         if cluster == self.cluster:
             return
         self.cluster = cluster
+        self.ceilings.limits = cluster.breakers
         if cluster.discovery is Discovery.STATIC:
             self.set_hosts((endpoint, endpoint.address) for endpoint in cluster.endpoints)
         self._balancer = None  # its policy may be another now

@@ -52,23 +52,28 @@ class HostPool:
 
     def borrow(self, borrower: Borrower) -> Http1Client | None:
         """An idle connection at once, or None: then the borrower is called later."""
+        cluster = self.host.cluster
         while self._idle:
             connection = self._idle.pop()
             if connection.usable:
-                return connection
-        self._waiting.append(borrower)
-        stats = self.host.cluster.stats
-        stats.upstream_rq_pending_total += 1
-        stats.upstream_rq_pending_active += 1
+                if cluster.ceilings.may_request:
+                    return connection
+                self._idle.append(connection)
+                cluster.stats.upstream_rq_active_overflow += 1
+                borrower.on_connect_failed(Outcome.OVERFLOW, "")
+                return None
+        if not cluster.ceilings.may_wait:
+            cluster.stats.upstream_rq_pending_overflow += 1
+            borrower.on_connect_failed(Outcome.OVERFLOW, "")
+            return None
+        self._wait(borrower)
         self._dial_for_waiting()
         return None
 
     def borrow_fresh(self, borrower: Borrower) -> None:
         """A connection that has carried nothing yet."""
-        self._waiting.append(borrower)
-        self.host.cluster.stats.upstream_rq_pending_active += 1
-        self._connecting += 1
-        spawn(self._dial(), name=f"dial {self.host.key}")
+        self._wait(borrower)
+        self._start_dial()
 
     def cancel(self, borrower: Borrower) -> None:
         """The borrower waits no longer; its dial goes on, and then idles."""
@@ -76,9 +81,8 @@ class HostPool:
             self._waiting.remove(borrower)
         except ValueError:
             return
-        stats = self.host.cluster.stats
-        stats.upstream_rq_pending_active -= 1
-        stats.upstream_rq_cancelled += 1
+        self._waits_no_more()
+        self.host.cluster.stats.upstream_rq_cancelled += 1
 
     # What a connection tells
 
@@ -100,8 +104,7 @@ class HostPool:
         if self._waiting:
             self._lend(connection)
             return
-        connection.idle_since = self._clock.monotonic()
-        self._idle.append(connection)
+        self._keep(connection)
 
     def discard(self, connection: Http1Client) -> None:
         """It may not be lent again."""
@@ -114,10 +117,12 @@ class HostPool:
         self.discard(connection)
         if connection in self._open:
             self._open.remove(connection)
+            self.host.cluster.ceilings.connections -= 1
             self.host.stats.cx_active -= 1
             stats = self.host.cluster.stats
             stats.upstream_cx_active -= 1
             stats.upstream_cx_destroy += 1
+            self._dial_for_waiting()
 
     # What the runtime may ask (clusters.Pool)
 
@@ -151,10 +156,32 @@ class HostPool:
 
     # For itself
 
+    def _wait(self, borrower: Borrower) -> None:
+        self._waiting.append(borrower)
+        cluster = self.host.cluster
+        cluster.ceilings.pending += 1
+        cluster.stats.upstream_rq_pending_total += 1
+        cluster.stats.upstream_rq_pending_active += 1
+
+    def _waits_no_more(self, count: int = 1) -> None:
+        cluster = self.host.cluster
+        cluster.ceilings.pending -= count
+        cluster.stats.upstream_rq_pending_active -= count
+
     def _dial_for_waiting(self) -> None:
+        """One dial for each who waits, under max_connections; a host without any connection may always open one."""
+        cluster = self.host.cluster
         while self._connecting < len(self._waiting):
-            self._connecting += 1
-            spawn(self._dial(), name=f"dial {self.host.key}")
+            if not cluster.ceilings.may_connect:
+                cluster.stats.upstream_cx_overflow += 1
+                if self.connections:
+                    return
+            self._start_dial()
+
+    def _start_dial(self) -> None:
+        self._connecting += 1
+        self.host.cluster.ceilings.connections += 1
+        spawn(self._dial(), name=f"dial {self.host.key}")
 
     async def _dial(self) -> None:
         host = self.host
@@ -202,26 +229,36 @@ class HostPool:
         duration = self.host.cluster.cluster.connection.max_connection_duration
         now = self._clock.monotonic()
         connection.expires = now + duration if duration else 0.0
-        connection.idle_since = now
         if self._waiting:
             self._lend(connection)
         elif self._retired:
             connection.close()
         else:
-            self._idle.append(connection)
+            self._keep(connection)
 
     def _lend(self, connection: Http1Client) -> None:
         borrower = self._waiting.popleft()
-        self.host.cluster.stats.upstream_rq_pending_active -= 1
-        borrower.on_connected(connection)
+        self._waits_no_more()
+        cluster = self.host.cluster
+        if cluster.ceilings.may_request:
+            borrower.on_connected(connection)
+            return
+        self._keep(connection)
+        cluster.stats.upstream_rq_active_overflow += 1
+        borrower.on_connect_failed(Outcome.OVERFLOW, "")
+
+    def _keep(self, connection: Http1Client) -> None:
+        connection.idle_since = self._clock.monotonic()
+        self._idle.append(connection)
 
     def _dial_failed(self, outcome: Outcome, reason: str) -> None:
         self._connecting -= 1
+        self.host.cluster.ceilings.connections -= 1
         stats = self.host.cluster.stats
         stats.upstream_cx_connect_fail += 1
         self.host.stats.cx_connect_fail += 1
         waiting, self._waiting = self._waiting, deque()
-        stats.upstream_rq_pending_active -= len(waiting)
+        self._waits_no_more(len(waiting))
         stats.upstream_rq_pending_failure_eject += len(waiting)
         for borrower in waiting:
             borrower.on_connect_failed(outcome, reason)
