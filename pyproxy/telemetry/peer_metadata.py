@@ -1,0 +1,113 @@
+"""Who is on the other side: the metadata that Istio's sidecars exchange in two headers.
+
+`x-envoy-peer-metadata` is base64 of a google.protobuf.Struct, `x-envoy-peer-metadata-id` the proxy's node id. Source:
+Envoy contrib/istio/filters/common/source/metadata_object.cc and filters/http/peer_metadata/source/peer_metadata.cc.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from pyproxy.snapshot.model import Identity
+from pyproxy.wire.protobuf import decode_struct, encode_struct
+
+PEER_METADATA = b"x-envoy-peer-metadata"
+PEER_METADATA_ID = b"x-envoy-peer-metadata-id"
+MAX_LENGTH = 8192
+"""A longer value is nobody's metadata: not decoded, and not kept."""
+
+_CANONICAL_NAMES = ("service.istio.io/canonical-name", "app.kubernetes.io/name", "app")
+_CANONICAL_REVISIONS = ("service.istio.io/canonical-revision", "app.kubernetes.io/version", "version")
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A workload as its sidecar describes it; empty where it says nothing."""
+
+    workload: str = ""
+    namespace: str = ""
+    cluster: str = ""
+    canonical_service: str = ""
+    canonical_revision: str = ""
+    app: str = ""
+    version: str = ""
+    identity: str = ""
+
+
+def canonical_service(labels: Mapping[str, str], workload: str) -> str:
+    """Istio's name for a workload's service (pkg/kube/labels)."""
+    return _first(labels, _CANONICAL_NAMES) or workload
+
+
+def canonical_revision(labels: Mapping[str, str]) -> str:
+    """Istio's revision of a workload, `latest` without a label."""
+    return _first(labels, _CANONICAL_REVISIONS) or "latest"
+
+
+def own_metadata(identity: Identity) -> tuple[bytes, bytes]:
+    """The values of PEER_METADATA and PEER_METADATA_ID that this proxy sends; computed once."""
+    labels = identity.labels
+    about_service = {
+        "service.istio.io/canonical-name": canonical_service(labels, identity.workload),
+        "service.istio.io/canonical-revision": canonical_revision(labels),
+        "app": _first(labels, ("app.kubernetes.io/name", "app")),
+        "version": _first(labels, ("app.kubernetes.io/version", "version")),
+    }
+    region, _, rest = identity.locality.partition("/")
+    fields: dict[str, object] = {
+        "NAME": identity.workload,
+        "NAMESPACE": identity.namespace,
+        "WORKLOAD_NAME": identity.workload,
+        "CLUSTER_ID": identity.cluster_id,
+        "REGION": region,
+        "AVAILABILITY_ZONE": rest.partition("/")[0],
+        "LABELS": {name: value for name, value in about_service.items() if value},
+    }
+    value = base64.b64encode(encode_struct({name: field for name, field in fields.items() if field != ""}))
+    return value, _node_id(identity)
+
+
+def _node_id(identity: Identity) -> bytes:
+    kind = "router" if identity.gateway else "sidecar"
+    name, namespace = identity.workload, identity.namespace
+    return f"{kind}~{identity.address}~{name}.{namespace}~{namespace}.svc.cluster.local".encode()
+
+
+@lru_cache(maxsize=1024)
+def decode_peer(value: bytes) -> Peer | None:
+    """The peer that a PEER_METADATA value describes; None when it is no such thing. Never raises."""
+    if len(value) > MAX_LENGTH:
+        return None
+    try:
+        fields = decode_struct(binascii.a2b_base64(value + b"=" * (-len(value) % 4), strict_mode=True))
+    except ValueError:  # not base64, not a Struct, not UTF-8
+        return None
+    labels = fields.get("LABELS")
+    texts = _texts(labels if isinstance(labels, dict) else {})
+    about = _texts(fields)
+    return Peer(
+        workload=about.get("WORKLOAD_NAME", ""),
+        namespace=about.get("NAMESPACE", ""),
+        cluster=about.get("CLUSTER_ID", ""),
+        canonical_service=texts.get("service.istio.io/canonical-name", ""),
+        canonical_revision=texts.get("service.istio.io/canonical-revision", ""),
+        app=_first(texts, ("app.kubernetes.io/name", "app")),
+        version=_first(texts, ("app.kubernetes.io/version", "version")),
+        identity=about.get("IDENTITY", ""),
+    )
+
+
+def _texts(fields: Mapping[str, object]) -> dict[str, str]:
+    return {name: value for name, value in fields.items() if isinstance(value, str)}
+
+
+def _first(labels: Mapping[str, str], names: tuple[str, ...]) -> str:
+    """The value of the first of these labels that is there."""
+    for name in names:
+        if name in labels:
+            return labels[name]
+    return ""
