@@ -4,8 +4,10 @@ Whatever engine the machine already runs is not touched, so that stand-ins for b
 """
 
 import contextlib
+import fcntl
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -14,7 +16,7 @@ from pathlib import Path
 NEEDED = ("dockerd", "containerd", "docker", "docker-compose", "debootstrap", "prometheus")
 """Programs; on Debian, packages docker.io, docker-compose, debootstrap and prometheus."""
 
-START_SECONDS = 60
+START_SECONDS, STOP_SECONDS = 60, 30
 
 
 def cache_dir() -> Path:
@@ -60,30 +62,59 @@ class Engine:
 
 @contextlib.contextmanager
 def started(work: Path) -> Iterator[Engine]:
-    """Run an engine whose sockets, logs and pid are under work, and whose images stay in the cache."""
-    socket = work / "docker.sock"
+    """Run an engine whose sockets and logs are under work, and whose images stay in the cache. One at a time."""
+    cache_dir().mkdir(parents=True, exist_ok=True)
+    socket, store, pid = work / "docker.sock", cache_dir() / "engine", cache_dir() / "engine.pid"
     command = [
         "dockerd",
-        *("--host", f"unix://{socket}", "--pidfile", str(work / "docker.pid")),
-        *("--data-root", str(cache_dir() / "engine"), "--exec-root", str(work / "exec")),
+        *("--host", f"unix://{socket}", "--pidfile", str(pid)),
+        *("--data-root", str(store), "--exec-root", str(work / "exec")),
         # The system's containerd, where there is one, is shared with other engines: keep apart from them.
         *("--containerd-namespace", "pyproxy-compose", "--containerd-plugins-namespace", "pyproxy-compose-plugins"),
         # Networks of the test's own and ports published by docker-proxy work without touching the machine's rules.
         *("--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false"),
     ]
-    engine = Engine(socket, work)
-    with (work / "dockerd.log").open("wb") as log:
+    with (cache_dir() / "lock").open("w") as lock, (work / "dockerd.log").open("wb") as log:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _stop_orphan(pid, store)
         daemon = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
-    try:
-        _wait_until_it_answers(engine, daemon, work / "dockerd.log")
-        yield engine
-    finally:
-        daemon.terminate()
         try:
-            daemon.wait(timeout=30)
-        except subprocess.TimeoutExpired:
-            daemon.kill()
-            daemon.wait()
+            engine = Engine(socket, work)
+            _wait_until_it_answers(engine, daemon, work / "dockerd.log")
+            yield engine
+        finally:
+            _stop(daemon)
+            _unmount_all_under(work)
+
+
+def _stop(daemon: subprocess.Popen[bytes]) -> None:
+    daemon.terminate()
+    try:
+        daemon.wait(timeout=STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        daemon.kill()
+        daemon.wait()
+
+
+def _stop_orphan(pidfile: Path, store: Path) -> None:
+    """End the engine that a killed test run left behind. The caller holds the lock, so that no living run owns it."""
+    try:
+        pid = int(pidfile.read_text())
+        if str(store) not in Path(f"/proc/{pid}/cmdline").read_text():
+            return
+        os.kill(pid, signal.SIGTERM)
+    except (FileNotFoundError, ProcessLookupError, ValueError):
+        return
+    deadline = time.monotonic() + STOP_SECONDS
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
+def _unmount_all_under(folder: Path) -> None:
+    """The engine leaves its own network namespace mounted, which would keep the folder from being removed."""
+    points = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+    for point in sorted((point for point in points if point.startswith(f"{folder}/")), reverse=True):
+        subprocess.run(["umount", "--lazy", point], check=False)
 
 
 def _wait_until_it_answers(engine: Engine, daemon: subprocess.Popen[bytes], log: Path) -> None:

@@ -21,8 +21,8 @@ class Project:
     def __init__(self, engine: Engine, folder: Path) -> None:
         self._engine = engine
         self.config = folder / "config"
-        shutil.copytree(TOP / "config", self.config)
-        shutil.copytree(TOP / "examples" / "prometheus", folder / "examples" / "prometheus")
+        for name in ("config", "examples"):
+            shutil.copytree(TOP / name, folder / name)
         ports = [_free_port(), _free_port()]
         self.orders, self.prometheus = (f"http://127.0.0.1:{port}" for port in ports)
         engine.environment |= {"ORDER_SERVICE_PORT": str(ports[0]), "PROMETHEUS_PORT": str(ports[1])}
@@ -43,13 +43,14 @@ class Project:
 
     def up(self) -> None:
         """Start everything, and wait until every container is healthy."""
-        self.compose("up", "--detach", "--no-build", timeout=UP_SECONDS)
-        deadline = time.monotonic() + UP_SECONDS
-        while unhealthy := [name for name, health in self.health().items() if health != "healthy"]:
-            if time.monotonic() > deadline:
-                logs = self.compose("logs", "--no-color", "--tail", "30")
-                raise AssertionError(f"not healthy: {', '.join(unhealthy)}\n{logs}")
-            time.sleep(0.5)
+        try:
+            self.compose("up", "--detach", "--no-build", timeout=UP_SECONDS)
+            deadline = time.monotonic() + UP_SECONDS
+            while unhealthy := [name for name, health in self.health().items() if health != "healthy"]:
+                assert time.monotonic() < deadline, f"not healthy: {', '.join(unhealthy)}"
+                time.sleep(0.5)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.compose('logs', '--no-color', '--tail', '30')}") from None
 
     def down(self) -> None:
         """Take everything away. Does nothing when nothing is there."""

@@ -26,7 +26,6 @@ def project() -> Iterator[Project]:
     """The compose file, up and healthy on an engine of its own."""
     if reason := engine.missing():
         pytest.skip(f"LOUD SKIP: {reason}")
-    engine.cache_dir().mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, engine.started(Path(folder)) as docker:
         standins.make_all(docker)
         project = Project(docker, Path(folder, "project"))
