@@ -55,7 +55,8 @@ class BoundListener:
         except OSError as error:
             raise CommandError(
                 f"cannot listen on {address}:{self.listener.port} ({self.listener.name}): "
-                f"{os.strerror(error.errno or 0)}. Stop what uses the port, or choose another with the flag or document that names it.",
+                f"{os.strerror(error.errno or 0)}. "
+                "Stop what uses the port, or choose another with the flag or document that names it.",
                 exit_code=1,
             ) from error
         self._server = server
