@@ -126,11 +126,11 @@ class ClusterStats:
     retry_codes: dict[int, int] = field(default_factory=dict)
     """`retry.upstream_rq_<code>`: responses that were tried again."""
 
-    def record_response(self, status: int) -> None:
+    def count_response(self, status: int) -> None:
         """A request's final status."""
         self.codes[status] = self.codes.get(status, 0) + 1
 
-    def record_retried_response(self, status: int) -> None:
+    def count_retried_response(self, status: int) -> None:
         """A status that was not passed on, because the request is tried again."""
         self.retry_codes[status] = self.retry_codes.get(status, 0) + 1
 
@@ -225,7 +225,7 @@ class HttpStats:
     classes: list[int] = field(default_factory=lambda: [0, 0, 0, 0, 0, 0])
     """`downstream_rq_Nxx` by N, 0 to 5."""
 
-    def record_response(self, status: int) -> None:
+    def count_response(self, status: int) -> None:
         """What a request was answered with."""
         self.classes[status // 100 if 100 <= status < 600 else 0] += 1
 

@@ -6,7 +6,7 @@ from pyproxy.runtime.counters import ClusterStats, HostStats, HttpStats
 def test_every_statistic_starts_at_nothing_and_objects_share_none() -> None:
     one, other = ClusterStats(), ClusterStats()
     one.upstream_rq_total += 1
-    one.record_response(200)
+    one.count_response(200)
     assert (other.upstream_rq_total, other.codes) == (0, {})
     assert HostStats().rq_total == 0
 
@@ -14,8 +14,8 @@ def test_every_statistic_starts_at_nothing_and_objects_share_none() -> None:
 def test_responses_are_counted_by_status_and_tried_again_ones_apart() -> None:
     stats = ClusterStats()
     for status in (200, 200, 503):
-        stats.record_response(status)
-    stats.record_retried_response(503)
+        stats.count_response(status)
+    stats.count_retried_response(503)
     assert stats.codes == {200: 2, 503: 1}
     assert stats.retry_codes == {503: 1}
 
@@ -23,5 +23,5 @@ def test_responses_are_counted_by_status_and_tried_again_ones_apart() -> None:
 def test_downstream_responses_are_counted_by_class_whatever_the_status() -> None:
     stats = HttpStats()
     for status in (101, 200, 404, 599, 0, 999):
-        stats.record_response(status)
+        stats.count_response(status)
     assert stats.classes == [2, 1, 1, 0, 1, 1]
