@@ -49,7 +49,7 @@ def canonical_revision(labels: Mapping[str, str]) -> str:
 
 
 def own_metadata(identity: Identity) -> tuple[bytes, bytes]:
-    """The values of PEER_METADATA and PEER_METADATA_ID that this proxy sends; computed once."""
+    """The values of PEER_METADATA_ID and PEER_METADATA that this proxy sends; computed once."""
     labels = identity.labels
     about_service = {
         "service.istio.io/canonical-name": canonical_service(labels, identity.workload),
@@ -68,7 +68,7 @@ def own_metadata(identity: Identity) -> tuple[bytes, bytes]:
         "LABELS": {name: value for name, value in about_service.items() if value},
     }
     value = base64.b64encode(encode_struct({name: field for name, field in fields.items() if field != ""}))
-    return value, _node_id(identity)
+    return _node_id(identity), value
 
 
 def _node_id(identity: Identity) -> bytes:

@@ -25,6 +25,7 @@ TRACE_HEADERS = frozenset(
     {_B3, _TRACE_ID, _SPAN_ID, _PARENT_ID, _SAMPLED, _TRACEPARENT, _TRACESTATE, REQUEST_ID, CLIENT_TRACE_ID}
 )
 """What to look for in a request: the first value of each goes into `known`."""
+_CONTEXT = TRACE_HEADERS - {REQUEST_ID, CLIENT_TRACE_ID}
 NO_TRACE = Trace(b"", b"", b"", False)
 """Nothing is traced and no header was touched."""
 
@@ -45,14 +46,14 @@ def continue_trace(
 ) -> Trace:
     """Make this hop's span context and write it into `headers` in place, at the end.
 
-    `known`: first values of TRACE_HEADERS as received. `traced`: what `ensure_request_id` decided; an incoming sampling
+    `known`: first values of TRACE_HEADERS as received, among others. `traced`: what `ensure_request_id` decided; an incoming sampling
     flag wins over it. Malformed identifiers leave every header as it is and give NO_TRACE.
     """
     if not tracing.enabled:
         return NO_TRACE
     if tracing.propagation is Propagation.W3C:
         return _continue_w3c(headers, known, rng, traced)
-    if not known:
+    if _CONTEXT.isdisjoint(known):
         return _start_b3(headers, tracing, rng, traced)
     context = _extract_b3(known, traced, w3c=tracing.propagation is Propagation.B3_AND_W3C)
     if context is None:
@@ -177,7 +178,7 @@ def _continue_w3c(headers: Headers, known: Mapping[bytes, bytes], rng: Random, t
             return NO_TRACE
         trace = Trace(found[0], span_id, found[1], found[2] and traced)
         state = known.get(_TRACESTATE, b"")
-    if known:
+    if incoming is not None or _TRACESTATE in known:
         headers[:] = [header for header in headers if header[0] not in _PARENT_AND_STATE]
     headers += ((_TRACEPARENT, _traceparent(trace)), (_TRACESTATE, state))
     return trace

@@ -27,7 +27,7 @@ REVIEWS = Identity(
 
 
 def test_a_sidecar_says_who_it_is_in_istios_fields() -> None:
-    value, node_id = own_metadata(REVIEWS)
+    node_id, value = own_metadata(REVIEWS)
     assert decode_struct(base64.b64decode(value)) == {
         "NAME": "reviews-v1",
         "NAMESPACE": "default",
@@ -46,13 +46,13 @@ def test_a_sidecar_says_who_it_is_in_istios_fields() -> None:
 
 
 def test_the_other_side_reads_it() -> None:
-    assert decode_peer(own_metadata(REVIEWS)[0]) == Peer(
+    assert decode_peer(own_metadata(REVIEWS)[1]) == Peer(
         "reviews-v1", "default", "Kubernetes", "reviews", "v1", "reviews", "v1"
     )
 
 
 def test_a_gateway_is_a_router_and_a_bare_workload_its_own_service() -> None:
-    value, node_id = own_metadata(Identity(workload="edge", namespace="istio-system", gateway=True))
+    node_id, value = own_metadata(Identity(workload="edge", namespace="istio-system", gateway=True))
     assert node_id.startswith(b"router~127.0.0.1~edge.istio-system~")
     assert decode_peer(value) == Peer("edge", "istio-system", "Kubernetes", "edge", "latest")
 
@@ -79,7 +79,7 @@ def test_canonical_names_follow_istios_order(labels: dict[str, str], name: str, 
 
 
 def test_base64_without_padding_is_read_too() -> None:
-    value = own_metadata(REVIEWS)[0]
+    value = own_metadata(REVIEWS)[1]
     assert decode_peer(value.rstrip(b"=")) == decode_peer(value) is not None
 
 
@@ -101,7 +101,7 @@ def test_any_header_value_is_a_peer_or_nobody(value: bytes) -> None:
 
 @given(st.dictionaries(st.sampled_from(["app", "version", "app.kubernetes.io/name", "x"]), st.text(min_size=1)))
 def test_every_identity_survives_the_exchange(labels: dict[str, str]) -> None:
-    peer = decode_peer(own_metadata(Identity(workload="w", labels=labels))[0])
+    peer = decode_peer(own_metadata(Identity(workload="w", labels=labels))[1])
     assert peer is not None
     assert (peer.canonical_service, peer.canonical_revision) == (
         canonical_service(labels, "w"),
