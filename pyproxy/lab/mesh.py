@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import re
 import signal
 import socket
 from collections import deque
@@ -34,13 +35,15 @@ from pyproxy.lab.folder import write_documents
 from pyproxy.lab.layout import Workload, choose_layout, require_free
 from pyproxy.lab.metrics import Target, Totals, merge
 from pyproxy.lab.observe import Observer
-from pyproxy.lab.processes import Processes
+from pyproxy.lab.processes import Child, Processes
 from pyproxy.lab.report import Report, make_rows, sum_tallies
 from pyproxy.lab.traffic import TESTER, TESTER_SHARE, Tally, Traffic
 from pyproxy.lab.views import View
 
 WINDOW_SECONDS = 10.0
 """How much of the past a live table sums up."""
+MOST_ERRORS = 3
+"""How many of the documents' errors are shown at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,8 @@ class Lab:
         self._processes = processes
         self._view = view
         self._clock = SystemClock()
+        self._proxies: dict[str, Child] = {}
+        """By the name that the table gives them."""
         self._documents = (settings.folder or processes.folder / "documents").absolute()
         self._page = f"http://{GATEWAY_ADDRESS}:{settings.port}/productpage"
 
@@ -131,19 +136,20 @@ class Lab:
         gateway = await self._processes.start(
             "gateway", gateway_command(self._documents, ready_file), clean_environment()
         )
+        self._proxies["gateway"] = gateway
         waits = [self._processes.ready(gateway, ready_file.exists)]
         for workload in self._workloads:
             waits += await self._start_workload(workload)
         await asyncio.gather(*waits)
-        addresses = {workload: f"{workload.address}:{workload.metrics_port}" for workload in self._workloads}
-        named = {f"{workload.service} {workload.version}": address for workload, address in addresses.items()}
-        return {"gateway": metrics_address(ready_file), **named}
+        addresses = {workload.title: f"{workload.address}:{workload.metrics_port}" for workload in self._workloads}
+        return {"gateway": metrics_address(ready_file), **addresses}
 
     async def _start_workload(self, workload: Workload) -> list[Coroutine[Any, Any, None]]:
         """A sidecar and its program; each is ready when what comes back has ended."""
         ready_file = self._ready_file(workload.name)
         command = sidecar_command(workload, self._documents, ready_file)
         sidecar = await self._processes.start(f"{workload.name}-sidecar", command, clean_environment())
+        self._proxies[workload.title] = sidecar
         program = await self._processes.start(workload.name, service_command(workload), service_environment(workload))
         return [
             self._processes.ready(sidecar, ready_file.exists),
@@ -173,19 +179,15 @@ class Lab:
     def _summary(self, window: Sequence[Interval], refusing: list[str]) -> Report:
         seconds = sum(interval.seconds for interval in window)
         sources = {name: merge(interval.sent[name] for interval in window) for name in window[-1].sent}
-        notes = []
-        if refusing:
-            notes.append(
-                f"{', '.join(refusing)}: the documents as they are now have an error; the last good ones serve on. "
-                f"See it with: pyproxy validate {self._documents}"
-            )
-        return Report(
-            self._clock.time(),
-            seconds,
-            make_rows(sources, seconds),
-            sum_tallies([i.tally for i in window]),
-            tuple(notes),
-        )
+        tally = sum_tallies([interval.tally for interval in window])
+        return Report(self._clock.time(), seconds, make_rows(sources, seconds), tally, self._notes(refusing))
+
+    def _notes(self, refusing: list[str]) -> tuple[str, ...]:
+        """What is wrong with the documents, in the words of the first proxy that refused them."""
+        if not refusing:
+            return ()
+        errors = refused(self._proxies[refusing[0]].log.read_text("utf-8", "replace"))
+        return ("The documents have an error; the last good ones serve on.", *errors[:MOST_ERRORS])
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,9 +199,16 @@ class Interval:
     tally: Tally
 
 
+def refused(log: str) -> list[str]:
+    """The errors of the last reload that a proxy refused, from its log: as many as its last word on it counts."""
+    errors = re.findall(r"^\S+ +error +pyproxy\.config +(.*)", log, re.MULTILINE)
+    counted = re.fullmatch(r"kept the last good configuration: (\d+) .*", errors[-1]) if errors else None
+    return errors[-1 - int(counted[1]) : -1] if counted else []
+
+
 def metrics_address(ready_file: Path) -> str:
     """`ip:port` of the metrics, from what a proxy wrote when it was ready."""
-    return str(json.loads(ready_file.read_text("utf-8"))["metrics"])
+    return str(json.loads(ready_file.read_text("utf-8"))["addresses"]["metrics"])
 
 
 def _listens(address: str, port: int) -> bool:

@@ -1,6 +1,7 @@
 """Stands in for `pyproxy run` and `pyproxy gateway`: is ready, has metrics, and the gateway answers every visit itself.
 
-FAKE_DIES names a workload whose sidecar ends at once, FAKE_CRASHES one whose sidecar ends when its metrics are read.
+FAKE_DIES names a workload whose sidecar ends at once, FAKE_CRASHES one whose sidecar ends when its metrics are read,
+FAKE_REFUSES what a proxy logs that has refused a reload.
 """
 
 import asyncio
@@ -23,6 +24,8 @@ async def main() -> None:
     workload = flags.get("--workload", "gateway")
     if os.environ.get("FAKE_DIES") == workload:
         sys.exit("these documents do not compile")
+    if "FAKE_REFUSES" in os.environ:
+        print(os.environ["FAKE_REFUSES"], file=sys.stderr)
     visits = 0
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -32,6 +35,7 @@ async def main() -> None:
                 if os.environ.get("FAKE_CRASHES") == workload:
                     os._exit(3)
                 body = f"istio_requests_total{{{SERIES}}} {visits}\n" if workload == "gateway" else ""
+                body += f"pyproxy_config_last_reload_successful {int('FAKE_REFUSES' not in os.environ)}\n"
                 kind = "text/plain"
             else:
                 visits, body, kind = visits + 1, PAGE, "application/json"
@@ -45,7 +49,7 @@ async def main() -> None:
         documents = yaml.safe_load((Path(flags["--config"]) / "workloads" / "gateway.yaml").read_text())
         await asyncio.start_server(serve, address, documents["spec"]["servers"][0]["port"]["number"])
     host, port = metrics.sockets[0].getsockname()
-    Path(flags["--ready-file"]).write_text(json.dumps({"metrics": f"{host}:{port}"}))
+    Path(flags["--ready-file"]).write_text(json.dumps({"addresses": {"metrics": f"{host}:{port}"}}))
     await asyncio.Event().wait()
 
 

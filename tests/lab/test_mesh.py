@@ -12,7 +12,7 @@ import pytest
 from pyproxy.core.errors import CommandError
 from pyproxy.lab import commands
 from pyproxy.lab.layout import choose_layout
-from pyproxy.lab.mesh import LabSettings, greeting, run_lab
+from pyproxy.lab.mesh import LabSettings, greeting, refused, run_lab
 from pyproxy.lab.report import Report
 from pyproxy.lab.views import JsonView
 
@@ -117,6 +117,32 @@ async def test_without_traffic_there_are_reports_all_the_same(settings: LabSetti
     assert view.reports
     assert sum(report.tally.sent for report in view.reports) == 0
     assert "visits" not in view.greetings[0]
+
+
+REFUSAL = """\
+2026-01-31T12:00:00.000Z  error   pyproxy.config  old.yaml:1:1 an error of long ago
+2026-01-31T12:00:00.000Z  error   pyproxy.config  kept the last good configuration: 1 error(s) in the documents
+2026-01-31T12:00:01.000Z  info    pyproxy.config  took up the documents: version abc
+2026-01-31T12:00:02.000Z  error   pyproxy.config  reviews.yaml:9:2 VirtualService/default/reviews: no such field
+2026-01-31T12:00:02.000Z  error   pyproxy.config  reviews.yaml:12:2 VirtualService/default/reviews: nor this one
+2026-01-31T12:00:02.000Z  error   pyproxy.config  kept the last good configuration: 2 error(s) in the documents
+2026-01-31T12:00:03.000Z  warning pyproxy         something else"""
+
+
+async def test_a_refused_reload_is_shown_with_its_errors(
+    settings: LabSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_REFUSES", REFUSAL)
+    view = RecordingView()
+    await run_lab(replace(settings, duration=0.2, rate=0.0), view)
+    first, *errors = view.reports[-1].notes
+    assert "last good ones" in first
+    assert [error.partition(" ")[0] for error in errors] == ["reviews.yaml:9:2", "reviews.yaml:12:2"]
+
+
+@pytest.mark.parametrize("log", ["", "2026-01-31T12:00:00.000Z  error   pyproxy.config  of another kind"])
+def test_a_log_that_counts_no_errors_has_none(log: str) -> None:
+    assert refused(log) == []
 
 
 def test_the_greeting_says_where_everything_is() -> None:
