@@ -5,6 +5,7 @@ meant to have all of that, so not to run is an error, save for what ALLOWED_IN_C
 """
 
 import os
+from collections import Counter
 from collections.abc import Generator
 
 import pytest
@@ -26,13 +27,13 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    loud = [
-        (report.nodeid, reason) for report in terminalreporter.getreports("skipped") if (reason := _loud_reason(report))
-    ]
+    skipped = terminalreporter.getreports("skipped")
+    loud = Counter((report.nodeid.split("::")[0], reason) for report in skipped if (reason := _loud_reason(report)))
     if loud:
         terminalreporter.section("not run on this machine", yellow=True)
-    for nodeid, reason in loud:
-        terminalreporter.write_line(f"{nodeid}: {reason.removeprefix(LOUD).strip()}", yellow=True)
+    for (file, reason), count in loud.items():
+        tests = "1 test" if count == 1 else f"{count} tests"
+        terminalreporter.write_line(f"{file}: {tests}: {reason.removeprefix(LOUD).strip()}", yellow=True)
 
 
 def _loud_reason(report: pytest.TestReport | pytest.CollectReport) -> str:
