@@ -14,15 +14,22 @@ install_packages() {
         return 0
     fi
     echo "Installing what the tests use:$missing ..."
-    # Programs are wanted, not services: nothing may start because it was installed.
+    # shellcheck disable=SC2086 # a list of words
+    (forbid_services && install_quietly $missing) ||
+        echo "Not everything could be installed; the tests will say what they miss." >&2
+}
+
+# Programs are wanted, not services: nothing may start because it was installed. Ends with the subshell that calls it.
+forbid_services() {
     policy=/usr/sbin/policy-rc.d
     if [ ! -e "$policy" ]; then
+        trap 'rm -f "$policy"' EXIT
         printf '#!/bin/sh\nexit 101\n' > "$policy"
         chmod +x "$policy"
-        trap 'rm -f "$policy"' EXIT
     fi
-    apt="apt-get -qq -o DPkg::Lock::Timeout=300"
-    # shellcheck disable=SC2086 # the words are words
-    $apt update && DEBIAN_FRONTEND=noninteractive $apt install -y --no-install-recommends $missing >/dev/null ||
-        echo "Not everything could be installed; the tests will say what they miss." >&2
+}
+
+install_quietly() {
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq -o DPkg::Lock::Timeout=300 --no-install-recommends "$@" >/dev/null
 }

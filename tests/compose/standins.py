@@ -56,13 +56,13 @@ def _import_debian(engine: Engine) -> str:
 
 
 def _debootstrap(tarball: Path) -> None:
-    # Where this machine's apt gets the suite from.
+    # Where this machine's apt gets the suite from; if from nowhere, debootstrap knows a mirror itself.
     sites = _output("apt-get", "indextargets", "--format", "$(SITE)", "Created-By: Packages", f"Codename: {SUITE}")
-    mirror = sites.split()[0] if sites.split() else "http://deb.debian.org/debian"
+    mirror = sites.split()[:1]
     include = f"--include={','.join(PACKAGES)}"
     with tempfile.TemporaryDirectory(dir=tarball.parent) as folder:
         root, unfinished = Path(folder, "root"), Path(folder, "root.tar")
-        _run("debootstrap", "--variant=minbase", include, SUITE, str(root), mirror)
+        _run("debootstrap", "--variant=minbase", include, SUITE, str(root), *mirror)
         _run(
             "tar",
             "-C",
