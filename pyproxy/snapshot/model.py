@@ -49,6 +49,22 @@ class Identity:
     trust_domain: str = "cluster.local"
 
 
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Where this process listens: what flags say, not documents. A port of 0 picks a free one."""
+
+    address: str | None = None
+    """Every listener binds on it, whatever its document says; None leaves the addresses below."""
+    outbound_address: str = "127.0.0.1"
+    inbound_address: str = "0.0.0.0"
+    outbound_port: int = 15001
+    inbound_port: int = 15006
+    http_proxy_port: int | None = 15007
+    """None or -1: no HTTP proxy."""
+    app_address: str = "127.0.0.1"
+    """Where the workload itself listens."""
+
+
 # Upstream
 
 
@@ -59,7 +75,7 @@ class Discovery(Enum):
     LOGICAL_DNS = "LOGICAL_DNS"
     """DNS_ROUND_ROBIN: the first address, connections kept."""
     ORIGINAL_DST = "ORIGINAL_DST"
-    """Where the client's connection (or request) was going."""
+    """Where the client's connection (or request) was going; endpoints, if any, are for clients not captured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +141,8 @@ class Cluster:
     subset: str = ""
     protocol: str = "http"
     """Protocol of the service port: http, http2, grpc, tcp, tls, auto ..."""
+    http_version: str = "1"
+    """Towards the endpoints: `1`, `2`, or `downstream` for whatever the client spoke."""
     load_balancing: LoadBalancing = LoadBalancing()
     connection: ConnectionSettings = ConnectionSettings()
     breakers: CircuitBreakers = CircuitBreakers()
@@ -273,6 +291,11 @@ class RouteTable:
                     return found
         return self.default
 
+    def named(self, host: bytes) -> VirtualHost | None:
+        """As `virtual_host_for`, without the default: None for a host that nobody names."""
+        found = self.virtual_host_for(host)
+        return None if found is self.default else found
+
 
 # Listening
 
@@ -316,6 +339,8 @@ class HttpSettings:
     generate_request_id: bool = True
     https_redirect: bool = False
     proxy_100_continue: bool = True
+    accept_http_10: bool = False
+    """Off as in Istio; ProxyConfig's proxyMetadata ISTIO_META_HTTP10 "1" turns it on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -393,6 +418,59 @@ class Snapshot:
     """Digest of the documents it came from."""
     documents: tuple[Mapping[str, object], ...] = ()
     """The documents as loaded, for /config_dump."""
+    port_tables: Mapping[int, RouteTable] = field(default_factory=dict)
+    """The outbound tables of `route_tables` once more, by the number of their port."""
+    address_protocols: Mapping[tuple[str, int], str] = field(default_factory=dict)
+    """(service address, port) → protocol, where it differs from `outbound_ports`."""
+    tcp_tables: Mapping[int, RouteTable] = field(default_factory=dict)
+    """Port → TCP and TLS services by name (SNI, or the host of a CONNECT); each has one route, a Forward."""
+
+    def outbound_table(self, port: int | None, host: bytes) -> VirtualHost | None:
+        """The virtual host for a request whose URL or Host may name a port; `host` is lower case, without port.
+
+        The table of that port if it names the host; else the host in `any`: there a service answers as on port 80, or
+        as on its first HTTP port when it has no 80. Costs two dict look-ups, however many services there are.
+        """
+        if port is not None:
+            table = self.port_tables.get(port)
+            if table is not None:
+                found = table.named(host)
+                if found is not None:
+                    return found
+        return self.route_tables["any"].virtual_host_for(host)
+
+    def inbound_table(self, captured: int | None, named: int | None, host: bytes) -> VirtualHost | None:
+        """The virtual host for a request to the inbound port: by its original port, or, called by name, by Host's.
+
+        A request that names no port of the workload's goes to the lowest one.
+        """
+        for port in (captured, named):
+            table = self.route_tables.get(f"inbound|{port}||") if port is not None else None
+            if table is not None:
+                return table.virtual_host_for(host)
+        if captured is not None or not self.inbound_ports:
+            return None
+        return self.route_tables[f"inbound|{min(self.inbound_ports)}||"].virtual_host_for(host)
+
+    def outbound_protocol(self, address: str, port: int) -> str:
+        """What a captured connection to an address carries: http, tcp, auto; empty: nobody declared the port."""
+        return self.address_protocols.get((address, port)) or self.outbound_ports.get(port, "")
+
+    def tcp_cluster(self, address: str, port: int, name: bytes = b"") -> str | None:
+        """The cluster for a connection that is not HTTP; None: unknown. `name` is its SNI or CONNECT host, lower case.
+
+        By address, then by name, then by the port alone, as Envoy orders Istio's listeners.
+        """
+        found = self.tcp_routes.get((address, port))
+        if found is not None:
+            return found
+        table = self.tcp_tables.get(port)
+        host = table and name and table.virtual_host_for(name)
+        if host:
+            action = host.routes[0].action
+            if isinstance(action, Forward):
+                return action.destinations[0].cluster
+        return self.tcp_routes.get(("", port))
 
 
 PASSTHROUGH_CLUSTER = "PassthroughCluster"

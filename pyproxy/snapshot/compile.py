@@ -1,0 +1,140 @@
+"""The pure function from documents to the snapshot that serves traffic, seen from one proxy.
+
+Read it as the table of contents of this package: registry and rules, then what one proxy knows of them, then clusters,
+route tables, connections and listeners.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from pyproxy.istio.problems import Problem
+from pyproxy.istio.resources import Document
+from pyproxy.snapshot.clusters import Clusters, built_in_clusters
+from pyproxy.snapshot.connections import compile_connections
+from pyproxy.snapshot.destination_rules import DestinationRules
+from pyproxy.snapshot.gateways import GatewaySide, gateway_servers
+from pyproxy.snapshot.identity import concurrency_of as concurrency_of
+from pyproxy.snapshot.identity import identity_of as identity_of
+from pyproxy.snapshot.identity import in_mesh
+from pyproxy.snapshot.inbound import Inbound, inbound_ports, workload_ports
+from pyproxy.snapshot.listeners import Listeners
+from pyproxy.snapshot.mesh import MeshSettings, mesh_settings
+from pyproxy.snapshot.model import Cluster, Identity, Listening, Snapshot
+from pyproxy.snapshot.references import missing_references, servers_left_out
+from pyproxy.snapshot.registry import Registry
+from pyproxy.snapshot.routes import Routes
+from pyproxy.snapshot.rules import Rules, collect_rules
+from pyproxy.snapshot.sidecars import Scope, gateway_scope, sidecar_scope
+from pyproxy.snapshot.tables import OutboundTables
+
+
+@dataclass(frozen=True, slots=True)
+class Compilation:
+    """What came of compiling."""
+
+    snapshot: Snapshot
+    problems: tuple[Problem, ...] = ()
+    """What documents say that does not fit together; all warnings."""
+
+
+def compile_snapshot(documents: Sequence[Document], identity: Identity, listening: Listening) -> Compilation:
+    """The snapshot of one proxy. Documents must be valid each for itself; then nothing is raised."""
+    documents = sorted(documents, key=lambda document: document.order)
+    mesh = mesh_settings(documents)
+    identity = in_mesh(identity, mesh)
+    known = _Known(documents, identity, mesh)
+    problems = list(missing_references(documents, known.registry, known.destination_rules, mesh.domain))
+    if identity.gateway:
+        snapshot, more = _gateway(documents, known, identity, listening, mesh)
+        problems += more
+    else:
+        snapshot = _sidecar(documents, known, identity, listening, mesh)
+    return Compilation(snapshot, tuple(problems))
+
+
+class _Known:
+    """What both roles need: services, rules, and how routes and clusters are made of them."""
+
+    def __init__(self, documents: Sequence[Document], identity: Identity, mesh: MeshSettings) -> None:
+        self.registry = Registry(documents, mesh)
+        self.rules: tuple[Rules, ...] = collect_rules(documents, mesh)
+        self.destination_rules = DestinationRules(documents, identity, mesh)
+        self.scope: Scope = (
+            gateway_scope(self.registry, identity.namespace)
+            if identity.gateway
+            else sidecar_scope(documents, self.registry, self.rules, identity, mesh)
+        )
+        self.routes = Routes(self.scope.services, self.destination_rules, identity, mesh)
+        self.clusters = Clusters(self.destination_rules, identity, mesh)
+        self.outbound_clusters = {
+            cluster.name: cluster
+            for cluster in (*built_in_clusters(mesh), *self.clusters.compile(self.scope.services.values()))
+        }
+
+
+def _sidecar(
+    documents: Sequence[Document], known: _Known, identity: Identity, listening: Listening, mesh: MeshSettings
+) -> Snapshot:
+    scope = known.scope
+    ports = inbound_ports(scope, known.registry, identity, listening)
+    inbound = Inbound(scope, known.clusters, mesh)
+    listeners = Listeners(scope, listening, mesh)
+    tables, port_tables = OutboundTables(scope, known.routes, identity.namespace, mesh.domain).compile()
+    connections = compile_connections(scope, identity, mesh.domain)
+    return Snapshot(
+        identity=identity,
+        listeners=listeners.compile(ports),
+        route_tables=tables | {table.name: table for table in inbound.tables(ports)},
+        clusters=known.outbound_clusters | _by_name(inbound.clusters(ports)),
+        outbound_ports=connections.outbound_ports,
+        inbound_ports={
+            each.number: each.port.kind for each in ports if each.listener is None or not listeners.binds(each.listener)
+        },
+        tcp_routes=connections.tcp_routes,
+        allow_any=scope.allow_any,
+        access_log=mesh.access_log,
+        tracing=mesh.tracing,
+        version=_digest(documents),
+        documents=tuple(document.raw for document in documents),
+        port_tables=port_tables,
+        address_protocols=connections.address_protocols,
+        tcp_tables=connections.tcp_tables,
+    )
+
+
+def _gateway(
+    documents: Sequence[Document], known: _Known, identity: Identity, listening: Listening, mesh: MeshSettings
+) -> tuple[Snapshot, list[Problem]]:
+    targets: dict[int, int] = {}
+    for _, port, target in workload_ports(known.registry, identity):
+        targets.setdefault(port.number, target)
+    servers, left = gateway_servers(documents, identity, targets)
+    side = GatewaySide(servers, known.rules, known.routes, identity, listening, mesh)
+    snapshot = Snapshot(
+        identity=identity,
+        listeners=tuple(side.listeners()),
+        route_tables=side.tables(),
+        clusters=known.outbound_clusters,
+        allow_any=False,
+        access_log=mesh.access_log,
+        tracing=mesh.tracing,
+        version=_digest(documents),
+        documents=tuple(document.raw for document in documents),
+    )
+    return snapshot, list(servers_left_out(left))
+
+
+def _by_name(clusters: Iterable[Cluster]) -> dict[str, Cluster]:
+    return {cluster.name: cluster for cluster in clusters}
+
+
+def _digest(documents: Iterable[Document]) -> str:
+    """The same for the same documents in the same order."""
+    digest = hashlib.sha256()
+    for document in documents:
+        digest.update(json.dumps(document.raw, default=str).encode())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,95 @@
+"""Header operations of a route and of a destination → HeaderOps, and the host rewrite hidden among them.
+
+Source: Istio pilot/pkg/networking/core/route/route.go (TranslateHeadersOperations); Envoy header_parser.cc.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pyproxy.core.context import RequestContext
+from pyproxy.istio.networking.virtual_service import HeaderOperations, Headers
+from pyproxy.snapshot.model import HeaderOps, Template
+from pyproxy.wire.format import compile_header_value
+
+_AUTHORITY = ("host", ":authority")
+
+
+@dataclass(frozen=True, slots=True)
+class LevelOps:
+    """The header operations of one level: a route's, or a destination's."""
+
+    request: HeaderOps | None = None
+    response: HeaderOps | None = None
+    authority: str = ""
+    """What `set` or else `add` of the host asks for; it rewrites the host and is no header."""
+
+
+NO_OPERATIONS = LevelOps()
+
+
+def compile_headers(headers: Headers | None) -> LevelOps:
+    """One level's operations."""
+    if headers is None:
+        return NO_OPERATIONS
+    request = headers.request
+    return LevelOps(
+        request=_operations(request),
+        response=_operations(headers.response),
+        authority="" if request is None else _authority(request.set) or _authority(request.add),
+    )
+
+
+def merge(route: LevelOps, destination: LevelOps) -> LevelOps:
+    """Both levels as one list, for a route with one destination: the destination's come after the route's."""
+    return LevelOps(
+        request=_joined(route.request, destination.request),
+        response=_joined(route.response, destination.response),
+        authority=route.authority or destination.authority,
+    )
+
+
+def constant(text: str) -> Template:
+    """A template without commands."""
+    value = text.encode()
+
+    def render(context: RequestContext) -> bytes:
+        return value
+
+    return render
+
+
+def _joined(first: HeaderOps | None, second: HeaderOps | None) -> HeaderOps | None:
+    if first is None or second is None:
+        return first or second
+    return HeaderOps(first.remove + second.remove, first.set + second.set, first.add + second.add)
+
+
+def _operations(operations: HeaderOperations | None) -> HeaderOps | None:
+    """None when nothing is left to do. Istio orders the names of one operation by alphabet."""
+    if operations is None:
+        return None
+    compiled = HeaderOps(
+        remove=tuple(name.lower().encode() for name in operations.remove if not _internal(name)),
+        set=_lines(operations.set),
+        add=_lines(operations.add),
+    )
+    return compiled if compiled.remove or compiled.set or compiled.add else None
+
+
+def _lines(lines: Mapping[str, str]) -> tuple[tuple[bytes, Template], ...]:
+    """Name and template of each line; an empty value is never written, so it is left out."""
+    return tuple(
+        (name.lower().encode(), compile_header_value(value))
+        for name, value in sorted(lines.items())
+        if value and not _internal(name)
+    )
+
+
+def _internal(name: str) -> bool:
+    return name.startswith(":") or name.lower() == "host"
+
+
+def _authority(lines: Mapping[str, str]) -> str:
+    return next((value for name, value in lines.items() if name.lower() in _AUTHORITY), "")

@@ -1,0 +1,177 @@
+"""What holds for the whole mesh: MeshConfig and Helm values out of IstioOperator documents, with Istio's defaults.
+
+Source of the defaults: Istio pkg/config/mesh/mesh.go; pilot/pkg/networking/util/proxy_headers.go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from pyproxy.istio.mesh.config import MeshConfig
+from pyproxy.istio.mesh.proxy import ConnectionSettings, ProxyConfig, ProxyHeaders
+from pyproxy.istio.operator import GlobalConfig, IstioOperator
+from pyproxy.istio.resources import Document
+from pyproxy.snapshot.model import AccessLog, Direction, HttpSettings, PathNormalization, Tracing
+
+EVERYONE = frozenset({"*"})
+_NO_MESH, _NO_PROXY, _NO_GLOBAL = MeshConfig(), ProxyConfig(), GlobalConfig()
+_NO_HEADERS, _NO_CONNECTION = ProxyHeaders(), ConnectionSettings()
+
+
+@dataclass(frozen=True)
+class MeshSettings:
+    """The mesh's own settings. The first IstioOperator that has a block gives the whole block."""
+
+    config: MeshConfig = _NO_MESH
+    values: GlobalConfig = field(default=_NO_GLOBAL)
+
+    @property
+    def proxy(self) -> ProxyConfig:
+        """MeshConfig.defaultConfig."""
+        return self.config.default_config or _NO_PROXY
+
+    @property
+    def root_namespace(self) -> str:
+        """The namespace whose documents hold for all."""
+        return self.config.root_namespace or "istio-system"
+
+    @property
+    def trust_domain(self) -> str:
+        """The first part of every SPIFFE identity."""
+        return self.config.trust_domain or "cluster.local"
+
+    @property
+    def domain(self) -> str:
+        """What follows `.svc.` in a service's name."""
+        return (self.values.proxy and self.values.proxy.cluster_domain) or "cluster.local"
+
+    @property
+    def mesh_id(self) -> str:
+        """The mesh's name in telemetry; the trust domain when it has none."""
+        return self.proxy.mesh_id or self.values.mesh_id or self.trust_domain
+
+    @property
+    def cluster_id(self) -> str:
+        """This cluster's name in telemetry."""
+        return (self.values.multi_cluster and self.values.multi_cluster.cluster_name) or "Kubernetes"
+
+    @property
+    def network(self) -> str:
+        """The network that workloads are on unless they say another."""
+        return self.values.network or ""
+
+    @property
+    def allow_any(self) -> bool:
+        """Outbound traffic to hosts that nobody names passes through. An empty block means REGISTRY_ONLY."""
+        policy = self.config.outbound_traffic_policy
+        return policy is None or policy.mode in ("ALLOW_ANY", "ALLOW_ANY_DYNAMIC_DNS")
+
+    @property
+    def connect_timeout(self) -> float:
+        """Seconds."""
+        return self.config.connect_timeout or 10.0
+
+    @property
+    def dns_refresh(self) -> float:
+        """Seconds."""
+        return self.config.dns_refresh_rate or 60.0
+
+    @property
+    def interception(self) -> bool:
+        """Workloads' traffic is captured unless a listener says otherwise; false with interceptionMode NONE."""
+        return self.proxy.interception_mode != "NONE"
+
+    @property
+    def services_export(self) -> frozenset[str]:
+        """Who sees a service that does not say."""
+        return frozenset(self.config.default_service_export_to) or EVERYONE
+
+    @property
+    def virtual_services_export(self) -> frozenset[str]:
+        """Who sees a VirtualService that does not say."""
+        return frozenset(self.config.default_virtual_service_export_to) or EVERYONE
+
+    @property
+    def destination_rules_export(self) -> frozenset[str]:
+        """Who sees a DestinationRule that does not say."""
+        return frozenset(self.config.default_destination_rule_export_to) or EVERYONE
+
+    @property
+    def access_log(self) -> AccessLog:
+        """Where and how requests are logged when no Telemetry says."""
+        config = self.config
+        return AccessLog(
+            path=config.access_log_file or "",
+            encoding=config.access_log_encoding or "TEXT",
+            format=config.access_log_format or "",
+        )
+
+    @property
+    def tracing(self) -> Tracing:
+        """Sampling when no Telemetry says."""
+        sampling = self.proxy.tracing.sampling if self.proxy.tracing else None
+        return Tracing(
+            enabled=self.config.enable_tracing is not False,
+            random_sampling=1.0 if sampling is None else sampling,
+        )
+
+    def http(self, direction: Direction) -> HttpSettings:
+        """The connection manager's settings of one kind of listener."""
+        headers = self.proxy.proxy_headers or _NO_HEADERS
+        gateway = direction is Direction.GATEWAY
+        topology = self.proxy.gateway_topology if gateway else None
+        limits = _edge_defaults(self.proxy.connection_settings or _NO_CONNECTION, gateway)
+        return HttpSettings(
+            direction=direction,
+            server_name=_server_name(headers, direction),
+            use_remote_address=gateway,
+            xff_trusted_hops=(topology and topology.num_trusted_proxies) or 0,
+            path_normalization=self._path_normalization(limits),
+            idle_timeout=3600.0 if limits.http_idle_timeout is None else limits.http_idle_timeout,
+            request_headers_timeout=limits.http_request_headers_timeout or 0.0,
+            stream_idle_timeout=limits.http_stream_idle_timeout or 0.0,
+            attempt_count_header=not (headers.attempt_count and headers.attempt_count.disabled),
+            generate_request_id=not (headers.request_id and headers.request_id.disabled),
+            accept_http_10=self.proxy.proxy_metadata.get("ISTIO_META_HTTP10") == "1",
+        )
+
+    def _path_normalization(self, limits: ConnectionSettings) -> PathNormalization:
+        block = self.config.path_normalization
+        word = (block and block.normalization) or "DEFAULT"
+        chosen = PathNormalization.BASE if word == "DEFAULT" else PathNormalization(word)
+        if limits.http_merge_slashes and chosen is PathNormalization.BASE:
+            return PathNormalization.MERGE_SLASHES
+        return chosen
+
+
+def _server_name(headers: ProxyHeaders, direction: Direction) -> bytes:
+    """The `server` header; empty leaves the upstream's own. Outbound says `envoy`, a slip that Istio keeps."""
+    if headers.server is not None:
+        if headers.server.disabled:
+            return b""
+        if headers.server.value:
+            return headers.server.value.encode()
+    return b"envoy" if direction is Direction.OUTBOUND else b"istio-envoy"
+
+
+def _edge_defaults(limits: ConnectionSettings, gateway: bool) -> ConnectionSettings:
+    """Profile EDGE fills what a gateway leaves open. Source: Istio pilot/pkg/networking/core/connection_settings.go."""
+    if limits.profile != "EDGE" or not gateway:
+        return limits
+    edge = {
+        "http_idle_timeout": 3600.0,
+        "http_stream_idle_timeout": 300.0,
+        "http_request_timeout": 300.0,
+        "http_request_headers_timeout": 60.0,
+        "http_merge_slashes": True,
+    }
+    return limits.model_copy(update={name: value for name, value in edge.items() if getattr(limits, name) is None})
+
+
+def mesh_settings(documents: Iterable[Document]) -> MeshSettings:
+    """The mesh's settings: of several IstioOperator documents the oldest that has a block gives it."""
+    operators = [document.spec for document in documents if isinstance(document.spec, IstioOperator)]
+    config = next((found.mesh_config for found in operators if found.mesh_config), _NO_MESH)
+    values = next((found.values.global_ for found in operators if found.values and found.values.global_), _NO_GLOBAL)
+    return MeshSettings(config, values)

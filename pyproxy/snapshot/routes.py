@@ -1,0 +1,263 @@
+"""The HTTP rules of one VirtualService → the routes of a virtual host on one port, as one proxy gets them.
+
+Source: Istio pilot/pkg/networking/core/route/route.go (BuildHTTPRoutesForVirtualService, TranslateRoute).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import accumulate
+
+from pyproxy.istio.networking.destination_rule import ConsistentHashLB, PortTrafficPolicy, TrafficPolicy
+from pyproxy.istio.networking.virtual_service import Destination as DestinationRef
+from pyproxy.istio.networking.virtual_service import HTTPMatchRequest, HTTPRoute, HTTPRouteDestination
+from pyproxy.policy.retry import RetryPolicy
+from pyproxy.snapshot.actions import (
+    MILLION,
+    compile_cors,
+    compile_direct_response,
+    compile_fault,
+    compile_redirect,
+    compile_rewrite,
+    matched_prefix,
+    mirror_share,
+    per_million,
+)
+from pyproxy.snapshot.clusters import cluster_name
+from pyproxy.snapshot.destination_rules import DestinationPolicy, DestinationRules
+from pyproxy.snapshot.headers import LevelOps, compile_headers, constant, merge
+from pyproxy.snapshot.matching import applies, compile_match, describe, is_catch_all
+from pyproxy.snapshot.mesh import MeshSettings
+from pyproxy.snapshot.model import (
+    Destination,
+    DirectResponse,
+    Forward,
+    HashPolicy,
+    Identity,
+    Mirror,
+    Predicate,
+    Redirect,
+    Route,
+)
+from pyproxy.snapshot.policies import hash_policy
+from pyproxy.snapshot.retries import compile_retry
+from pyproxy.snapshot.rules import Rules
+from pyproxy.snapshot.services import Service, ServicePort
+
+_ANYTHING = HTTPMatchRequest()
+_NO_CLUSTER = Destination("")
+"""Where a route goes that Envoy could not act on: no cluster has that name, so the answer is 503 NC."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where routes will stand: what config-time conditions and default ports depend on."""
+
+    port: int
+    gateway: str
+    """`mesh`, or `namespace/name` of the gateway."""
+    tls: bool = False
+    """The listener ends TLS."""
+
+
+class Routes:
+    """Compiles routes for one proxy."""
+
+    def __init__(
+        self,
+        services: Mapping[str, Service],
+        destination_rules: DestinationRules,
+        identity: Identity,
+        mesh: MeshSettings,
+    ) -> None:
+        self._services = {alias: service for service in services.values() for alias in service.aliases} | dict(services)
+        self._destination_rules = destination_rules
+        self._policies: dict[str, DestinationPolicy | None] = {}
+        self._identity = identity
+        self._mesh = mesh
+        self._predicates: dict[int, tuple[HTTPMatchRequest, Predicate | None]] = {}
+        self._default_retry = compile_retry(mesh.config.default_http_retry_policy, hashed=False)
+        self._hashed_retry = compile_retry(mesh.config.default_http_retry_policy, hashed=True)
+
+    def compile(self, rules: Rules, place: Place) -> tuple[Route, ...]:
+        """Every match of every rule in order, as far as the first that takes everything; none when none is for us."""
+        found: list[Route] = []
+        for rule in rules.http:
+            for match in rule.match or (_ANYTHING,):
+                if applies(match, self._identity, place.gateway, place.port):
+                    found.append(self._route(rules, rule, match, place))
+                    if is_catch_all(match):
+                        return tuple(found)
+            if not rule.match:
+                break
+        return tuple(found)
+
+    def default(self, service: Service, port: ServicePort) -> Route:
+        """The route to a service that no VirtualService is for: everything, default retries, no timeout."""
+        name = cluster_name(port.number, "", service.host)
+        policy = self._policy(service.host)
+        block = None if policy is None else destination_hash(policy, "", port.number)
+        return Route(
+            name="default",
+            matches=None,
+            action=Forward(
+                (Destination(name),),
+                retry=self._default_retry,
+                hash_policies=_hash_policies([block]),
+            ),
+            matched_prefix=b"/",
+            description="everything",
+            operation=f"{service.host}:{port.number}/*",
+        )
+
+    def cluster(self, destination: DestinationRef, place: Place) -> str:
+        """The cluster's name, whether or not there is such a cluster. No port given: the only one, else ours."""
+        service = self._services.get(destination.host)
+        port = destination.port.number if destination.port is not None else None
+        if not port:
+            port = service.ports[0].number if service is not None and len(service.ports) == 1 else place.port
+        return cluster_name(port, destination.subset or "", service.host if service is not None else destination.host)
+
+    # One route
+
+    def _route(self, rules: Rules, rule: HTTPRoute, match: HTTPMatchRequest, place: Place) -> Route:
+        prefix = matched_prefix(match)
+        level = compile_headers(rule.headers)
+        action: Forward | Redirect | DirectResponse | None
+        if rule.redirect is not None:
+            action = compile_redirect(rule.redirect, place.port, tls=place.tls) or Forward((_NO_CLUSTER,))
+        elif rule.direct_response is not None:
+            action = compile_direct_response(rule.direct_response)
+        else:
+            if len(rule.route) == 1:
+                level = merge(level, compile_headers(rule.route[0].headers))
+            action = self._forward(rule, place, level, prefix)
+        return Route(
+            name=f"{rule.name or ''}.{match.name}" if match.name else rule.name or "",
+            matches=self._predicate(match),
+            action=action,
+            matched_prefix=prefix,
+            request_headers=level.request,
+            response_headers=level.response,
+            fault=compile_fault(rule.fault),
+            cors=compile_cors(rule.cors_policy),
+            description=describe(match),
+            virtual_service=rules.full_name,
+            operation=_operation(rules, rule, match, action, place.port),
+        )
+
+    def _predicate(self, match: HTTPMatchRequest) -> Predicate | None:
+        """One VirtualService may stand on many ports; its matches are compiled once."""
+        known = self._predicates.get(id(match))
+        if known is None:
+            known = self._predicates[id(match)] = (match, compile_match(match))
+        return known[1]
+
+    def _forward(self, rule: HTTPRoute, place: Place, level: LevelOps, prefix: bytes | None) -> Forward:
+        authority = (rule.rewrite and rule.rewrite.authority) or level.authority
+        several = len(rule.route) > 1
+        weighted = [each for each in rule.route if each.weight] if several else list(rule.route)
+        if several:
+            destinations = [self._weighted(each, place, hide_authority=bool(authority)) for each in weighted]
+        else:
+            destinations = [Destination(self.cluster(each.destination, place)) for each in weighted]
+        hashes = [self._destination_hash(each.destination) for each in weighted]
+        hashed = not several and hashes != [None]
+        return Forward(
+            destinations=tuple(destinations) or (_NO_CLUSTER,),
+            cumulative=tuple(accumulate(each.weight for each in destinations)) if len(destinations) > 1 else (),
+            rewrite_path=compile_rewrite(rule.rewrite, prefix),
+            rewrite_authority=constant(authority) if authority else None,
+            timeout=rule.timeout or 0.0,
+            retry=self._retry(rule, hashed=hashed),
+            mirrors=self._mirrors(rule, place),
+            hash_policies=_hash_policies(hashes),
+        )
+
+    def _retry(self, rule: HTTPRoute, *, hashed: bool) -> RetryPolicy | None:
+        if rule.retries is not None:
+            return compile_retry(rule.retries, hashed=hashed)
+        return self._hashed_retry if hashed else self._default_retry
+
+    def _weighted(self, each: HTTPRouteDestination, place: Place, *, hide_authority: bool) -> Destination:
+        """One of several: its own operations run first, and the route's authority beats its own."""
+        level = compile_headers(each.headers)
+        return Destination(
+            cluster=self.cluster(each.destination, place),
+            weight=each.weight or 0,
+            request_headers=level.request,
+            response_headers=level.response,
+            host_rewrite=constant(level.authority) if level.authority and not hide_authority else None,
+        )
+
+    def _mirrors(self, rule: HTTPRoute, place: Place) -> tuple[Mirror, ...]:
+        """A share that is not given is all; an explicit 0 is no mirror."""
+        wanted = [] if rule.mirror is None else [(rule.mirror, mirror_share(rule))]
+        for each in rule.mirrors:
+            share = per_million(each.percentage)
+            wanted.append((each.destination, MILLION if share is None else share))
+        return tuple(Mirror(self.cluster(destination, place), share) for destination, share in wanted if share)
+
+    # Where it goes
+
+    def _policy(self, host: str) -> DestinationPolicy | None:
+        if host not in self._policies:
+            service = self._services.get(host)
+            self._policies[host] = None if service is None else self._destination_rules.for_service(service)
+        return self._policies[host]
+
+    def _destination_hash(self, destination: DestinationRef) -> ConsistentHashLB | None:
+        policy = self._policy(destination.host)
+        if policy is None:
+            return None
+        port = destination.port.number if destination.port is not None else None
+        return destination_hash(policy, destination.subset or "", port)
+
+
+# Consistent hashing
+
+
+def destination_hash(policy: DestinationPolicy, subset: str, port: int | None) -> ConsistentHashLB | None:
+    """What a route's destination hashes by: subset port-level, subset, port-level, then the rule's own.
+
+    Port-level entries count only when the destination names its port.
+    """
+    chosen = policy.subsets.get(subset) if subset else None
+    for block in (chosen.traffic_policy if chosen is not None else None, policy.traffic_policy):
+        if block is not None:
+            found = _consistent_hash(_port_entry(block, port)) or _consistent_hash(block)
+            if found is not None:
+                return found
+    return None
+
+
+def _port_entry(policy: TrafficPolicy, port: int | None) -> PortTrafficPolicy | None:
+    if port is None:
+        return None
+    return next((each for each in policy.port_level_settings if each.port and each.port.number == port), None)
+
+
+def _consistent_hash(block: PortTrafficPolicy | TrafficPolicy | None) -> ConsistentHashLB | None:
+    if block is None or block.load_balancer is None:
+        return None
+    return block.load_balancer.consistent_hash
+
+
+def _hash_policies(blocks: list[ConsistentHashLB | None]) -> tuple[HashPolicy, ...]:
+    policies = (hash_policy(block) for block in blocks if block is not None)
+    return tuple(policy for policy in policies if policy is not None)
+
+
+def _operation(
+    rules: Rules, rule: HTTPRoute, match: HTTPMatchRequest, action: Forward | Redirect | DirectResponse, port: int
+) -> str:
+    """What a span is called: host, port and path of the one destination; the VirtualService's name for several."""
+    uri = match.uri
+    path = "/*"
+    if uri is not None:
+        path = uri.exact or uri.regex or (path if uri.prefix is None else f"{uri.prefix}*")
+    if isinstance(action, Forward) and len(rule.route) == 1:
+        _, number, _, host = action.destinations[0].cluster.split("|")
+        return f"{host}:{number}{path}"
+    return f"{rules.name}:{port}{path}"
