@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Iterator
 from typing import Annotated, ClassVar, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, model_validator
@@ -31,6 +32,7 @@ __all__ = [
     "PortSelector",
     "UInt32",
     "UInt64",
+    "by_json_name",
     "json_name",
     "parse_duration",
 ]
@@ -53,6 +55,13 @@ class Message(BaseModel):
         validate_by_alias=True,
         defer_build=True,  # most runs use a tenth of Istio's messages
     )
+
+
+def by_json_name(message: Message) -> Iterator[tuple[str, object]]:
+    """The fields of a message as a document names them, with their values."""
+    fields = type(message).model_fields
+    for name, value in message:
+        yield fields[name].alias or json_name(name), value
 
 
 class OneOfMessage(Message):

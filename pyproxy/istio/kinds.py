@@ -18,7 +18,20 @@ from pyproxy.istio.networking.virtual_service import VirtualService
 from pyproxy.istio.networking.workload_entry import WorkloadEntry, WorkloadGroup
 from pyproxy.istio.operator import IstioOperator
 from pyproxy.istio.problems import Severity
+from pyproxy.istio.rules.authorization_policy import check_authorization_policy
+from pyproxy.istio.rules.destination_rule import check_destination_rule
+from pyproxy.istio.rules.gateway import check_gateway
+from pyproxy.istio.rules.kubernetes import check_endpoint_slice, check_endpoints, check_service, check_traffic_split
+from pyproxy.istio.rules.mesh import check_operator
+from pyproxy.istio.rules.peer_authentication import check_peer_authentication
 from pyproxy.istio.rules.place import Place
+from pyproxy.istio.rules.proxy_config import check_proxy_config
+from pyproxy.istio.rules.request_authentication import check_request_authentication
+from pyproxy.istio.rules.service_entry import check_service_entry
+from pyproxy.istio.rules.sidecar import check_sidecar
+from pyproxy.istio.rules.telemetry import check_telemetry
+from pyproxy.istio.rules.virtual_service import check_virtual_service
+from pyproxy.istio.rules.workload_entry import check_workload_entry, check_workload_group
 from pyproxy.istio.schema import nearest
 from pyproxy.istio.security import AuthorizationPolicy, PeerAuthentication, RequestAuthentication
 from pyproxy.istio.smi import TrafficSplit
@@ -28,43 +41,41 @@ Check = Callable[[Any, ObjectMeta, Place], None]
 """Rules for one kind: the message, the metadata, and the place of the message in the document."""
 
 
-def no_rules(spec: Message, meta: ObjectMeta, place: Place) -> None:
-    """For kinds whose schema says everything."""
-
-
 @dataclass(frozen=True, slots=True)
 class Kind:
     """How the documents of one kind are read."""
 
     model: type[Message]
     versions: tuple[str, ...]
-    check: Check = no_rules
+    check: Check
     in_spec: bool = True
     """Whether the message is under `spec`; or else its fields stand beside `metadata`."""
 
 
 _NETWORKING = ("v1", "v1beta1", "v1alpha3")
+_SECURITY = ("v1", "v1beta1")
+_SPLIT = ("v1alpha1", "v1alpha2", "v1alpha3", "v1alpha4")
 
 KINDS: dict[tuple[str, str], Kind] = {
-    ("networking.istio.io", "VirtualService"): Kind(VirtualService, _NETWORKING),
-    ("networking.istio.io", "DestinationRule"): Kind(DestinationRule, _NETWORKING),
-    ("networking.istio.io", "ServiceEntry"): Kind(ServiceEntry, _NETWORKING),
-    ("networking.istio.io", "WorkloadEntry"): Kind(WorkloadEntry, _NETWORKING),
-    ("networking.istio.io", "WorkloadGroup"): Kind(WorkloadGroup, _NETWORKING),
-    ("networking.istio.io", "Sidecar"): Kind(Sidecar, _NETWORKING),
-    ("networking.istio.io", "Gateway"): Kind(Gateway, _NETWORKING),
-    ("networking.istio.io", "ProxyConfig"): Kind(ProxyConfig, _NETWORKING),
-    ("security.istio.io", "PeerAuthentication"): Kind(PeerAuthentication, ("v1", "v1beta1")),
-    ("security.istio.io", "AuthorizationPolicy"): Kind(AuthorizationPolicy, ("v1", "v1beta1")),
-    ("security.istio.io", "RequestAuthentication"): Kind(RequestAuthentication, ("v1", "v1beta1")),
-    ("telemetry.istio.io", "Telemetry"): Kind(Telemetry, ("v1", "v1alpha1")),
-    ("install.istio.io", "IstioOperator"): Kind(IstioOperator, ("v1alpha1",)),
-    ("", "Service"): Kind(KubernetesService, ("v1",)),
-    ("", "Endpoints"): Kind(Endpoints, ("v1",), in_spec=False),
-    ("discovery.k8s.io", "EndpointSlice"): Kind(EndpointSlice, ("v1", "v1beta1"), in_spec=False),
-    ("split.smi-spec.io", "TrafficSplit"): Kind(
-        TrafficSplit, ("v1alpha1", "v1alpha2", "v1alpha3", "v1alpha4"), in_spec=False
+    ("networking.istio.io", "VirtualService"): Kind(VirtualService, _NETWORKING, check_virtual_service),
+    ("networking.istio.io", "DestinationRule"): Kind(DestinationRule, _NETWORKING, check_destination_rule),
+    ("networking.istio.io", "ServiceEntry"): Kind(ServiceEntry, _NETWORKING, check_service_entry),
+    ("networking.istio.io", "WorkloadEntry"): Kind(WorkloadEntry, _NETWORKING, check_workload_entry),
+    ("networking.istio.io", "WorkloadGroup"): Kind(WorkloadGroup, _NETWORKING, check_workload_group),
+    ("networking.istio.io", "Sidecar"): Kind(Sidecar, _NETWORKING, check_sidecar),
+    ("networking.istio.io", "Gateway"): Kind(Gateway, _NETWORKING, check_gateway),
+    ("networking.istio.io", "ProxyConfig"): Kind(ProxyConfig, _NETWORKING, check_proxy_config),
+    ("security.istio.io", "PeerAuthentication"): Kind(PeerAuthentication, _SECURITY, check_peer_authentication),
+    ("security.istio.io", "AuthorizationPolicy"): Kind(AuthorizationPolicy, _SECURITY, check_authorization_policy),
+    ("security.istio.io", "RequestAuthentication"): Kind(
+        RequestAuthentication, _SECURITY, check_request_authentication
     ),
+    ("telemetry.istio.io", "Telemetry"): Kind(Telemetry, ("v1", "v1alpha1"), check_telemetry),
+    ("install.istio.io", "IstioOperator"): Kind(IstioOperator, ("v1alpha1",), check_operator),
+    ("", "Service"): Kind(KubernetesService, ("v1",), check_service),
+    ("", "Endpoints"): Kind(Endpoints, ("v1",), check_endpoints, in_spec=False),
+    ("discovery.k8s.io", "EndpointSlice"): Kind(EndpointSlice, ("v1", "v1beta1"), check_endpoint_slice, in_spec=False),
+    ("split.smi-spec.io", "TrafficSplit"): Kind(TrafficSplit, _SPLIT, check_traffic_split),
 }
 
 # Groups that run or watch the workloads themselves: their documents say nothing to a proxy.

@@ -16,6 +16,7 @@ from pyproxy.istio.metadata import DEFAULT_NAMESPACE, ObjectMeta, check_metadata
 from pyproxy.istio.problems import NOT_A_RESOURCE, NOT_APPLIED, SCHEMA_ERROR, FieldPath, Problem
 from pyproxy.istio.report import Report
 from pyproxy.istio.resources import Document
+from pyproxy.istio.rules.dry_run import check_dry_run
 from pyproxy.istio.rules.place import Finding, Place
 from pyproxy.istio.schema import Mismatch, nearest, parse_message
 from pyproxy.istio.yaml_tree import Reading
@@ -147,7 +148,9 @@ def _load_body(kind: Kind, raw: Mapping[str, object], meta: ObjectMeta, report: 
     report.add_mismatches(prefix, mismatches)
     if spec is not None:
         findings: list[Finding] = []
-        kind.check(spec, meta, Place(findings, prefix))
+        place = Place(findings, prefix)
+        kind.check(spec, meta, place)
+        check_dry_run(spec, meta, place)
         report.add_findings(_independent(findings, prefix, mismatches))
     return spec
 

@@ -55,6 +55,20 @@ def wildcard_domain_problem(domain: str) -> str | None:
     return _labels_problem(rest, domain) if dot else None
 
 
+_SNI_FORM = "outbound_.PORT_.SUBSET_.HOST"
+
+
+@lru_cache(maxsize=4096)
+def sni_domain_problem(domain: str) -> str | None:
+    """For a host or server name on a gateway, which may also be one that Istio makes for AUTO_PASSTHROUGH."""
+    if not domain.startswith("outbound_"):
+        return wildcard_domain_problem(domain)
+    parts = domain.split("_")
+    if len(parts) < 4 or not any(c.isdigit() for c in parts[1]) or not any(c.isalpha() for c in parts[3]):
+        return f'"{domain}" is not of the form {_SNI_FORM}'
+    return _length_problem(domain)
+
+
 def partial_wildcard_problem(domain: str) -> str | None:
     """`*` may stand for whole labels only: `*` and `*.example.com`, but not `*-a.example.com`."""
     if "*" in domain and domain != "*" and not domain.startswith("*."):

@@ -30,10 +30,18 @@ class Place:
         """A place further down."""
         return Place(self._findings, self.path + steps)
 
+    def top(self, *steps: str | int) -> Place:
+        """A place counted from the top of the document."""
+        return Place(self._findings, steps)
+
     def error(self, message: str | None) -> None:
         """Istio refuses the document for this."""
         if message is not None:
             self._findings.append(Finding("error", SCHEMA_ERROR, self.path, message))
+
+    def info(self, message: str, code: str) -> None:
+        """Istio takes the document and has something to say."""
+        self._findings.append(Finding("info", code, self.path, message))
 
     def warning(self, message: str | None, code: str = SCHEMA_WARNING) -> None:
         """Istio takes the document and warns."""
