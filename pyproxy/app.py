@@ -17,12 +17,12 @@ from pyproxy.core.loop import Clock, SystemClock, spawn
 from pyproxy.downstream.listener import BoundListener
 from pyproxy.istio.resources import Document
 from pyproxy.proxy.environment import Environment
-from pyproxy.reload import Loaded, Reloader, read
+from pyproxy.reload import Loaded, Reloader, ReloadStatus, read
 from pyproxy.runtime.counters import HttpStats
 from pyproxy.runtime.live import Live
 from pyproxy.settings import Settings
 from pyproxy.snapshot.compile import identity_of
-from pyproxy.snapshot.model import Identity, Listener, ListenerKind, Listening, Snapshot
+from pyproxy.snapshot.model import Direction, Identity, Listener, ListenerKind, Listening, Snapshot
 from pyproxy.telemetry.access_log import AccessLogger
 from pyproxy.telemetry.metrics import IstioMetrics
 from pyproxy.telemetry.peer_metadata import own_metadata
@@ -115,9 +115,40 @@ class App:
     # What admin and metrics read
 
     @property
-    def reload_status(self) -> object:
-        """How reloads went (reload.ReloadStatus)."""
+    def reload_status(self) -> ReloadStatus:
+        """How reloads went."""
         return self._reloader.status
+
+    @property
+    def metrics(self) -> IstioMetrics:
+        """This worker's."""
+        return self.env.metrics
+
+    @property
+    def state(self) -> str:
+        """Envoy's word for it."""
+        if self.env.draining:
+            return "DRAINING"
+        return "LIVE" if self.ready else "INITIALIZING"
+
+    def fail_health_checks(self) -> None:
+        """Not ready, and every response says `connection: close`; nothing is refused."""
+        self.env.draining = True
+
+    def pass_health_checks(self) -> None:
+        """Undo it, unless the process is on its way out."""
+        if self.ready:
+            self.env.draining = False
+
+    def drain_listeners(self, *, inbound_only: bool, graceful: bool, keep_listening: bool) -> None:
+        """Responses say `connection: close`; the sockets close now, or after the drain time, or never."""
+        loop = asyncio.get_running_loop()
+        for bound in self.listeners.values():
+            if inbound_only and bound.listener.http.direction is not Direction.INBOUND:
+                continue
+            bound.tracker.draining = True
+            if not keep_listening:
+                loop.call_later(self.settings.drain_duration if graceful else 0, bound.stop_accepting)
 
     def identity_of(self, documents: Sequence[Document]) -> Identity:
         """Who this proxy is, by its WorkloadEntry or by its flags."""

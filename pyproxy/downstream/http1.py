@@ -233,7 +233,7 @@ class Http1Server(asyncio.Protocol):
             else:
                 self._keep_alive = False
         whole = exchange is None or exchange.request_ended
-        if close or not whole or self._env.draining:
+        if close or not whole or self._env.draining or self._tracker.draining:
             self._keep_alive = False
         if not self._keep_alive:
             framing += b"connection: close\r\n"
@@ -505,6 +505,8 @@ class Tracker:
         self._env = env
         self._headers_timeout = headers_timeout
         self.connections: set[Http1Server] = set()
+        self.draining = False
+        """Every response of this listener says `connection: close`."""
 
     def add(self, connection: Http1Server) -> None:
         """A connection opened."""
