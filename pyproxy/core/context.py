@@ -45,6 +45,8 @@ class RequestContext:
     upstream_local_address: str = ""
     upstream_protocol: str = ""
     """HTTP/1.1 or HTTP/2, once a request went to an upstream."""
+    upstream_peer_uri_san: str = ""
+    """The SPIFFE identity in the upstream's certificate; empty without mutual TLS."""
     upstream_transport_failure: str = ""
     downstream_local_address: str = ""
     downstream_remote_address: str = ""

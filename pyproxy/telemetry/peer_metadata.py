@@ -77,7 +77,7 @@ def _node_id(identity: Identity) -> bytes:
     return f"{kind}~{identity.address}~{name}.{namespace}~{namespace}.svc.cluster.local".encode()
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def decode_peer(value: bytes) -> Peer | None:
     """The peer that a PEER_METADATA value describes; None when it is no such thing. Never raises."""
     if len(value) > MAX_LENGTH:

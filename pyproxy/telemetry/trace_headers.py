@@ -46,8 +46,8 @@ def continue_trace(
 ) -> Trace:
     """Make this hop's span context and write it into `headers` in place, at the end.
 
-    `known`: first values of TRACE_HEADERS as received, among others. `traced`: what `ensure_request_id` decided; an incoming sampling
-    flag wins over it. Malformed identifiers leave every header as it is and give NO_TRACE.
+    `known`: first values of TRACE_HEADERS as received, among others. `traced`: what `ensure_request_id` decided; an
+    incoming sampling flag wins over it. Malformed identifiers leave every header as it is and give NO_TRACE.
     """
     if not tracing.enabled:
         return NO_TRACE

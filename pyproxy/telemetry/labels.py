@@ -1,0 +1,176 @@
+"""Which labels Istio's metrics give a request or a connection.
+
+Source: Envoy contrib/istio/filters/http/istio_stats/source/istio_stats.cc (`populatePeerInfo`), with the configuration
+that Istio writes for sidecars and gateways (pilot/pkg/model/telemetry.go); oracles: istio/proxy testdata/metric.
+"""
+
+from __future__ import annotations
+
+from pyproxy.snapshot.model import (
+    BLACKHOLE_CLUSTER,
+    INBOUND_PASSTHROUGH_CLUSTER,
+    PASSTHROUGH_CLUSTER,
+    Cluster,
+    Direction,
+    Endpoint,
+    Identity,
+)
+from pyproxy.telemetry.peer_metadata import Peer, canonical_revision, canonical_service
+
+Labels = tuple[str, ...]
+
+BASE_LABELS: Labels = (
+    "reporter",
+    "source_workload",
+    "source_canonical_service",
+    "source_canonical_revision",
+    "source_workload_namespace",
+    "source_principal",
+    "source_app",
+    "source_version",
+    "source_cluster",
+    "destination_workload",
+    "destination_workload_namespace",
+    "destination_principal",
+    "destination_app",
+    "destination_version",
+    "destination_service",
+    "destination_canonical_service",
+    "destination_canonical_revision",
+    "destination_service_name",
+    "destination_service_namespace",
+    "destination_cluster",
+)
+"""Known when the peer is known; gRPC message counters have these alone."""
+TCP_LABELS: Labels = (*BASE_LABELS, "request_protocol", "response_flags", "connection_security_policy")
+HTTP_LABELS: Labels = (
+    *BASE_LABELS,
+    "request_protocol",
+    "response_code",
+    "grpc_response_status",
+    "response_flags",
+    "connection_security_policy",
+)
+
+UNKNOWN = "unknown"
+_UNNAMED = frozenset({PASSTHROUGH_CLUSTER, BLACKHOLE_CLUSTER, INBOUND_PASSTHROUGH_CLUSTER})
+_ROUTES = {"block_all": BLACKHOLE_CLUSTER, "allow_any": PASSTHROUGH_CLUSTER}
+_NOBODY = Peer()
+
+
+class LabelRules:
+    """One proxy's point of view."""
+
+    def __init__(self, identity: Identity) -> None:
+        labels = identity.labels
+        self._workload = identity.workload or UNKNOWN
+        self._namespace = identity.namespace
+        self._canonical_service = canonical_service(labels, self._workload)
+        self._canonical_revision = canonical_revision(labels)
+        self._app = labels.get("app", "")
+        self._version = labels.get("version", "")
+        self._cluster = identity.cluster_id
+        self._principal = f"spiffe://{identity.trust_domain}/ns/{identity.namespace}/sa/{identity.service_account}"
+
+    def base(
+        self,
+        direction: Direction,
+        cluster: Cluster | None,
+        peer: Peer | None,
+        principal: str,
+        host: str,
+        route: str,
+    ) -> Labels:
+        """Values of BASE_LABELS.
+
+        `principal` is the peer's SPIFFE identity from TLS, empty without. `host` is the Host header where it may stand
+        for a service that has no name (a sidecar's outbound side), else empty.
+        """
+        service, name, namespace = _service(cluster, host, route)
+        own_principal = self._principal if principal else UNKNOWN
+        peer_namespace = _namespace_of(principal) or (peer.namespace if peer else "") or UNKNOWN
+        if direction is Direction.INBOUND:
+            return (
+                "destination",
+                *_about(peer or _NOBODY, peer_namespace, principal),
+                self._workload,
+                self._namespace,
+                own_principal,
+                self._app,
+                self._version,
+                service or self._canonical_service,
+                self._canonical_service,
+                self._canonical_revision,
+                name or self._canonical_service,
+                self._namespace,
+                self._cluster,
+            )
+        other = peer or _NOBODY
+        return (
+            "source",
+            self._workload,
+            self._canonical_service,
+            self._canonical_revision,
+            self._namespace,
+            own_principal,
+            self._app,
+            self._version,
+            self._cluster,
+            other.workload or UNKNOWN,
+            peer_namespace,
+            principal or other.identity or UNKNOWN,
+            other.app or UNKNOWN,
+            other.version or UNKNOWN,
+            service or UNKNOWN,
+            other.canonical_service or UNKNOWN,
+            other.canonical_revision or "latest",
+            name or UNKNOWN,
+            namespace or peer_namespace,
+            other.cluster or UNKNOWN,
+        )
+
+
+def _about(peer: Peer, namespace: str, principal: str) -> Labels:
+    """The source's labels as the destination sees them."""
+    return (
+        peer.workload or UNKNOWN,
+        peer.canonical_service or UNKNOWN,
+        peer.canonical_revision or "latest",
+        namespace,
+        principal or UNKNOWN,
+        peer.app or UNKNOWN,
+        peer.version or UNKNOWN,
+        peer.cluster or UNKNOWN,
+    )
+
+
+def _service(cluster: Cluster | None, host: str, route: str) -> tuple[str, str, str]:
+    """destination_service, its name and its namespace, as far as configuration or the Host header says."""
+    if route in _ROUTES:
+        return host, _ROUTES[route], ""
+    if cluster is None:
+        return host, host, ""
+    if cluster.name in _UNNAMED:
+        return host, cluster.name, ""
+    service = cluster.service
+    if service is None:
+        return host, host, ""
+    return service.host, service.name, service.namespace
+
+
+def _namespace_of(principal: str) -> str:
+    """`.../ns/<namespace>/sa/...` → namespace."""
+    return principal.partition("/ns/")[2].partition("/")[0]
+
+
+def endpoint_peer(endpoint: Endpoint) -> Peer | None:
+    """What configuration knows of an endpoint whose sidecar did not say: no app and no version, as in Istio."""
+    if not endpoint.workload and not endpoint.labels:
+        return None
+    return Peer(
+        workload=endpoint.workload,
+        namespace=endpoint.namespace,
+        cluster=endpoint.cluster_id,
+        canonical_service=canonical_service(endpoint.labels, endpoint.workload),
+        canonical_revision=canonical_revision(endpoint.labels),
+    )
