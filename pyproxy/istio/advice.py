@@ -21,14 +21,17 @@ def add_advice(kind: str, spec: Message, prefix: FieldPath, report: Report) -> N
 def _advise(message: Message, path: FieldPath, report: Report, *, quiet: bool) -> None:
     """Go through the fields that are set; `quiet` when the whole is not acted on, so that its parts need not say so."""
     model = type(message)
+    fields = model.model_fields
     deprecated = DEPRECATED_FIELDS.get(model, {})
     idle = FIELDS_NOT_ACTED_ON.get(model, frozenset())
     installation = FIELDS_OF_THE_INSTALLATION.get(model, frozenset())
     for name, value in message:
-        if value is None or value == () or value == {}:
+        if value is None or (isinstance(value, tuple | dict) and not value):
             continue
-        here = (*path, model.model_fields[name].alias or json_name(name))
-        advice = deprecated.get(name) or DEPRECATED_VALUES.get((model, name, str(value)))
+        here = (*path, fields[name].alias or json_name(name))
+        advice = deprecated.get(name)
+        if advice is None and isinstance(value, str):
+            advice = DEPRECATED_VALUES.get((model, name, value))
         if advice is not None:
             report.add("warning", DEPRECATED, here, f"is deprecated: {advice}", of_key=True)
         if name in installation:

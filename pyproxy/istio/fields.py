@@ -30,6 +30,7 @@ __all__ = [
     "OneOfMessage",
     "Percent",
     "PortSelector",
+    "ScalarText",
     "UInt32",
     "UInt64",
     "by_json_name",
@@ -135,6 +136,12 @@ def _bytes(value: object) -> object:
     raise PydanticCustomError("base64", "write the bytes in base64")
 
 
+def _scalar_text(value: object) -> object:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int | float) else value
+
+
 def _unset_list(value: object) -> object:
     return () if value is None else value
 
@@ -152,6 +159,8 @@ Int64 = Annotated[int, Strict(), Field(ge=-(2**63), le=2**63 - 1)]
 UInt64 = Annotated[int, Strict(), Field(ge=0, le=2**64 - 1)]
 Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 Base64 = Annotated[bytes, BeforeValidator(_bytes)]
+ScalarText = Annotated[str, BeforeValidator(_scalar_text)]
+"""Text, also where a document has a number or a boolean: istioctl turns those of proxyMetadata into text."""
 Duration = Annotated[float, BeforeValidator(_duration)]
 """Seconds; at least a millisecond and a whole number of them."""
 AnyDuration = Annotated[float, BeforeValidator(_any_duration)]

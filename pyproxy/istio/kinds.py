@@ -50,6 +50,8 @@ class Kind:
     check: Check
     in_spec: bool = True
     """Whether the message is under `spec`; or else its fields stand beside `metadata`."""
+    named: bool = True
+    """Whether it needs a name; what only an installer reads does not."""
 
 
 _NETWORKING = ("v1", "v1beta1", "v1alpha3")
@@ -71,7 +73,7 @@ KINDS: dict[tuple[str, str], Kind] = {
         RequestAuthentication, _SECURITY, check_request_authentication
     ),
     ("telemetry.istio.io", "Telemetry"): Kind(Telemetry, ("v1", "v1alpha1"), check_telemetry),
-    ("install.istio.io", "IstioOperator"): Kind(IstioOperator, ("v1alpha1",), check_operator),
+    ("install.istio.io", "IstioOperator"): Kind(IstioOperator, ("v1alpha1",), check_operator, named=False),
     ("", "Service"): Kind(KubernetesService, ("v1",), check_service),
     ("", "Endpoints"): Kind(Endpoints, ("v1",), check_endpoints, in_spec=False),
     ("discovery.k8s.io", "EndpointSlice"): Kind(EndpointSlice, ("v1", "v1beta1"), check_endpoint_slice, in_spec=False),
@@ -104,8 +106,9 @@ def why_not_applied(api_version: str, kind: str) -> tuple[Severity, str]:
         return "warning", f"ignored: {api_version} is not a version of {kind} that is known; accepted are {accepted}"
     if _is_kubernetes(group):
         return "info", f"ignored: {kind} says nothing to a proxy"
+    is_ours = any(group == known_group for known_group, _ in KINDS)
     near = nearest(kind, (name for _, name in KINDS))
-    hint = f"; did you mean {_offer(near)}?" if near is not None else ""
+    hint = f"; did you mean {_offer(near)}?" if near is not None and (is_ours or near == kind) else ""
     return "warning", f"ignored: {kind} of {api_version} is not applied{hint}"
 
 

@@ -80,7 +80,7 @@ def _load_document(file: Path, root: Node, order: int, report: Report) -> Docume
         report.add(severity, NOT_APPLIED, ("kind",), message)
         return None
     report.add_faults(reading.faults)
-    meta = _load_metadata(raw, report)
+    meta = _load_metadata(kind, raw, report)
     spec = _load_body(kind, raw, meta, report)
     if spec is None:
         return None
@@ -118,7 +118,7 @@ def _report_no_kind(raw: Mapping[str, object], report: Report) -> None:
             report.add("error", NOT_A_RESOURCE, (name,), f"{wrong}, as in {name}: {example}")
 
 
-def _load_metadata(raw: Mapping[str, object], report: Report) -> ObjectMeta:
+def _load_metadata(kind: Kind, raw: Mapping[str, object], report: Report) -> ObjectMeta:
     """The metadata, without what is wrong in it."""
     body = raw.get("metadata")
     meta, mismatches = parse_message(
@@ -127,7 +127,7 @@ def _load_metadata(raw: Mapping[str, object], report: Report) -> ObjectMeta:
     report.add_mismatches(("metadata",), mismatches)
     meta = meta or ObjectMeta()
     findings: list[Finding] = []
-    check_metadata(meta, Place(findings, ("metadata",)))
+    check_metadata(meta, Place(findings, ("metadata",)), named=kind.named)
     report.add_findings(_independent(findings, ("metadata",), mismatches))
     return meta
 

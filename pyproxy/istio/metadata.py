@@ -36,10 +36,10 @@ class ObjectMeta(Message):
     uid: Json = None
 
 
-def check_metadata(meta: ObjectMeta, place: Place) -> None:
+def check_metadata(meta: ObjectMeta, place: Place, *, named: bool) -> None:
     """Kubernetes' rules for names and labels: Istio's documents obey them because a cluster does not take others."""
     if not meta.name:
-        place.at("name").error("is required: a document is known by its name")
+        place.at("name").error("is required: a document is known by its name" if named else None)
     elif len(meta.name) > 253 or not _SUBDOMAIN.fullmatch(meta.name):
         place.at("name").error("must be lower-case letters, digits, - and ., 253 characters at most")
     if meta.namespace and (len(meta.namespace) > 63 or not _LABEL.fullmatch(meta.namespace)):

@@ -76,6 +76,8 @@ def _syntax_message(error: yaml.MarkedYAMLError) -> str:
     problem = error.problem or "the text is not YAML"
     if "'\\t'" in problem or "tab" in problem:
         return "a tab cannot indent YAML: use spaces"
+    if problem == "found unexpected ':'":
+        return "text that ends in a colon must be in quotes here"
     if "found undefined alias" in problem:
         return f"{problem}: an alias needs an anchor (&name) earlier in its document"
     if "mapping values are not allowed" in problem:
@@ -143,7 +145,7 @@ class Reading:
 
     def _key(self, node: Node) -> str:
         if not isinstance(node, ScalarNode):
-            self._fault(node, "a key must be text")
+            self._fault(node, "a key must be text; is this a template {{...}} that is not filled in?")
             return ""
         text: str = node.value
         plain = not node.style

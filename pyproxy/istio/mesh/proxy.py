@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import typing
 
-from pyproxy.istio.fields import AnyDuration, Flag, Int32, Int64, Many, Map, Message, Number, OneOfMessage, UInt32
+from pyproxy.istio.fields import (
+    AnyDuration,
+    Flag,
+    Int32,
+    Int64,
+    Many,
+    Map,
+    Message,
+    Number,
+    OneOfMessage,
+    ScalarText,
+    UInt32,
+)
 from pyproxy.istio.networking.destination_rule import ClientTLSSettings, TcpKeepalive
 from pyproxy.istio.networking.proxy_config import ProxyImage
 from pyproxy.istio.networking.workload_entry import ReadinessProbe
@@ -295,7 +307,7 @@ class ProxyConfig(OneOfMessage):
     sds: SDS | None = None
     envoy_access_log_service: RemoteService | None = None
     envoy_metrics_service: RemoteService | None = None
-    proxy_metadata: Map[str] = {}
+    proxy_metadata: Map[ScalarText] = {}
     runtime_values: Map[str] = {}
     status_port: Int32 | None = None
     extra_stat_tags: Many[str] = ()

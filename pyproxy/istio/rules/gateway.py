@@ -15,7 +15,8 @@ from pyproxy.istio.rules.server_tls import check_server_tls
 
 def check_gateway(spec: Gateway, meta: ObjectMeta, place: Place) -> None:
     """Everything that Istio checks in a Gateway on its own."""
-    place.top("metadata", "name").error(dns_label_problem(meta.name or ""))
+    if meta.name:
+        place.top("metadata", "name").error(dns_label_problem(meta.name))
     if not spec.servers:
         place.at("servers").error("at least one server is required")
     names: set[str] = set()
