@@ -12,7 +12,8 @@ from watchfiles import awatch
 
 from pyproxy.core.loop import Clock
 from pyproxy.istio.loader import load
-from pyproxy.istio.resources import Document, Problem
+from pyproxy.istio.problems import Problem
+from pyproxy.istio.resources import Document
 from pyproxy.snapshot.compile import compile_snapshot
 from pyproxy.snapshot.model import Identity, Listening, Snapshot
 
