@@ -11,10 +11,14 @@ from pathlib import Path
 import click
 
 from pyproxy.istio.loader import Loaded, load
-from pyproxy.istio.problems import Problem
+from pyproxy.istio.problems import Problem, Severity
 
 _COLOURS = {"error": "red", "warning": "yellow", "info": "cyan"}
-_NOUNS = {"error": ("error", "errors"), "warning": ("warning", "warnings"), "info": ("notice", "notices")}
+_NOUNS: dict[Severity, tuple[str, str]] = {
+    "error": ("error", "errors"),
+    "warning": ("warning", "warnings"),
+    "info": ("notice", "notices"),
+}
 
 
 @click.command()
