@@ -52,8 +52,8 @@ class App:
         self._reloader = Reloader(
             settings.config, self.identity_of, self._listening(), self._take_up, self.clock
         )
-        self.live: Live = None  # type: ignore[assignment] - set in start, before any use
-        self.env: Environment = None  # type: ignore[assignment] - likewise
+        self.live: Live = None  # type: ignore[assignment]  # set in start, before any use
+        self.env: Environment = None  # type: ignore[assignment]  # likewise
 
     # What commands call
 

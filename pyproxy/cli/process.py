@@ -21,7 +21,7 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
-class Duration(click.ParamType):
+class Duration(click.ParamType[float]):
     """`5s`, `1m30s`, `250ms`, or plain seconds."""
 
     name = "duration"
@@ -37,7 +37,7 @@ class Duration(click.ParamType):
             self.fail(f"{value!r} is not a duration such as 5s, 250ms or 1m30s", param, ctx)
 
 
-class Labels(click.ParamType):
+class Labels(click.ParamType[dict[str, str]]):
     """`app=web,version=v1`."""
 
     name = "labels"
@@ -119,7 +119,7 @@ def set_up_logging(level: str, style: str) -> None:
 class _TextFormatter(logging.Formatter):
     """`2026-01-31T12:00:00.000Z  info  pyproxy.config  message`."""
 
-    converter = time.gmtime
+    converter = staticmethod(time.gmtime)
 
     def format(self, record: logging.LogRecord) -> str:
         stamp = self.formatTime(record, "%Y-%m-%dT%H:%M:%S") + f".{int(record.msecs):03d}Z"

@@ -9,7 +9,18 @@ Headers = list[tuple[bytes, bytes]]
 class RequestHead:
     """A request's head. `target` is origin-form (path and query); `authority` is the Host value as sent."""
 
-    __slots__ = ("authority", "headers", "keep_alive", "method", "minor_version", "notable", "path", "scheme", "target")
+    __slots__ = (
+        "authority",
+        "carries_trace",
+        "headers",
+        "keep_alive",
+        "method",
+        "minor_version",
+        "notable",
+        "path",
+        "scheme",
+        "target",
+    )
 
     def __init__(
         self,
@@ -22,6 +33,7 @@ class RequestHead:
         minor_version: int = 1,
         keep_alive: bool = True,
         notable: dict[bytes, bytes] | None = None,
+        carries_trace: bool = True,
     ) -> None:
         self.method = method
         self.target = target
@@ -34,6 +46,8 @@ class RequestHead:
         self.keep_alive = keep_alive
         self.notable = {} if notable is None else notable
         """First values of the names that a codec looks out for, whether or not they stay in `headers`."""
+        self.carries_trace = carries_trace
+        """One of the names in `notable` is a trace header."""
 
     def get(self, name: bytes) -> bytes | None:
         """The first value of a header, or None."""

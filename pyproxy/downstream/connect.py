@@ -38,7 +38,7 @@ class ConnectHandler:
             exchange.reply(BAD_TARGET)
             return
         host = await self._destination(exchange, split[0], split[1])
-        if exchange.finished or host is None:
+        if host is None or exchange.is_over():
             return
         exchange.ctx.upstream_host = host.key
         try:
@@ -46,7 +46,7 @@ class ConnectHandler:
         except DialError as error:
             exchange.reply(replies.upstream_failure(error.outcome, error.reason, retried=False))
             return
-        if exchange.finished:
+        if exchange.is_over():
             upstream.transport.abort()
             hung_up(host)
             return

@@ -18,9 +18,10 @@ from pyproxy.core.http import Headers, RequestHead, ResponseHead
 from pyproxy.proxy import replies
 from pyproxy.proxy.environment import ClientConnection, Environment
 from pyproxy.proxy.exchange import Exchange
-from pyproxy.proxy.headers import DROP, REQUEST_NOTABLE
+from pyproxy.proxy.headers import DROP, HOST, REQUEST_FATES, TRACE
 from pyproxy.proxy.tunnel import Tunnel
 from pyproxy.wire.http1 import LAST_CHUNK, bodiless, encode_chunk, encode_response
+from pyproxy.wire.names import FORWARD, NameTable
 
 if TYPE_CHECKING:
     from pyproxy.downstream.connect import ConnectHandler
@@ -30,6 +31,8 @@ DELAYED_CLOSE = 1.0
 """Seconds that a client has to read a final response before the connection is cut (Envoy delayed_close_timeout)."""
 MAX_CONNECTION_TOKENS = 9
 _REJECTED_NOMINATIONS = frozenset({b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"})
+_names = NameTable(REQUEST_FATES)
+_known = _names.known
 _log = logging.getLogger("pyproxy.downstream")
 
 
@@ -60,18 +63,20 @@ class Http1Server(asyncio.Protocol):
         self.connection = connection
         self._tracker = tracker
         self._connect = connect
-        self.transport: asyncio.Transport = None  # type: ignore[assignment] - set before any use
+        self.transport: asyncio.Transport = None  # type: ignore[assignment]  # set before any use
         self.deadline = 0.0
-        """When the sweep may close this connection; 0 is never. Monotonic seconds."""
+        """When the head being read must be whole; 0 is never. Monotonic seconds."""
+        self.idle_since = 0.0
         self._closing = False
         # Request being read
         self._parser = httptools.HttpRequestParser(self)
         self._url = b""
         self._headers: Headers = []
         self._notable: dict[bytes, bytes] = {}
-        self._reading_head = False
+        self._carries_trace = False
         self._head_complete = False
         self._bytes = 0
+        """Of the message being read, or of what may become one."""
         # Exchange under way
         self._exchange: Exchange | None = None
         self._queue: deque[Queued] = deque()
@@ -79,7 +84,10 @@ class Http1Server(asyncio.Protocol):
         self._minor = 1
         self._method = b""
         self._chunked = False
+        self._out: list[bytes] = []
         self._request_paused = False
+        self._early = b""
+        """Bytes that came after an upgrade request, before its answer."""
 
     # Protocol interface
 
@@ -89,7 +97,7 @@ class Http1Server(asyncio.Protocol):
         stats.downstream_cx_total += 1
         stats.downstream_cx_active += 1
         self._tracker.add(self)
-        self._await_request()
+        self.idle_since = self._env.clock.monotonic()
 
     def data_received(self, data: bytes) -> None:
         if self._closing:
@@ -104,8 +112,11 @@ class Http1Server(asyncio.Protocol):
         except httptools.HttpParserError as error:
             self._on_parser_error(error)
             return
-        if self._reading_head and self._bytes > self.connection.settings.max_request_headers_kb * 1024:
-            self._refuse(ClientError("http1.headers_too_large", status=431))
+        exchange = self._exchange
+        if exchange is not None:
+            exchange.on_read_end()
+        if self._bytes and not self._head_complete:
+            self._on_partial_head()
 
     def eof_received(self) -> bool:
         # Envoy does not serve a half-closed client: an end of input is the client leaving.
@@ -127,74 +138,36 @@ class Http1Server(asyncio.Protocol):
 
     # Parser callbacks
 
-    def on_message_begin(self) -> None:
-        self._url = b""
-        self._headers = []
-        self._notable = {}
-        self._reading_head = True
-        self._head_complete = False
-        if self._exchange is None and not self._queue:
-            self.deadline = self._tracker.head_deadline(self.connection.settings)
-
     def on_url(self, url: bytes) -> None:
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._reading_head:  # a trailer: dropped, as Envoy does unless told otherwise
+        if self._head_complete:  # a trailer: dropped, as Envoy does unless told otherwise
             return
-        name = name.lower()
-        value = value.strip()
-        fate = REQUEST_NOTABLE.get(name)
-        if fate is None:
-            if name == b"host":
-                if b":host" in self._notable:
-                    raise ClientError("http1.duplicate_host")
-                self._notable[b":host"] = value
-            else:
-                self._headers.append((name, value))
-            return
-        if name in self._notable:
-            if name == b"connection":
-                value = self._notable[name] + b"," + value
-            elif fate == DROP:
-                return
-            else:
-                self._headers.append((name, value))
-                return
-        self._notable[name] = value
-        if fate != DROP:
-            self._headers.append((name, value))
+        lower, fate = _known.get(name) or _names.learn(name)
+        if fate == FORWARD:
+            self._headers.append((lower, value.strip()))
+        else:
+            self._note(lower, value.strip(), fate)
 
     def on_headers_complete(self) -> None:
-        parser = self._parser
-        notable = self._notable
-        settings = self.connection.settings
-        self._reading_head = False
         self._head_complete = True
         self.deadline = 0.0
-        version = parser.get_http_version()
-        if version != "1.1" and not (version == "1.0" and settings.accept_http_10):
-            raise ClientError("low_version", status=426)
-        if len(self._headers) > settings.max_headers:
-            raise ClientError("http1.too_many_headers", status=431)
-        coding = notable.get(b"transfer-encoding")
-        if coding is not None and coding.lower() != b"chunked":
-            raise ClientError("http1.invalid_transfer_encoding", status=501)
-        if coding is not None and version == "1.0":
-            raise ClientError("http1.codec_error")
-        nominated = notable.get(b"connection")
-        if nominated is not None:
-            self._apply_connection_header(nominated.lower())
-        head = self._make_head(parser.get_method(), 1 if version == "1.1" else 0)
-        length = notable.get(b"content-length")
-        end = coding is None and (length is None or length == b"0")
+        notable = self._notable
+        keep_alive = self._parser.should_keep_alive()
+        # llhttp keeps alive by default from 1.1 on, and formatting the version costs as much as parsing a header.
+        minor = 1 if keep_alive and b"connection" not in notable else self._version()
+        head = self._make_head(minor, keep_alive=keep_alive)
+        end = self._is_bodiless(minor)
+        size = self._bytes or head_size(head)
+        self._url, self._headers, self._notable, self._carries_trace = b"", [], {}, False
         if self._exchange is not None or self._queue:
-            queued = Queued(head, self._bytes)
+            queued = Queued(head, size)
             queued.ended = end
             self._queue.append(queued)
             self.transport.pause_reading()
             return
-        self._start(head, self._bytes, end=end)
+        self._start(head, size, end=end)
 
     def on_body(self, chunk: bytes) -> None:
         if self._queue:
@@ -204,6 +177,7 @@ class Http1Server(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         self._bytes = 0
+        self._head_complete = False
         if self._queue:
             self._queue[-1].ended = True
         elif self._exchange is not None:
@@ -212,7 +186,8 @@ class Http1Server(asyncio.Protocol):
     # What an exchange may ask (ClientStream)
 
     def send_informational(self, head: ResponseHead) -> None:
-        self.transport.write(encode_response(head, b""))
+        self._out.append(encode_response(head, b""))
+        self.flush()
 
     def send_head(self, head: ResponseHead, *, end: bool, close: bool = False) -> int:
         exchange = self._exchange
@@ -221,7 +196,7 @@ class Http1Server(asyncio.Protocol):
         self._chunked = False
         if head.status == 101:
             data = encode_response(head, b"")
-            self.transport.write(data)
+            self._out.append(data)
             return len(data)
         if end:
             if not sized and not bodiless(head.status, self._method):
@@ -242,17 +217,24 @@ class Http1Server(asyncio.Protocol):
         data = encode_response(head, framing)
         if not self._minor:
             data = b"HTTP/1.0" + data[8:]
-        self.transport.write(data)
+        self._out.append(data)
         return len(data)
 
     def send_body(self, chunk: bytes) -> None:
-        self.transport.write(encode_chunk(chunk) if self._chunked else chunk)
+        self._out.append(encode_chunk(chunk) if self._chunked else chunk)
 
     def send_end(self) -> None:
         if self._chunked:
-            self.transport.write(LAST_CHUNK)
+            self._out.append(LAST_CHUNK)
+
+    def flush(self) -> None:
+        out = self._out
+        if out:
+            self.transport.write(out[0] if len(out) == 1 else b"".join(out))
+            out.clear()
 
     def abort(self) -> None:
+        self.flush()
         self._closing = True
         self.transport.close()
 
@@ -270,6 +252,7 @@ class Http1Server(asyncio.Protocol):
         exchange = self._exchange
         connection = attempt.connection
         assert exchange is not None and connection is not None
+        self.flush()
         tunnel = Tunnel(self.transport, connection.transport, self.tunnel_ended)
         early, self._early = self._early, b""
         tunnel.start(from_client=early, from_upstream=rest)
@@ -277,14 +260,16 @@ class Http1Server(asyncio.Protocol):
     def exchange_finished(self) -> None:
         exchange, self._exchange = self._exchange, None
         if self._closing:
+            self._out.clear()
             return
+        self.flush()
         if not self._keep_alive:
             self._close_after_reply(whole=exchange is None or exchange.request_ended)
         elif self._queue:
             # Not from inside the callbacks of the exchange that just ended.
             asyncio.get_running_loop().call_soon(self._start_queued)
-        else:
-            self._await_request()
+        elif exchange is not None:
+            self.idle_since = exchange.ctx.response_body_ended
 
     def send_connect_established(self) -> None:
         """CONNECT: the tunnel is open."""
@@ -301,18 +286,17 @@ class Http1Server(asyncio.Protocol):
 
     # From the tracker
 
-    def on_deadline(self) -> None:
-        """The sweep found the deadline passed: an idle connection is closed, a slow head gets 408."""
+    def on_slow_head(self) -> None:
+        """A head takes too long: 408."""
         self.deadline = 0.0
-        if self._exchange is not None or self._closing:
-            return
-        if self._reading_head or self._bytes:
-            self.connection.stats.downstream_rq_header_timeout += 1
-            self._refuse(ClientError("request_header_timeout", status=408))
-        else:
-            self.connection.stats.downstream_cx_idle_timeout += 1
-            self._closing = True
-            self.transport.close()
+        self.connection.stats.downstream_rq_header_timeout += 1
+        self._refuse(ClientError("request_header_timeout", status=408))
+
+    def on_idle(self) -> None:
+        """No request for too long."""
+        self.connection.stats.downstream_cx_idle_timeout += 1
+        self._closing = True
+        self.transport.close()
 
     def drain(self) -> None:
         """The process goes away: an idle connection ends now, a busy one with its response."""
@@ -328,14 +312,43 @@ class Http1Server(asyncio.Protocol):
 
     # For itself
 
-    _early = b""
-    """Bytes that came after an upgrade request, before its answer."""
-
-    def _make_head(self, method: bytes, minor: int) -> RequestHead:
+    def _note(self, name: bytes, value: bytes, fate: int) -> None:
+        """A header that means something to us. Repeated: Host is refused, Connection joined, others stay."""
         notable = self._notable
+        if fate == HOST:
+            if b":host" in notable:
+                raise ClientError("http1.duplicate_host")
+            notable[b":host"] = value
+            return
+        if fate == TRACE:
+            self._carries_trace = True
+        if name not in notable:
+            notable[name] = value
+        elif name == b"connection":
+            notable[name] += b"," + value
+        if fate != DROP:
+            self._headers.append((name, value))
+
+    def _version(self) -> int:
+        """The minor version. Raises ClientError where Envoy answers 426."""
+        version = self._parser.get_http_version()
+        if version == "1.1":
+            return 1
+        if version == "1.0" and self.connection.settings.accept_http_10:
+            return 0
+        raise ClientError("low_version", status=426)
+
+    def _make_head(self, minor: int, *, keep_alive: bool) -> RequestHead:
+        notable = self._notable
+        if len(self._headers) > self.connection.settings.max_headers:
+            raise ClientError("http1.too_many_headers", status=431)
+        if self._bytes > self.connection.settings.max_request_headers_kb * 1024:
+            self._check_size()
+        if b"connection" in notable:
+            self._apply_connection_header(notable[b"connection"].lower())
+        method = self._parser.get_method()
         authority = notable.get(b":host", b"")
         target = self._url
-        scheme = b"https" if self.connection.tls else b"http"
         if target[:1] != b"/" and method != b"CONNECT" and target != b"*":
             authority, target = split_absolute(target)
             notable[b":host"] = authority
@@ -344,11 +357,39 @@ class Http1Server(asyncio.Protocol):
             target,
             authority,
             self._headers,
-            scheme=scheme,
+            scheme=b"https" if self.connection.tls else b"http",
             minor_version=minor,
-            keep_alive=self._parser.should_keep_alive(),
+            keep_alive=keep_alive,
             notable=notable,
+            carries_trace=self._carries_trace,
         )
+
+    def _is_bodiless(self, minor: int) -> bool:
+        """Whether nothing follows the head. Raises ClientError on a framing that we do not speak."""
+        notable = self._notable
+        coding = notable.get(b"transfer-encoding")
+        if coding is not None:
+            if coding.lower() != b"chunked":
+                raise ClientError("http1.invalid_transfer_encoding", status=501)
+            if not minor:
+                raise ClientError("http1.codec_error")
+            return False
+        length = notable.get(b"content-length")
+        return length is None or length == b"0"
+
+    def _check_size(self) -> None:
+        """What was read is more than a head may have; was it the head?"""
+        limit = self.connection.settings.max_request_headers_kb * 1024
+        if sum(len(name) + len(value) for name, value in self._headers) > limit:
+            raise ClientError("http1.headers_too_large", status=431)
+
+    def _on_partial_head(self) -> None:
+        """A read ended inside a head: it may neither grow nor last for ever."""
+        settings = self.connection.settings
+        if self._bytes > settings.max_request_headers_kb * 1024:
+            self._refuse(ClientError("http1.headers_too_large", status=431))
+        elif not self.deadline and self._exchange is None:
+            self.deadline = self._tracker.head_deadline()
 
     def _apply_connection_header(self, value: bytes) -> None:
         """Take off what Connection nominates. Source: Envoy http1 codec, RFC 9110 section 7.6.1."""
@@ -367,11 +408,11 @@ class Http1Server(asyncio.Protocol):
             notable.pop(b":host", None)
         named -= {b"close", b"keep-alive", b"upgrade", b"te", b"content-length", b"host"}
         if named:
-            self._headers[:] = [line for line in self._headers if line[0] not in named]
+            self._headers = [line for line in self._headers if line[0] not in named]
             for name in named:
                 notable.pop(name, None)
 
-    def _start(self, head: RequestHead, size: int, *, end: bool) -> None:
+    def _start(self, head: RequestHead, size: int, *, end: bool) -> Exchange:
         self._keep_alive = head.keep_alive and not self._closing
         self._minor = head.minor_version
         self._method = head.method
@@ -379,15 +420,16 @@ class Http1Server(asyncio.Protocol):
         stats.downstream_rq_total += 1
         stats.downstream_rq_http1_total += 1
         stats.downstream_rq_active += 1
-        exchange = Exchange(self._env, self.connection, self, head)
+        self._exchange = exchange = Exchange(self._env, self.connection, self, head)
+        exchange.reading = True
         exchange.ctx.request_header_bytes = size
         if not self._minor:
             exchange.ctx.protocol = "HTTP/1.0"
-        self._exchange = exchange
         if self._connect is not None and head.method == b"CONNECT":
             self._keep_alive = False
-            return
-        exchange.start(end=end)
+        else:
+            exchange.start(end=end)
+        return exchange
 
     def _start_queued(self) -> None:
         """The next pipelined request."""
@@ -396,17 +438,12 @@ class Http1Server(asyncio.Protocol):
         queued = self._queue.popleft()
         if not self._queue and not self._request_paused:
             self.transport.resume_reading()
-        self._start(queued.head, queued.size, end=queued.ended and not queued.body)
-        exchange = self._exchange
-        if exchange is None:
-            return
+        exchange = self._start(queued.head, queued.size, end=queued.ended and not queued.body)
         for chunk in queued.body:
             exchange.on_body(chunk)
         if queued.ended:
             exchange.on_request_end()
-
-    def _await_request(self) -> None:
-        self.deadline = self._tracker.idle_deadline(self.connection.settings)
+        exchange.on_read_end()
 
     def _client_gone(self) -> None:
         self._closing = True
@@ -444,25 +481,24 @@ class Http1Server(asyncio.Protocol):
         elif cause is not None:
             _log.error("a request callback failed", exc_info=cause)
             self.transport.abort()
-        elif not self._keep_alive and not self._reading_head and self._exchange is not None:
+        elif not self._keep_alive and not self._head_complete and self._exchange is not None:
             # Bytes after a request that said `connection: close`: nobody will answer them.
-            self._closing_input()
+            self.transport.pause_reading()
+            self._exchange.on_read_end()
         else:
             self._refuse(ClientError("http1.codec_error"))
-
-    def _closing_input(self) -> None:
-        self.transport.pause_reading()
 
     def _refuse(self, error: ClientError) -> None:
         """Answer what cannot be served, and close. Source: Envoy's codec errors."""
         exchange = self._exchange
         stats = self.connection.stats
         if exchange is not None:
-            if self._queue or (exchange.request_ended and self._head_complete is False):
+            if self._queue or exchange.request_ended:
                 # A broken request behind one that is being served: let that one finish, then close.
                 self._keep_alive = False
                 self._queue.clear()
                 self.transport.pause_reading()
+                exchange.on_read_end()
                 return
             if exchange.response_started:
                 exchange.ctx.add_flag("DPE")
@@ -480,9 +516,6 @@ class Http1Server(asyncio.Protocol):
         self._method = b""
         self._minor = 1
         self._exchange = exchange = Exchange(self._env, self.connection, self, head)
-        exchange.ctx.downstream_local_address = self.connection.local_address
-        exchange.ctx.downstream_remote_address = self.connection.remote_address
-        exchange.ctx.direct_remote_address = self.connection.remote_address
         exchange.request_ended = True
         exchange.reply(_reply_to(error))
 
@@ -516,23 +549,28 @@ class Tracker:
         """It is closed, or a tunnel now."""
         self.connections.discard(connection)
 
-    def head_deadline(self, settings: object) -> float:
+    def head_deadline(self) -> float:
         """When a head that begins now must be whole; 0 is never."""
         return self._env.clock.monotonic() + self._headers_timeout if self._headers_timeout else 0.0
 
-    def idle_deadline(self, settings: object) -> float:
-        """When a connection that idles from now on is closed; 0 is never."""
-        timeout: float = settings.idle_timeout  # type: ignore[attr-defined]
-        return self._env.clock.monotonic() + timeout if timeout else 0.0
-
     def sweep(self, now: float) -> None:
-        """Once a second."""
-        for connection in [one for one in self.connections if one.deadline and one.deadline <= now]:
-            connection.on_deadline()
+        """Once a second: slow heads and idle connections."""
+        for connection in list(self.connections):
+            idle = connection.connection.settings.idle_timeout
+            if connection.deadline:
+                if connection.deadline <= now:
+                    connection.on_slow_head()
+            elif idle and not connection.busy and now - connection.idle_since >= idle:
+                connection.on_idle()
 
 
 def _reply_to(error: ClientError) -> replies.Reply:
     return replies.SLOW_HEAD if error.status == 408 else replies.codec_error(error.status, error.details)
+
+
+def head_size(head: RequestHead) -> int:
+    """About the bytes of a head, where it came in one read with others."""
+    return len(head.method) + len(head.target) + 12 + sum(len(name) + len(value) + 4 for name, value in head.headers)
 
 
 def split_absolute(url: bytes) -> tuple[bytes, bytes]:

@@ -140,8 +140,8 @@ class Entrance(asyncio.Protocol):
         self._bound = bound
         self._sniff = sniff
         self._early = b""
-        self._transport: asyncio.Transport = None  # type: ignore[assignment] - set before any use
-        self._connection: ClientConnection = None  # type: ignore[assignment] - set before any use
+        self._transport: asyncio.Transport = None  # type: ignore[assignment]  # set before any use
+        self._connection: ClientConnection = None  # type: ignore[assignment]  # set before any use
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]
@@ -201,12 +201,13 @@ def _own_addresses(address: str, port: int) -> set[tuple[str, int]]:
     hosts = {address}
     if address in ("0.0.0.0", "::"):
         hosts |= {"127.0.0.1", "::1"}
-        hosts |= {info[4][0] for info in _interfaces()}  # type: ignore[misc]
+        hosts |= _interfaces()
     return {(host, port) for host in hosts}
 
 
-def _interfaces() -> list[tuple[object, ...]]:
+def _interfaces() -> set[str]:
+    """The addresses of this machine's own name."""
     try:
-        return socket.getaddrinfo(socket.gethostname(), None)  # type: ignore[return-value]
+        return {str(entry[4][0]) for entry in socket.getaddrinfo(socket.gethostname(), None)}
     except OSError:
-        return []
+        return set()

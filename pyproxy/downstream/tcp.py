@@ -37,7 +37,7 @@ class TcpProxy(asyncio.Protocol):
         self._cluster: ClusterState | None = None
         clock = env.clock
         self._ctx = RequestContext(RequestHead(b"", b"", b"", []), clock.monotonic(), clock.time())
-        self.transport: asyncio.Transport = None  # type: ignore[assignment] - set before any use
+        self.transport: asyncio.Transport = None  # type: ignore[assignment]  # set before any use
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]

@@ -14,7 +14,7 @@ from pyproxy.upstream.pool import HostPool, pool_of
 from pyproxy.wire.http1 import LAST_CHUNK, encode_chunk, encode_request
 
 if TYPE_CHECKING:
-    from pyproxy.proxy.exchange import Exchange
+    from pyproxy.proxy.forwarder import Forwarder
 
 
 class Attempt:
@@ -30,7 +30,7 @@ class Attempt:
     _ended = False
     _counted = False
 
-    def __init__(self, exchange: Exchange, host: HostState) -> None:
+    def __init__(self, exchange: Forwarder, host: HostState) -> None:
         self.exchange = exchange
         self.host = host
         self._chunked = False
@@ -63,18 +63,16 @@ class Attempt:
         body = not ended or bool(exchange.kept)
         self._chunked = body and not sized and not exchange.upgrade
         self.sent = True
-        connection.send_head(
-            self,
-            encode_request(head, self._headers(), head.target, body=body and not exchange.upgrade, sized=sized),
-            head_request=head.method == b"HEAD",
-            upgrading=bool(exchange.upgrade),
-        )
+        connection.begin(self, head_request=head.method == b"HEAD", upgrading=bool(exchange.upgrade))
+        connection.send(encode_request(head, self._extra_lines(), body=body and not exchange.upgrade, sized=sized))
         if body:
             for chunk in exchange.kept:
                 self.send_body(chunk)
             exchange.connected()
         if ended:
             self.end_request()
+        if not exchange.reading or ended:
+            connection.flush()
 
     def on_connect_failed(self, outcome: Outcome, reason: str) -> None:
         """No connection was to be had."""
@@ -87,8 +85,11 @@ class Attempt:
 
     def send_body(self, chunk: bytes) -> None:
         """More of the request's body."""
-        if self.connection is not None:
-            self.connection.send(encode_chunk(chunk) if self._chunked else chunk)
+        connection = self.connection
+        if connection is not None:
+            connection.send(encode_chunk(chunk) if self._chunked else chunk)
+            if not self.exchange.reading:
+                connection.flush()
 
     def end_request(self) -> None:
         """The request is whole."""
@@ -98,6 +99,8 @@ class Attempt:
         self._ended = True
         if self._chunked:
             connection.send(LAST_CHUNK)
+        if not self.exchange.reading:
+            connection.flush()
         limit = self.exchange.per_try_timeout
         if limit:
             self._timer = asyncio.get_running_loop().call_later(limit, self._on_per_try_timeout)
@@ -135,8 +138,8 @@ class Attempt:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if not self.exchange.request_ended:
-            self._early(head)
+        if not self.exchange.request_ended and self.connection is not None:
+            self.connection.usable = False  # the response came before the request was whole
         if end:
             self._finish(head.status)
         else:
@@ -164,6 +167,10 @@ class Attempt:
         else:
             self.exchange.attempt_failed(self, outcome, reason)
 
+    def on_read_end(self) -> None:
+        if not self._done:
+            self.exchange.attempt_read_end()
+
     def on_writable(self, writable: bool) -> None:
         self.exchange.upstream_writable(writable)
 
@@ -176,28 +183,22 @@ class Attempt:
 
     _status = 0
 
-    def _headers(self) -> list[tuple[bytes, bytes]]:
+    def _extra_lines(self) -> bytes:
+        """Header lines that differ from attempt to attempt, or are the same for all requests: ready-made bytes."""
         exchange = self.exchange
-        headers = exchange.head.headers.copy()
         settings = exchange.connection.settings
+        lines = b""
         if settings.attempt_count_header:
-            headers.append((b"x-envoy-attempt-count", b"%d" % exchange.ctx.attempts))
-        expected = exchange.expected_timeout_ms()
-        if expected:
-            headers.append((b"x-envoy-expected-rq-timeout-ms", b"%d" % expected))
+            lines = b"x-envoy-attempt-count: %d\r\n" % exchange.ctx.attempts
+        if exchange.timeouts is not None:
+            expected = exchange.expected_timeout_ms()
+            if expected:
+                lines += b"x-envoy-expected-rq-timeout-ms: %d\r\n" % expected
         if settings.direction is Direction.OUTBOUND and not self.host.cluster.cluster.mesh_external:
-            identifier, metadata = exchange.env.own_metadata
-            headers.append((b"x-envoy-peer-metadata-id", identifier))
-            headers.append((b"x-envoy-peer-metadata", metadata))
+            lines += b"x-envoy-peer-metadata-id: %b\r\nx-envoy-peer-metadata: %b\r\n" % exchange.env.own_metadata
         if exchange.upgrade:
-            headers.append((b"upgrade", exchange.upgrade))
-            headers.append((b"connection", b"upgrade"))
-        return headers
-
-    def _early(self, head: ResponseHead) -> None:
-        """The response came before the request was whole: the connection carries nothing after it."""
-        if self.connection is not None:
-            self.connection.usable = False
+            lines += b"upgrade: %b\r\nconnection: upgrade\r\n" % exchange.upgrade
+        return lines
 
     def _on_per_try_timeout(self) -> None:
         self._timer = None

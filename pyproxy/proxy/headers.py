@@ -15,8 +15,13 @@ KEEP = 1
 """Noted and forwarded."""
 DROP = 2
 """Noted and taken off: hop-by-hop, an Envoy header that an application may not set, or ours to write."""
+TRACE = 3
+"""As KEEP, and `RequestHead.carries_trace`."""
+HOST = 4
+"""Becomes the authority."""
 
-REQUEST_NOTABLE: dict[bytes, int] = {
+REQUEST_FATES: dict[bytes, int] = {
+    b"host": HOST,
     b"connection": DROP,
     b"keep-alive": DROP,
     b"proxy-connection": DROP,
@@ -50,11 +55,9 @@ REQUEST_NOTABLE: dict[bytes, int] = {
     b"referer": KEEP,
     b"x-forwarded-for": KEEP,
     b"x-forwarded-proto": KEEP,
-    b"x-request-id": KEEP,
     b"x-envoy-external-address": KEEP,
     b"x-envoy-decorator-operation": KEEP,
-    b"x-client-trace-id": KEEP,
-    **dict.fromkeys(TRACE_HEADERS, KEEP),
+    **dict.fromkeys(TRACE_HEADERS, TRACE),
 }
 
 # An edge proxy takes these off too (envoy-behaviour: external request with use_remote_address).

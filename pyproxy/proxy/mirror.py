@@ -61,10 +61,8 @@ class Mirroring:
         body = b"".join(self._body)
         head = self._head
         sized = b"content-length" in head.notable
-        headers = head.headers.copy()
-        if body and not sized:
-            headers.append((b"content-length", b"%d" % len(body)))
-        data = encode_request(head, headers, head.target, body=bool(body), sized=bool(body) or sized) + body
+        extra = b"content-length: %d\r\n" % len(body) if body and not sized else b""
+        data = encode_request(head, extra, body=bool(body), sized=bool(body) or sized) + body
         for host in self._hosts:
             Shadow(host, data, head_request=head.method == b"HEAD").begin(self._env)
 
@@ -87,7 +85,9 @@ class Shadow:
 
     def on_connected(self, connection: Http1Client) -> None:
         self._host.begin_request()
-        connection.send_head(self, self._data, head_request=self._head_request, upgrading=False)
+        connection.begin(self, head_request=self._head_request, upgrading=False)
+        connection.send(self._data)
+        connection.flush()
 
     def on_connect_failed(self, outcome: Outcome, reason: str) -> None:
         pass
@@ -109,6 +109,9 @@ class Shadow:
 
     def on_reset(self, outcome: Outcome, reason: str) -> None:
         self._host.end_request(0)
+
+    def on_read_end(self) -> None:
+        pass
 
     def on_writable(self, writable: bool) -> None:
         pass

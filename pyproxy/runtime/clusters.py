@@ -118,7 +118,12 @@ class ClusterState:
             self.set_hosts((endpoint, endpoint.address) for endpoint in cluster.endpoints)
 
     def pick(
-        self, hash_: int | None = None, tried: Collection[HostState] = (), reselections: int = 5
+        self,
+        hash_: int | None = None,
+        tried: Collection[HostState] = (),
+        reselections: int = 5,
+        *,
+        other_levels: bool = False,
     ) -> HostState | None:
         """The host for the next attempt, another than those tried if so many picks more find one; None: no host."""
         balancer = self._balancer
@@ -126,7 +131,7 @@ class ClusterState:
             if not self.hosts:
                 return None
             balancer = self._balancer = build_balancer(self.cluster.load_balancing, self.hosts, self._rng, self._clock)
-        return balancer.pick(hash_, tried, reselections)
+        return balancer.pick(hash_, tried, reselections, other_levels=other_levels)
 
     def original_destination(self, address: str, port: int) -> HostState:
         """The host for where the client was going. Source: Envoy original_dst_cluster.cc."""

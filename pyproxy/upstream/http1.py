@@ -11,6 +11,7 @@ import httptools
 
 from pyproxy.core.http import Headers, ResponseHead
 from pyproxy.core.outcome import Outcome
+from pyproxy.wire.names import NameTable
 
 if TYPE_CHECKING:
     from pyproxy.upstream.pool import HostPool
@@ -19,8 +20,8 @@ MAX_HEAD_BYTES = 80 * 1024
 MAX_HEADERS = 100
 
 # What happens to a response header: forwarded and noted, or noted and taken off (hop-by-hop, or ours to write).
-_KEEP, _DROP = True, False
-_NOTABLE: dict[bytes, bool] = {
+_KEEP, _DROP = 1, 2
+_FATES = {
     b"connection": _DROP,
     b"keep-alive": _DROP,
     b"proxy-connection": _DROP,
@@ -36,6 +37,8 @@ _NOTABLE: dict[bytes, bool] = {
     b"grpc-status": _KEEP,
     b"x-envoy-ratelimited": _KEEP,
 }
+_names = NameTable(_FATES)
+_known = _names.known
 
 _log = logging.getLogger("pyproxy.upstream")
 
@@ -67,6 +70,10 @@ class ResponseHandler(Protocol):
         """There will be no more of this response."""
         ...
 
+    def on_read_end(self) -> None:
+        """All that came with one read was told; more will follow."""
+        ...
+
     def on_writable(self, writable: bool) -> None:
         """The upstream reads slower (False) or again (True)."""
         ...
@@ -82,7 +89,8 @@ class Http1Client(asyncio.Protocol):
     def __init__(self, pool: HostPool) -> None:
         # Connection
         self.pool = pool
-        self.transport: asyncio.Transport = None  # type: ignore[assignment] - set before any use, in connection_made
+        self._stats = pool.host.cluster.stats
+        self.transport: asyncio.Transport = None  # type: ignore[assignment]  # set before any use, in connection_made
         self.local_address = ""
         self.requests = 0
         self.idle_since = 0.0
@@ -93,6 +101,7 @@ class Http1Client(asyncio.Protocol):
         self._handler: ResponseHandler | None = None
         self._head_request = False
         self._upgrading = False
+        self._out: list[bytes] = []
         # Response under way
         self._upgrade_head = ResponseHead(101, [])
         self._headers: Headers = []
@@ -108,17 +117,23 @@ class Http1Client(asyncio.Protocol):
 
     # What an attempt may ask
 
-    def send_head(self, handler: ResponseHandler, data: bytes, *, head_request: bool, upgrading: bool) -> None:
+    def begin(self, handler: ResponseHandler, *, head_request: bool, upgrading: bool) -> None:
         """Begin a request on this idle connection."""
         self._handler = handler
         self._head_request = head_request
         self._upgrading = upgrading
         self.requests += 1
-        self.transport.write(data)
 
     def send(self, data: bytes) -> None:
-        """More of the request."""
-        self.transport.write(data)
+        """Part of the request; it leaves with the next `flush`."""
+        self._out.append(data)
+
+    def flush(self) -> None:
+        """Write what was sent: in one call, so that it takes one system call."""
+        out = self._out
+        if out:
+            self.transport.write(out[0] if len(out) == 1 else b"".join(out))
+            out.clear()
 
     def abandon(self) -> None:
         """The attempt ends early: this connection cannot be used again."""
@@ -153,26 +168,24 @@ class Http1Client(asyncio.Protocol):
             self.pool.discard(self)
             self.transport.abort()
             return
-        self.pool.received(len(data))
-        if not self._head_done:
-            self._head_bytes += len(data)
+        self._stats.upstream_cx_rx_bytes_total += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             self._on_upgrade(data[upgrade.args[0] :])
             return
         except httptools.HttpParserError as error:
-            cause = error.__context__
-            if cause is not None and not isinstance(cause, _BadResponse):
-                _log.error("an upstream callback failed", exc_info=cause)
-            if not self._complete:
-                self._reset(Outcome.PROTOCOL_ERROR, str(cause or f"http1.codec_error: {error}"))
+            if not self._survives(error):
                 return
-            self._dirty = True
         if self._complete:
             self._release()
-        elif not self._head_done and self._head_bytes > MAX_HEAD_BYTES:
-            self._reset(Outcome.PROTOCOL_ERROR, "http1.headers_too_large")
+        elif self._head_done:
+            if self._handler is not None:
+                self._handler.on_read_end()
+        else:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self._reset(Outcome.PROTOCOL_ERROR, "http1.headers_too_large")
 
     def eof_received(self) -> bool:
         self.usable = False
@@ -207,18 +220,15 @@ class Http1Client(asyncio.Protocol):
             self._dirty = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        name = name.lower()
-        value = value.strip()
-        fate = _NOTABLE.get(name)
-        if fate is None:
-            if not self._head_done:  # else a trailer
-                self._headers.append((name, value))
+        if self._head_done:  # a trailer
             return
-        if self._head_done:
-            return
-        self._notable.setdefault(name, value)
-        if fate is _KEEP:
-            self._headers.append((name, value))
+        lower, fate = _known.get(name) or _names.learn(name)
+        line = lower, value.strip()
+        if fate:
+            self._notable.setdefault(*line)
+            if fate == _DROP:
+                return
+        self._headers.append(line)
 
     def on_headers_complete(self) -> None:
         handler = self._handler
@@ -240,7 +250,7 @@ class Http1Client(asyncio.Protocol):
         coding = notable.get(b"transfer-encoding")
         if len(self._headers) > MAX_HEADERS:
             raise _BadResponse("http1.too_many_headers")
-        self._note_keep_alive(notable.get(b"connection"))
+        self.usable = self.usable and self._parser.should_keep_alive()
         if self._head_request or status == 204 or status == 304 or length == b"0":
             self._ended = True
             self._complete = self._head_request
@@ -267,12 +277,16 @@ class Http1Client(asyncio.Protocol):
 
     # For itself
 
-    def _note_keep_alive(self, connection: bytes | None) -> None:
-        if self._parser.get_http_version() == "1.1":
-            if connection is not None and b"close" in connection.lower():
-                self.usable = False
-        elif connection is None or b"keep-alive" not in connection.lower():
-            self.usable = False
+    def _survives(self, error: httptools.HttpParserError) -> bool:
+        """Whether the response is whole in spite of a parser error: then only this connection is lost."""
+        cause = error.__context__
+        if cause is not None and not isinstance(cause, _BadResponse):
+            _log.error("an upstream callback failed", exc_info=cause)
+        if self._complete:
+            self._dirty = True
+            return True
+        self._reset(Outcome.PROTOCOL_ERROR, str(cause or f"http1.codec_error: {error}"))
+        return False
 
     def _release(self) -> None:
         """The response is whole and all its bytes are parsed."""
@@ -280,10 +294,11 @@ class Http1Client(asyncio.Protocol):
             # The parser still waits for the body that HEAD announces and never has.
             self._parser = httptools.HttpResponseParser(self)
         self._handler = None
-        self._headers, self._notable = [], {}
+        self._headers = []
+        self._notable = {}
         self._head_bytes = 0
         self._head_done = self._ended = self._complete = self._until_close = False
-        if self._dirty:
+        if self._dirty or self._out:
             self.usable = False
         self.pool.release(self)
 

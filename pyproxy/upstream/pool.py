@@ -86,10 +86,6 @@ class HostPool:
 
     # What a connection tells
 
-    def received(self, size: int) -> None:
-        """Bytes from the host."""
-        self.host.cluster.stats.upstream_cx_rx_bytes_total += size
-
     def release(self, connection: Http1Client) -> None:
         """Its response is whole: lend it on, keep it, or close it."""
         settings = self.host.cluster.cluster.connection

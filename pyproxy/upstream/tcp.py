@@ -23,7 +23,7 @@ class Holding(asyncio.Protocol):
     """Keeps what a server says first until the tunnel takes the transport over."""
 
     def __init__(self) -> None:
-        self.transport: asyncio.Transport = None  # type: ignore[assignment] - set before any use
+        self.transport: asyncio.Transport = None  # type: ignore[assignment]  # set before any use
         self.early = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

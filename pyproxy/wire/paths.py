@@ -13,9 +13,8 @@ _ESCAPED_SLASH = re.compile(rb"%(2[fF]|5[cC])")
 
 def normalize(target: bytes, *, merge_slashes: bool = False, decode_slashes: bool = False) -> bytes | None:
     """The target with its path in canonical form, the query untouched; None where Envoy answers 400."""
-    if not _NOTABLE.search(target):
-        if not merge_slashes or b"//" not in target:
-            return target
+    if not _NOTABLE.search(target) and not (merge_slashes and b"//" in target):
+        return target
     if b"#" in target:
         return None
     path, mark, query = target.partition(b"?")

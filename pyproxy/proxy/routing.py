@@ -1,0 +1,177 @@
+"""Phases route and admit: what the connection manager and its filters decide before the router. No I/O, no waiting."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pyproxy.core.http import RequestHead
+from pyproxy.policy.cors import allowed_origin, preflight_headers
+from pyproxy.policy.fault import FaultPolicy, roll_abort
+from pyproxy.policy.weights import choose_weighted
+from pyproxy.proxy import replies
+from pyproxy.proxy.environment import ClientConnection, split_authority
+from pyproxy.proxy.headers import apply_ops, mutate_request, rewrite_target, trusted_client
+from pyproxy.proxy.redirects import location_of
+from pyproxy.snapshot.model import (
+    Destination,
+    Direction,
+    DirectResponse,
+    Forward,
+    PathNormalization,
+    Redirect,
+    Route,
+)
+from pyproxy.telemetry.request_id import ensure_request_id
+from pyproxy.wire.paths import normalize
+
+if TYPE_CHECKING:
+    from pyproxy.proxy.exchange import Exchange
+
+
+def find_route(exchange: Exchange) -> Route | replies.Reply:
+    """Clean the head up as Envoy's connection manager does, and look the route up."""
+    head = exchange.head
+    connection = exchange.connection
+    refusal = _check(head, connection)
+    if refusal is not None:
+        return refusal
+    _learn_client(exchange, head, connection)
+    mutate_request(head, connection.settings, connection.remote_ip, connection.tls)
+    snapshot = exchange.serving.snapshot
+    ctx = exchange.ctx
+    ctx.request_id, exchange.traced = ensure_request_id(
+        head.headers,
+        head.notable,
+        snapshot.tracing,
+        exchange.env.rng,
+        generate=connection.settings.generate_request_id,
+    )
+    split = split_authority(head.authority)
+    if split is None:
+        return replies.codec_error(400, "http.invalid_authority")
+    virtual_host = connection.virtual_host(snapshot, split[0], split[1])
+    route = virtual_host.route_for(head) if virtual_host is not None else None
+    if route is None or virtual_host is None:
+        connection.stats.no_route += 1
+        return replies.NO_ROUTE
+    ctx.virtual_host = virtual_host.name
+    ctx.route_name = route.name
+    return route
+
+
+def _check(head: RequestHead, connection: ClientConnection) -> replies.Reply | None:
+    """Host and path; the path is left in canonical form."""
+    if b":host" not in head.notable:
+        return replies.MISSING_HOST
+    if head.method == b"CONNECT":
+        return replies.NO_ROUTE_FOR_CONNECT
+    target = head.target
+    if target[:1] != b"/":
+        connection.stats.downstream_rq_non_relative_path += 1
+        return replies.NOT_A_PATH
+    kind = connection.settings.path_normalization
+    if kind is PathNormalization.NONE:
+        return None
+    if b"/." in target or b"%" in target or b"//" in target or b"\\" in target or b"#" in target:
+        canonical = normalize(
+            target,
+            merge_slashes=kind is not PathNormalization.BASE,
+            decode_slashes=kind is PathNormalization.DECODE_AND_MERGE_SLASHES,
+        )
+        if canonical is None:
+            connection.stats.downstream_rq_failed_path_normalization += 1
+            return replies.BAD_PATH
+        head.target = canonical
+        head.path = canonical.partition(b"?")[0]
+    return None
+
+
+def _learn_client(exchange: Exchange, head: RequestHead, connection: ClientConnection) -> None:
+    """Addresses for logs, hashing and policies; x-forwarded-for as far as it is trusted."""
+    ctx = exchange.ctx
+    ctx.downstream_remote_address = connection.remote_address
+    forwarded = head.notable.get(b"x-forwarded-for")
+    if forwarded is not None:
+        client = trusted_client(forwarded, connection.remote_ip, connection.settings)
+        if client != connection.remote_ip:
+            ctx.downstream_remote_address = f"{client}:0"
+
+
+def wants_upgrade(head: RequestHead) -> bytes | None:
+    """The protocol that a request wants to switch to, empty when none; None when it may not."""
+    notable = head.notable
+    if b":upgrade" not in notable:
+        return b""
+    protocol = notable[b"upgrade"]
+    return protocol if protocol.lower() == b"websocket" else None
+
+
+def abort_or_preflight(exchange: Exchange, route: Route) -> replies.Reply | None:
+    """An injected abort, or the answer to a CORS preflight."""
+    fault = route.fault
+    if fault is not None and roll_abort(fault, exchange.env.rng):
+        exchange.connection.stats.fault_aborts_injected += 1
+        return _abort(fault)
+    if route.cors is not None:
+        preflight = preflight_headers(route.cors, exchange.head)
+        if preflight is not None:
+            return replies.Reply(200, details="cors.response", headers=tuple(preflight))
+        exchange.origin = allowed_origin(route.cors, exchange.head)
+    return None
+
+
+def _abort(fault: FaultPolicy) -> replies.Reply:
+    return replies.Reply(
+        fault.abort_status or 200,
+        replies.FAULT_BODY,
+        flag="FI",
+        details="fault_filter_abort",
+        grpc_status=fault.abort_grpc_status,
+    )
+
+
+def answer(exchange: Exchange, route: Route, action: Redirect | DirectResponse) -> replies.Reply:
+    """Redirects and direct responses."""
+    stats = exchange.connection.stats
+    if isinstance(action, DirectResponse):
+        stats.rq_direct_response += 1
+        return replies.Reply(action.status, action.body, details="direct_response")
+    stats.rq_redirect += 1
+    location = location_of(action, route, exchange.head, exchange.connection.local_port)
+    return replies.Reply(action.status, details="direct_response", headers=((b"location", location),))
+
+
+def choose_destination(exchange: Exchange, action: Forward) -> Destination:
+    """By weight."""
+    destinations = action.destinations
+    if len(destinations) == 1:
+        return destinations[0]
+    return destinations[choose_weighted(action.cumulative, exchange.env.rng)]
+
+
+def rewrite(exchange: Exchange, route: Route, action: Forward, destination: Destination) -> None:
+    """Make the request what the upstream shall see: header operations, authority, path."""
+    head = exchange.head
+    ctx = exchange.ctx
+    if destination.request_headers is not None:
+        head.headers = apply_ops(head.headers, destination.request_headers, ctx)
+    if route.request_headers is not None:
+        head.headers = apply_ops(head.headers, route.request_headers, ctx)
+    template = action.rewrite_authority or destination.host_rewrite
+    if template is not None:
+        authority = template(ctx)
+        if authority and authority != head.authority:
+            head.headers.append((b"x-envoy-original-host", head.authority))
+            ctx.original_authority = head.authority
+            head.authority = authority
+    if action.rewrite_path is not None:
+        target = rewrite_target(head.target, action.rewrite_path)
+        if target != head.target:
+            head.headers.append((b"x-envoy-original-path", head.target))
+            ctx.original_target = head.target
+            head.target = target
+
+
+def serves_inbound(connection: ClientConnection) -> bool:
+    """Whether the workload is the server."""
+    return connection.settings.direction is Direction.INBOUND
