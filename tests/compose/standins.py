@@ -63,16 +63,8 @@ def _debootstrap(tarball: Path) -> None:
     with tempfile.TemporaryDirectory(dir=tarball.parent) as folder:
         root, unfinished = Path(folder, "root"), Path(folder, "root.tar")
         _run("debootstrap", "--variant=minbase", include, SUITE, str(root), *mirror)
-        _run(
-            "tar",
-            "-C",
-            str(root),
-            "--exclude=./var/cache/apt/*",
-            "--exclude=./var/lib/apt/lists/*",
-            "-cf",
-            str(unfinished),
-            ".",
-        )
+        excluded = [f"--exclude=./var/{folder}/*" for folder in ("cache/apt", "lib/apt/lists")]
+        _run("tar", "-C", str(root), *excluded, "-cf", str(unfinished), ".")
         unfinished.rename(tarball)
 
 
