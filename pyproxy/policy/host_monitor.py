@@ -130,7 +130,7 @@ class HostMonitor(Generic[HostT]):
             self._count(status)
 
     def record_connected(self) -> None:
-        """A connection to the host was established."""
+        """The attempt has its connection, new or kept."""
         if self._judge.policy.split_local_origin:
             self._count_local(good=True)
 

@@ -19,7 +19,8 @@ _OPTIONS = ("--concurrency", "1", "--disable-hot-restart", "-l", "warning")
 class Upstreams:
     """Plain HTTP servers on free loopback ports; each names its port in `x-who` and keeps what it was asked.
 
-    A request with `x-status` is answered with that status.
+    A request with `x-status` is answered with that status, with `x-answer: name=value` with that header as well;
+    `x-end: close` closes instead of an answer, `x-end: silence` leaves it out.
     """
 
     def __init__(self, count: int) -> None:
@@ -59,11 +60,17 @@ class Upstreams:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
                 self.seen.append((port, head))
-                _, _, after = head.partition(b"x-status: ")
-                status = after[:3] or b"200"
-                writer.write(b"HTTP/1.1 %s -\r\nx-who: %d\r\ncontent-length: 0\r\n\r\n" % (status, port))
+                asked = dict(line.partition(b": ")[::2] for line in head.split(b"\r\n"))
+                if asked.get(b"x-end") == b"close":
+                    break
+                if asked.get(b"x-end") == b"silence":
+                    continue
+                name, _, value = asked.get(b"x-answer", b"x-none=").partition(b"=")
+                head = b"HTTP/1.1 %s -\r\nx-who: %d\r\n" % (asked.get(b"x-status", b"200"), port)
+                writer.write(head + b"%s: %s\r\ncontent-length: 0\r\n\r\n" % (name, value))
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
-            writer.close()
+            pass
+        writer.close()
 
 
 class Envoy:
@@ -126,7 +133,9 @@ def loopback(port: int) -> dict[str, Any]:
     return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
 
 
-def http_listener(name: str, routes: Sequence[Any], filters: Sequence[Any] = ()) -> dict[str, Any]:
+def http_listener(
+    name: str, routes: Sequence[Any], filters: Sequence[Any] = (), **manager_settings: Any
+) -> dict[str, Any]:
     """A plain HTTP listener with one virtual host for everything."""
     router_type = f"{EXTENSIONS}.filters.http.router.v3.Router"
     router = {"name": "envoy.filters.http.router", "typed_config": {"@type": router_type}}
@@ -135,6 +144,7 @@ def http_listener(name: str, routes: Sequence[Any], filters: Sequence[Any] = ())
         "stat_prefix": name,
         "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": routes}]},
         "http_filters": [*filters, router],
+        **manager_settings,
     }
     chain = {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
     return {"name": name, "address": loopback(0), "filter_chains": [chain]}

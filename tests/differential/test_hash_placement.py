@@ -141,6 +141,12 @@ TURNS = {
     "turns-equal": equal(3),
 }
 
+TURNS_BY_PLACE = Case(
+    {"lb_policy": "ROUND_ROBIN", "common_lb_config": BY_PLACE},
+    LoadBalancing(Algorithm.ROUND_ROBIN, locality_weights={"east": 29, "mid": 5, "west": 17}),
+    [(1, True, 0, "east")] * 3 + [(1, True, 0, "mid"), (1, False, 0, "mid")] + [(1, True, 0, "west")] * 2,
+)
+
 
 def by_header() -> list[dict[str, Any]]:
     return [{"header": {"header_name": "x-key"}}]
@@ -213,6 +219,7 @@ class Side:
 def side(start_envoy: Callable[..., Envoy], start_upstreams: Callable[[int], Upstreams]) -> Iterator[Side]:
     upstreams = start_upstreams(HOSTS)
     clusters = [case.cluster(name, upstreams.ports) for name, case in CASES.items()]
+    clusters.append(TURNS_BY_PLACE.cluster("turns-places", upstreams.ports))
     for name, hosts in TURNS.items():
         clusters.append(Case({"lb_policy": "ROUND_ROBIN"}, LoadBalancing(), hosts).cluster(name, upstreams.ports))
     found = Side(start_envoy([http_listener("all", ROUTES)], clusters), upstreams)
@@ -369,12 +376,26 @@ def test_round_robin_takes_the_turns_that_envoy_takes(name: str, side: Side) -> 
     assert any(ours_from(start) == theirs for start in starts)
 
 
-class FixedBits(random.Random):
-    """Starts every schedule after this many turns."""
+def test_localities_take_the_turns_that_envoy_gives_them(side: Side) -> None:
+    theirs = [side.chosen("turns-places") for _ in range(40)]
 
-    def __init__(self, bits: int) -> None:
+    def ours_from(start: int, locality_start: int) -> list[int]:
+        bits = FixedBits(start, locality_start)
+        hosts = TURNS_BY_PLACE.our_hosts(side.upstreams.ports)
+        balancer = build_balancer(TURNS_BY_PLACE.ours, hosts, bits, SystemClock())
+        return [host.port for _ in theirs if (host := balancer.pick()) is not None]
+
+    far = random.Random(1)
+    bases = itertools.chain([0], (far.randrange(400_000_000) for _ in range(40)))
+    assert any(ours_from(start, base + turn) == theirs for base in bases for start in range(6) for turn in range(50))
+
+
+class FixedBits(random.Random):
+    """Starts every schedule after so many turns, that of localities after others."""
+
+    def __init__(self, bits: int, locality_bits: int = 0) -> None:
         super().__init__(0)
-        self._bits = bits
+        self._bits = {64: bits, 32: locality_bits}
 
     def getrandbits(self, k: int, /) -> int:
-        return self._bits
+        return self._bits[k]
