@@ -135,8 +135,9 @@ def test_prometheus_has_what_the_sidecars_counted(
         answer = client.get(f"{project.prometheus}/api/v1/query", params={"query": query}, timeout=10).json()
         return {next(iter(row["metric"].values()), ""): float(row["value"][1]) for row in answer["data"]["result"]}
 
-    source = 'reporter="source",source_workload="order-service",destination_service="user-service",response_code="200"'
-    destination = 'reporter="destination",destination_workload=~"user-service-v.",response_code="200"'
+    called = 'destination_service="user-service.default.svc.cluster.local",response_code="200"'
+    source = f'reporter="source",source_workload="order-service",{called}'
+    destination = f'reporter="destination",destination_workload=~"user-service-v.",{called}'
     for labels in (source, destination):
         query = f"sum by (destination_version) (istio_requests_total{{{labels}}})"
         rows: dict[str, float] = {}

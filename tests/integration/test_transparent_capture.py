@@ -12,7 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import textwrap
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ apiVersion: networking.istio.io/v1
 kind: ServiceEntry
 metadata: {{name: shop}}
 spec:
-  hosts: [shop]
+  hosts: [shop.default.svc.cluster.local]
   location: MESH_INTERNAL
   resolution: STATIC
   ports: [{{number: 8080, name: http, protocol: HTTP}}]
@@ -47,7 +47,7 @@ apiVersion: networking.istio.io/v1
 kind: ServiceEntry
 metadata: {{name: reviews}}
 spec:
-  hosts: [reviews]
+  hosts: [reviews.default.svc.cluster.local]
   addresses: [{VIRTUAL}]
   location: MESH_INTERNAL
   resolution: STATIC
@@ -209,47 +209,40 @@ def namespaces() -> Iterator[tuple[Namespace, Namespace]]:
 
 
 @pytest.fixture(scope="module")
-def captured(
-    namespaces: tuple[Namespace, Namespace], tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Namespace, Namespace]:
+def captured(namespaces: tuple[Namespace, Namespace]) -> Iterator[tuple[Namespace, Namespace]]:
     """The same, with servers on both sides, the proxy beside the workload, and the rules in force."""
     mesh, outside = namespaces
-    folder = tmp_path_factory.mktemp("capture")
-    (folder / "config").mkdir()
-    (folder / "config" / "mesh.yaml").write_text(textwrap.dedent(DOCUMENTS))
     mesh.serve(SERVER, "shop", "127.0.0.1", "8080")
     outside.serve(SERVER, "reviews v1", OUTSIDE, "9081")
     outside.serve(SERVER, "reviews v2", OUTSIDE, "9082")
     outside.serve(SERVER, "stranger", OUTSIDE, "7777")
     outside.serve(BACKWARDS, OUTSIDE, "7070")
-    _start_proxy(mesh, folder)
-    for namespace, address, port in (
-        (mesh, "127.0.0.1", 8080),
-        *((outside, OUTSIDE, p) for p in (9081, 9082, 7777, 7070)),
-    ):
-        _wait_for(namespace, address, port)
-    mesh.pyproxy("iptables", "apply", "--proxy-uid", str(PROXY_USER), "--proxy-gid", str(PROXY_USER))
-    return mesh, outside
+    # Not pytest's tmp_path, which only root may enter.
+    with tempfile.TemporaryDirectory() as folder:
+        _start_proxy(mesh, Path(folder))
+        _wait_for(mesh, "127.0.0.1", 8080)
+        for port in (9081, 9082, 7777, 7070):
+            _wait_for(outside, OUTSIDE, port)
+        mesh.pyproxy("iptables", "apply", "--proxy-uid", str(PROXY_USER), "--proxy-gid", str(PROXY_USER))
+        yield mesh, outside
 
 
 def _start_proxy(mesh: Namespace, folder: Path) -> None:
-    ready = folder / "run" / "ready.json"
-    ready.parent.mkdir()
-    os.chown(ready.parent, PROXY_USER, PROXY_USER)
-    for path in (folder, *folder.parents):
-        if path.stat().st_uid == os.geteuid() and path.name.startswith("pytest-"):
-            path.chmod(0o755)  # pytest keeps its folders to itself
+    documents, ready, log = (folder / name for name in ("mesh.yaml", "ready.json", "proxy.log"))
+    documents.write_text(DOCUMENTS)
+    for path in (folder, documents):
+        os.chown(path, PROXY_USER, PROXY_USER)
     # The proxy is another user than the workload: that is how the rules tell them apart. It may read what root may,
     # because the interpreter that runs this test may lie in root's home.
     capability = "-all,+dac_read_search"
     identity = (f"--reuid={PROXY_USER}", f"--regid={PROXY_USER}", "--clear-groups")
     command = ("setpriv", *identity, f"--inh-caps={capability}", f"--ambient-caps={capability}")
-    options = ("--config", str(folder / "config"), "--workload", "shop", "--ready-file", str(ready))
-    with (folder / "proxy.log").open("wb") as log:
-        proxy = mesh.start(*command, sys.executable, "-m", "pyproxy", "run", *options, stderr=log, stdout=log)
+    options = ("--config", str(documents), "--workload", "shop", "--ready-file", str(ready))
+    with log.open("wb") as output:
+        proxy = mesh.start(*command, sys.executable, "-m", "pyproxy", "run", *options, stderr=output, stdout=output)
     deadline = time.monotonic() + 30
     while not ready.exists():
-        assert proxy.poll() is None and time.monotonic() < deadline, (folder / "proxy.log").read_text()
+        assert proxy.poll() is None and time.monotonic() < deadline, log.read_text()
         time.sleep(0.05)
 
 
