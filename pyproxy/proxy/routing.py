@@ -115,7 +115,7 @@ def abort_or_preflight(exchange: Exchange, route: Route) -> replies.Reply | None
     if route.cors is not None:
         preflight = preflight_headers(route.cors, exchange.head)
         if preflight is not None:
-            return replies.Reply(200, details="cors.response", headers=tuple(preflight))
+            return replies.Reply(200, details="cors_response", headers=tuple(preflight))
         exchange.origin = allowed_origin(route.cors, exchange.head)
     return None
 
