@@ -1,1 +1,1 @@
-"""Admin, status and metrics ports, on aiohttp. Never on the data path. Start with server.py."""
+"""What operators see and do: the admin, status and metrics ports. Start with server.py; pages are in endpoints.py."""

@@ -1,0 +1,117 @@
+"""What the process says about itself: /ready, /server_info, /listeners, /memory, /certs, /reload_status."""
+
+from __future__ import annotations
+
+import platform
+import ssl
+from dataclasses import asdict
+from pathlib import Path
+
+from pyproxy import __version__
+from pyproxy.admin.envoy.values import Resource, address, duration, node, timestamp
+from pyproxy.admin.pages import Page, Query, as_json, text
+from pyproxy.admin.served import Served
+
+_STATUS = Path("/proc/self/status")
+
+
+def ready(served: Served, query: Query) -> Page:
+    """200 when traffic is welcome, else 503; the text is the state."""
+    return text(served.state + "\n", 200 if served.state == "LIVE" else 503)
+
+
+def server_info(served: Served, query: Query) -> Page:
+    """Version, state, uptime, flags, node; under `pyproxy` what Envoy has no field for."""
+    settings = served.settings
+    uptime = duration(int(served.clock.time() - served.started_at))
+    flags = {name: _plain(value) for name, value in asdict(settings).items()}
+    return as_json(
+        {
+            "version": f"pyproxy/{__version__}/Python-{platform.python_version()}/RELEASE/{ssl.OPENSSL_VERSION}",
+            "state": served.state,
+            "uptime_current_epoch": uptime,
+            "uptime_all_epochs": uptime,
+            "hot_restart_version": "disabled",
+            "command_line_options": {
+                "config_path": ",".join(map(str, settings.config)),
+                "log_level": settings.log_level,
+                "concurrency": 1,
+                "drain_time": duration(settings.drain_duration),
+                "mode": "Serve",
+                "disable_hot_restart": True,
+            },
+            "node": node(served.live.serving.snapshot.identity),
+            "pyproxy": {
+                "flags": flags,
+                "addresses": served.addresses(),
+                "reload": _reloads(served),
+            },
+        }
+    )
+
+
+def listeners(served: Served, query: Query) -> Page:
+    """Name and address of every listener."""
+    bound = [(one.listener.name, one.listener.address, one.port) for one in served.listeners.values()]
+    if query.get("format") == "json":
+        statuses = [{"name": name, "local_address": address(host, port)} for name, host, port in bound]
+        return as_json({"listener_statuses": statuses})
+    return Page([f"{name}::{_shown(host, port)}\n" for name, host, port in bound])
+
+
+def reload_status(served: Served, query: Query) -> Page:
+    """Whether the last change of the documents was taken up, and what was wrong with it. Envoy has no such page."""
+    return as_json(_reloads(served))
+
+
+def memory(served: Served, query: Query) -> Page:
+    """Bytes: resident of our own, reserved for data, resident in all; 0 for what the system does not say."""
+    kilobytes = _memory_kilobytes()
+    sizes = {
+        "allocated": kilobytes.get("RssAnon", 0),
+        "heap_size": kilobytes.get("VmData", 0),
+        "pageheap_unmapped": 0,
+        "pageheap_free": 0,
+        "total_thread_cache": 0,
+        "total_physical_bytes": kilobytes.get("VmRSS", 0),
+    }
+    return as_json({name: str(size * 1024) for name, size in sizes.items()})
+
+
+def certs(served: Served, query: Query) -> Page:
+    """The certificates in use."""
+    return as_json({"certificates": []})
+
+
+def _reloads(served: Served) -> Resource:
+    status = served.reload_status
+    return {
+        "version": served.live.serving.snapshot.version,
+        "last_reload_successful": status.successful,
+        "last_success": timestamp(status.succeeded_at),
+        "accepted": status.accepted,
+        "rejected": status.rejected,
+        "errors": list(status.errors),
+        "warnings": list(status.warnings),
+    }
+
+
+def _memory_kilobytes() -> dict[str, int]:
+    """What Linux counts for this process, proc_pid_status(5); empty elsewhere."""
+    try:
+        lines = _STATUS.read_text().splitlines()
+    except OSError:
+        return {}
+    return {line.partition(":")[0]: int(line.split()[1]) for line in lines if line.endswith(" kB")}
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, tuple):
+        return [_plain(member) for member in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def _shown(host: str, port: int) -> str:
+    if host.startswith("unix:"):
+        return host.removeprefix("unix:").replace("///", "/")
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
