@@ -100,9 +100,25 @@ def cpu_seconds(pid: int) -> float:
     return ticks * TICK
 
 
-def stolen_seconds() -> float:
-    """Time that the hypervisor gave this machine's cores to others so far (proc(5), /proc/stat, eighth column)."""
-    return int(Path("/proc/stat").read_text().split(maxsplit=9)[8]) * TICK
+def core_seconds(core: str) -> float:
+    """Time that a core worked for anybody so far, also for other machines on this hypervisor (proc(5), /proc/stat)."""
+    for line in Path("/proc/stat").read_text().splitlines():
+        name, *columns = line.split()
+        if name == f"cpu{core}":
+            user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, columns[:8])
+            return (user + nice + system + irq + softirq + steal) * TICK
+    raise ValueError(f"there is no core {core}")
+
+
+def wait_until_calm(seconds: float) -> None:
+    """Until all cores together have idled nine tenths of half a second, but no longer than `seconds`."""
+    deadline = time.monotonic() + seconds
+    cores = [f"{core}" for core in range(os.cpu_count() or 1)]
+    while time.monotonic() < deadline:
+        before = sum(map(core_seconds, cores))
+        time.sleep(0.5)
+        if sum(map(core_seconds, cores)) - before < 0.1 * 0.5 * len(cores):
+            return
 
 
 def resident_bytes(pid: int) -> int:

@@ -15,7 +15,14 @@ import click
 from bench import memory
 from bench.contestants import MESH_PROXIES, STARTERS, Contestant, Place
 from bench.load import run_wrk
-from bench.process import cpu_seconds, peak_resident_bytes, reset_peak, resident_bytes, stolen_seconds
+from bench.process import (
+    core_seconds,
+    cpu_seconds,
+    peak_resident_bytes,
+    reset_peak,
+    resident_bytes,
+    wait_until_calm,
+)
 from bench.scenarios import GIBIBYTE, LARGE_BODY, SCENARIOS, Scenario
 from bench.table import NOTES, Measured, Result, Sample, as_json, machine, render
 from bench.upstream import SUBSETS, Upstream, upstream
@@ -32,6 +39,7 @@ NAMES = [*SCENARIOS, LARGE_BODY.name]
 @click.option("--proxy", "proxies", multiple=True, type=click.Choice(list(STARTERS)), help="Only these. Repeatable.")
 @click.option("--seconds", default=2, show_default=True, type=click.IntRange(1, 60), help="Of load, each time.")
 @click.option("--rounds", default=7, show_default=True, type=click.IntRange(1, 100))
+@click.option("--patience", default=0.0, help="Seconds to wait for a calm machine before each turn.")
 @click.option("--output", default="text", type=click.Choice(["text", "json"]))
 @click.option("--proxy-core", type=int, help="The core of the proxy under load. Default: the last one.")
 def main(
@@ -40,11 +48,12 @@ def main(
     proxies: tuple[str, ...],
     seconds: int,
     rounds: int,
+    patience: float,
     output: str,
     proxy_core: int | None,
 ) -> None:
     """Measure pyproxy beside Envoy and others: same upstream, same load, same policies, same core."""
-    bench = Bench(proxies, seconds=seconds, rounds=rounds, cores=Cores.divide(proxy_core))
+    bench = Bench(proxies, seconds=seconds, rounds=rounds, patience=patience, cores=Cores.divide(proxy_core))
     reports = []
     for name in NAMES if every else names or ("routing",):
         if name == LARGE_BODY.name:
@@ -86,10 +95,11 @@ class Cores:
 class Bench:
     """One invocation's choices."""
 
-    def __init__(self, proxies: tuple[str, ...], *, seconds: int, rounds: int, cores: Cores) -> None:
+    def __init__(self, proxies: tuple[str, ...], *, seconds: int, rounds: int, patience: float, cores: Cores) -> None:
         self._proxies = proxies
         self._seconds = seconds
         self._rounds = rounds
+        self._patience = patience
         self._cores = cores
 
     def measure(self, scenario: Scenario) -> Result:
@@ -132,9 +142,11 @@ class Bench:
         return [stack.enter_context(STARTERS[name](place)) for name in wanted]
 
     def _sample(self, scenario: Scenario, contestant: Contestant, folder: Path) -> Sample:
-        used, stolen = cpu_seconds(contestant.pid), stolen_seconds()
+        wait_until_calm(self._patience)
+        core = self._cores.proxy
+        used, worked = cpu_seconds(contestant.pid), core_seconds(core)
         load = run_wrk(scenario, contestant.port, seconds=self._seconds, cores=self._cores.load, folder=folder)
-        return Sample(load, cpu_seconds(contestant.pid) - used, stolen_seconds() - stolen)
+        return Sample(load, cpu_seconds(contestant.pid) - used, core_seconds(core) - worked)
 
     def _finish(self, contestant: Contestant, measured: Measured, before: int | None) -> None:
         measured.loaded_bytes = peak_resident_bytes(contestant.pid)

@@ -14,7 +14,8 @@ from bench.load import LoadResult
 
 REFERENCE = "envoy"
 MEBIBYTE = 1 << 20
-STOLEN_WORTH_SAYING = 0.03
+DISTURBED = 0.1
+"""Share of the proxy's core used by others from which on the table says so."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,8 @@ class Sample:
     load: LoadResult
     cpu_seconds: float
     """Used by the proxy's processes meanwhile."""
-    stolen_seconds: float = 0.0
-    """Taken from the machine by its hypervisor meanwhile."""
+    core_seconds: float = 0.0
+    """What its core worked for anybody meanwhile."""
 
     @property
     def cpu_per_request(self) -> float:
@@ -121,9 +122,9 @@ def _remarks(measured: Measured) -> str:
     errors = sum(sample.load.errors for sample in measured.samples)
     if errors:
         remarks.append(f"{errors} errors")
-    stolen = median(sample.stolen_seconds / sample.load.seconds for sample in measured.samples)
-    if stolen > STOLEN_WORTH_SAYING:
-        remarks.append(f"{stolen:.0%} of a core stolen")
+    others = median((sample.core_seconds - sample.cpu_seconds) / sample.load.seconds for sample in measured.samples)
+    if others > DISTURBED:
+        remarks.append(f"others took {others:.0%} of the core")
     if measured.uncounted:
         remarks.append(f"{measured.uncounted} not counted")
     return ", ".join(remarks)
