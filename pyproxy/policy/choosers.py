@@ -95,7 +95,11 @@ class LeastRequest(Generic[HostT]):
 
 
 class Random(Generic[HostT]):
-    """Any host, whatever its weight. Source: Envoy random_lb.cc."""
+    """Any host, whatever its weight.
+
+    Source: Envoy random_lb.cc, which takes one random number for priority and host, so that over partly filled
+    priorities of many hosts some are never chosen; here the host has a number of its own.
+    """
 
     __slots__ = ("_hosts", "_random")
 
