@@ -286,5 +286,6 @@ class ServerStats:
 
 
 StatGroup: TypeAlias = (
-    ClusterStats | HttpStats | ListenerStats | ClusterManagerStats | ListenerManagerStats | ServerStats | HostStats
+    ClusterStats | HttpStats | ListenerStats | ClusterManagerStats | ListenerManagerStats | ServerStats
 )
+"""What /stats lists; a host's statistics are on /clusters."""

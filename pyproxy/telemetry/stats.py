@@ -1,0 +1,218 @@
+"""Envoy's statistics as text: /stats, its JSON, and Prometheus with the tags that Istio's bootstrap extracts.
+
+Every function takes pairs of an instance's name and its statistics; what stands before the name (`cluster.`, `http.`)
+comes from the type. Answers come in pieces, so that a server can let traffic run in between.
+Source: Envoy server/admin/{stats_render,prometheus_stats}.cc; Istio tools/packaging/common/envoy_bootstrap.json.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import fields
+from operator import attrgetter
+from typing import NamedTuple
+
+from pyproxy.runtime.counters import (
+    ClusterManagerStats,
+    ClusterStats,
+    HttpStats,
+    ListenerManagerStats,
+    ListenerStats,
+    ServerStats,
+    StatGroup,
+)
+from pyproxy.telemetry.exposition import escape
+
+Groups = Iterable[tuple[str, StatGroup]]
+Matches = Callable[[str], bool]
+"""A test of a whole name such as `cluster.outbound|80||a.upstream_rq_total`."""
+
+
+class Stat(NamedTuple):
+    """One value under its name within the group."""
+
+    name: str
+    value: int
+    is_gauge: bool
+
+
+def text_stats(groups: Groups, *, matches: Matches | None = None, used_only: bool = False) -> Iterator[str]:
+    """`name: value` lines in order. `used_only` leaves out what is 0 (Envoy: what was never touched)."""
+    for prefix, group in _in_order(groups):
+        lines = [f"{prefix}{stat.name}: {stat.value}\n" for stat in _shown(prefix, group, matches, used_only)]
+        if lines:
+            yield "".join(lines)
+
+
+def json_stats(groups: Groups, *, matches: Matches | None = None, used_only: bool = False) -> Iterator[str]:
+    """`{"stats": [{"name": ..., "value": ...}, ...]}`."""
+    separator = '{"stats":['
+    for prefix, group in _in_order(groups):
+        items = [
+            f'{{"name":{json.dumps(prefix + stat.name)},"value":{stat.value}}}'
+            for stat in _shown(prefix, group, matches, used_only)
+        ]
+        if items:
+            yield separator + ",".join(items)
+            separator = ","
+    yield "]}" if separator == "," else separator + "]}"
+
+
+def prometheus_stats(groups: Groups, *, matches: Matches | None = None, used_only: bool = False) -> Iterator[str]:
+    """Families of one name together, counters before gauges."""
+    by_type: dict[type[StatGroup], list[tuple[str, StatGroup]]] = {}
+    for name, group in groups:
+        by_type.setdefault(type(group), []).append((name, group))
+    for kind, members in by_type.items():
+        yield from _prometheus(kind, members, matches, used_only)
+
+
+def reset_counters(groups: Groups) -> None:
+    """Counters start again at 0; gauges stay."""
+    for _, group in groups:
+        for _, attribute, is_gauge in _TABLES[type(group)]:
+            if not is_gauge:
+                setattr(group, attribute, 0)
+        if isinstance(group, ClusterStats):
+            group.codes.clear()
+            group.retry_codes.clear()
+        elif isinstance(group, HttpStats):
+            group.classes[:] = [0] * len(group.classes)
+
+
+# Names and values
+
+
+_ROOTS: dict[type[StatGroup], tuple[str, str]] = {
+    ClusterStats: ("cluster.", "cluster_name"),
+    HttpStats: ("http.", "http_conn_manager_prefix"),
+    ListenerStats: ("listener.", "listener_address"),
+    ClusterManagerStats: ("cluster_manager", ""),
+    ListenerManagerStats: ("listener_manager", ""),
+    ServerStats: ("server", ""),
+}
+"""What stands before the instance's name, and the label that the name becomes in Prometheus."""
+_DOTTED = re.compile(r"^(circuit_breakers)_(default|high)_|^(outlier_detection|fault|cors|tracing)_")
+
+
+def _table(kind: type[StatGroup]) -> list[tuple[str, str, bool]]:
+    """(Envoy's name, attribute, is a gauge) of what is a plain number, in order of name."""
+    rows = []
+    for field in fields(kind):
+        annotation = str(field.type)
+        if annotation.startswith(("Counter", "Gauge")):
+            name = _DOTTED.sub(lambda found: ".".join(filter(None, found.groups())) + ".", field.name)
+            rows.append((name, field.name, annotation.startswith("Gauge")))
+    return sorted(rows)
+
+
+_TABLES = {kind: _table(kind) for kind in _ROOTS}
+
+
+def _in_order(groups: Groups) -> list[tuple[str, StatGroup]]:
+    """(everything before the statistic's own name, group)."""
+    named = [(_prefix(name, group), group) for name, group in groups]
+    named.sort(key=lambda pair: pair[0])
+    return named
+
+
+def _prefix(name: str, group: StatGroup) -> str:
+    return f"{_ROOTS[type(group)][0]}{name}."
+
+
+def _shown(prefix: str, group: StatGroup, matches: Matches | None, used_only: bool) -> list[Stat]:
+    stats = sorted([*_plain(group), *_by_status(group)])
+    return [
+        stat for stat in stats if (stat.value or not used_only) and (matches is None or matches(prefix + stat.name))
+    ]
+
+
+def _plain(group: StatGroup) -> Iterator[Stat]:
+    for name, attribute, is_gauge in _TABLES[type(group)]:
+        value = getattr(group, attribute)
+        if value is not None:
+            yield Stat(name, value, is_gauge)
+
+
+def _by_status(group: StatGroup) -> Iterator[Stat]:
+    """What Envoy counts by status: each code, each class, and their sum."""
+    if isinstance(group, ClusterStats):
+        yield from _codes("", group.codes)
+        if group.retry_codes:
+            yield from _codes("retry.", group.retry_codes)
+    elif isinstance(group, HttpStats):
+        for number in range(1, 6):
+            yield Stat(f"downstream_rq_{number}xx", group.classes[number], False)
+        yield Stat("downstream_rq_completed", sum(group.classes), False)
+
+
+def _codes(prefix: str, codes: dict[int, int]) -> Iterator[Stat]:
+    classes: dict[int, int] = {}
+    for code, count in codes.items():
+        classes[code // 100] = classes.get(code // 100, 0) + count
+        if code:  # 0: the client went before it was answered
+            yield Stat(f"{prefix}upstream_rq_{code}", count, False)
+    for number, count in classes.items():
+        if number:
+            yield Stat(f"{prefix}upstream_rq_{number}xx", count, False)
+    yield Stat(f"{prefix}upstream_rq_completed", sum(codes.values()), False)
+
+
+# Prometheus
+
+
+_STATUS = re.compile(r"(.*_rq)_(?:(\d\d\d)|(\dxx))\Z")
+_UNSAFE = re.compile(r"[^a-zA-Z0-9_]")
+
+
+def _prometheus(
+    kind: type[StatGroup], members: list[tuple[str, StatGroup]], matches: Matches | None, used_only: bool
+) -> Iterator[str]:
+    root, tag = _ROOTS[kind]
+    members.sort(key=lambda member: member[0])
+    labels = [f'{tag}="{escape(name)}"' if tag else "" for name, _ in members]
+    for gauges in (False, True):
+        for name, attribute, is_gauge in _TABLES[kind]:
+            if is_gauge is gauges:
+                family = _family(root, name)
+                value_of = attrgetter(attribute)
+                lines = []
+                for label, (instance, group) in zip(labels, members, strict=True):
+                    value = value_of(group)
+                    if value is None or (used_only and not value):
+                        continue
+                    if matches is None or matches(f"{root}{instance}.{name}"):
+                        lines.append(f"{family}{{{label}}} {value}\n")
+                if lines:
+                    yield f"# TYPE {family} {'gauge' if gauges else 'counter'}\n" + "".join(lines)
+        if not gauges:
+            yield from _prometheus_by_status(root, labels, members, matches, used_only)
+
+
+def _prometheus_by_status(
+    root: str, labels: list[str], members: list[tuple[str, StatGroup]], matches: Matches | None, used_only: bool
+) -> Iterator[str]:
+    """`upstream_rq_503` is one series of `envoy_cluster_upstream_rq`, told by a label."""
+    families: dict[str, list[str]] = {}
+    for label, (instance, group) in zip(labels, members, strict=True):
+        for stat in _by_status(group):
+            if used_only and not stat.value:
+                continue
+            if matches is not None and not matches(f"{root}{instance}.{stat.name}"):
+                continue
+            found = _STATUS.match(stat.name)
+            if found is None:
+                family, status = _family(root, stat.name), ""
+            elif found[2]:
+                family, status = _family(root, found[1]), f',response_code="{found[2]}"'
+            else:
+                family, status = _family(root, found[1]), f',response_code_class="{found[3]}"'
+            families.setdefault(family, []).append(f"{family}{{{label}{status}}} {stat.value}\n")
+    for family in sorted(families):
+        yield f"# TYPE {family} counter\n" + "".join(families[family])
+
+
+def _family(root: str, name: str) -> str:
+    return "envoy_" + _UNSAFE.sub("_", f"{root.rstrip('.')}.{name}")
