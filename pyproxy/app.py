@@ -18,7 +18,7 @@ from pyproxy.downstream.listener import BoundListener
 from pyproxy.istio.resources import Document
 from pyproxy.proxy.environment import Environment
 from pyproxy.reload import Loaded, Reloader, ReloadStatus, read
-from pyproxy.runtime.counters import HttpStats
+from pyproxy.runtime.counters import HttpStats, ListenerManagerStats
 from pyproxy.runtime.live import Live
 from pyproxy.settings import Settings
 from pyproxy.snapshot.compile import identity_of
@@ -45,6 +45,7 @@ class App:
         self.listeners: dict[tuple[object, ...], BoundListener] = {}
         self.draining_listeners: list[BoundListener] = []
         self.http_stats: dict[str, HttpStats] = {}
+        self.listener_stats = ListenerManagerStats()
         self.ready = False
         self.resolver = Resolver()
         self._access_log: AccessLogger | None = None
@@ -217,6 +218,7 @@ class App:
             gone.stop_accepting()
             gone.drain()
             self.draining_listeners.append(gone)
+            self.listener_stats.listener_removed += 1
         for key, listener in wanted.items():
             bound = self.listeners.get(key)
             if bound is not None:
@@ -226,6 +228,8 @@ class App:
             bound = BoundListener(self.env, listener, stats, self.settings.request_headers_timeout)
             await bound.start()
             self.listeners[key] = bound
+            self.listener_stats.listener_added += 1
+        self._count_listeners()
 
     async def _wait_for_names(self) -> None:
         waiting = [state for state in self.live.serving.clusters.values() if not state.ready]
@@ -242,8 +246,13 @@ class App:
             for bound in [*self.listeners.values(), *self.draining_listeners]:
                 bound.tracker.sweep(now)
             self.draining_listeners = [bound for bound in self.draining_listeners if bound.connections]
+            self._count_listeners()
             if self._access_log is not None:
                 self._access_log.flush()
+
+    def _count_listeners(self) -> None:
+        self.listener_stats.total_listeners_active = len(self.listeners)
+        self.listener_stats.total_listeners_draining = len(self.draining_listeners)
 
     def addresses(self) -> dict[str, str]:
         """Every bound address by its listener's name."""

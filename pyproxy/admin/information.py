@@ -66,7 +66,7 @@ def reload_status(served: Served, query: Query) -> Page:
 
 def memory(served: Served, query: Query) -> Page:
     """Bytes: resident of our own, reserved for data, resident in all; 0 for what the system does not say."""
-    kilobytes = _memory_kilobytes()
+    kilobytes = memory_kilobytes()
     sizes = {
         "allocated": kilobytes.get("RssAnon", 0),
         "heap_size": kilobytes.get("VmData", 0),
@@ -83,6 +83,15 @@ def certs(served: Served, query: Query) -> Page:
     return as_json({"certificates": []})
 
 
+def memory_kilobytes() -> dict[str, int]:
+    """What Linux counts for this process, proc_pid_status(5); empty elsewhere."""
+    try:
+        lines = _STATUS.read_text().splitlines()
+    except OSError:
+        return {}
+    return {line.partition(":")[0]: int(line.split()[1]) for line in lines if line.endswith(" kB")}
+
+
 def _reloads(served: Served) -> Resource:
     status = served.reload_status
     return {
@@ -94,15 +103,6 @@ def _reloads(served: Served) -> Resource:
         "errors": list(status.errors),
         "warnings": list(status.warnings),
     }
-
-
-def _memory_kilobytes() -> dict[str, int]:
-    """What Linux counts for this process, proc_pid_status(5); empty elsewhere."""
-    try:
-        lines = _STATUS.read_text().splitlines()
-    except OSError:
-        return {}
-    return {line.partition(":")[0]: int(line.split()[1]) for line in lines if line.endswith(" kB")}
 
 
 def _plain(value: object) -> object:

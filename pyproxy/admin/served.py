@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from pyproxy.core.loop import Clock
-from pyproxy.runtime.counters import HttpStats
+from pyproxy.runtime.counters import HttpStats, ListenerManagerStats
 from pyproxy.runtime.live import Live
 from pyproxy.snapshot.model import Listener
 from pyproxy.telemetry.metrics import IstioMetrics
@@ -94,6 +94,8 @@ class Served(Protocol):
         """The connection managers' statistics, by prefix."""
         ...
 
+    @property
+    def listener_stats(self) -> ListenerManagerStats: ...
     @property
     def metrics(self) -> IstioMetrics: ...
     @property

@@ -1,24 +1,86 @@
-"""/clusters, /stats, /stats/prometheus and /reset_counters: which statistics there are, in which form."""
+"""/clusters, /stats, /stats/prometheus and /reset_counters: which statistics there are, and in which form."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from pyproxy.admin.pages import Page, Query, text
+from pyproxy.admin.information import memory_kilobytes
+from pyproxy.admin.pages import JSON, BadRequest, Page, Piece, Query, as_json, text
 from pyproxy.admin.patterns import Matches, pattern
 from pyproxy.admin.process_metrics import process_metrics
 from pyproxy.admin.served import Served
+from pyproxy.runtime.counters import ServerStats, StatGroup
+from pyproxy.telemetry import stats as envoy
+from pyproxy.telemetry.clusters_dump import cluster_status, clusters_text
 from pyproxy.telemetry.exposition import CONTENT_TYPE
+
+_STATES = {"LIVE": 0, "DRAINING": 1, "PRE_INITIALIZING": 2, "INITIALIZING": 3}
+
+
+def clusters(served: Served, query: Query) -> Page:
+    """Ceilings, hosts, health and counts. `?format=json`, `?filter=` by the cluster's name."""
+    named = pattern(query.get("filter", ""))
+    shown = (state for name, state in served.live.serving.clusters.items() if named(name))
+    if query.get("format") == "json":
+        return as_json({"cluster_statuses": (cluster_status(state) for state in shown)})
+    return Page(clusters_text(shown))
+
+
+def stats(served: Served, query: Query) -> Page:
+    """Envoy's statistics by Envoy's names. `?format=`, `?filter=`, `?usedonly`."""
+    form = query.get("format", "text")
+    named, used_only = pattern(query.get("filter", "")), "usedonly" in query
+    if form == "text":
+        return Page(envoy.text_stats(_groups(served), matches=named, used_only=used_only))
+    if form == "json":
+        return Page(envoy.json_stats(_groups(served), matches=named, used_only=used_only), content_type=JSON)
+    if form == "prometheus":
+        return prometheus(served, query)
+    raise BadRequest("usage: /stats?format=(json|prometheus|text)\n")
 
 
 def prometheus(served: Served, query: Query) -> Page:
-    """Everything for Prometheus. `?filter=` looks at Envoy's names for Envoy's statistics, else at the metric's."""
-    named = pattern(query.get("filter", ""))
-    pieces = _only(named, _our_metrics(served)) if "filter" in query else _our_metrics(served)
-    return Page(pieces, content_type=CONTENT_TYPE)
+    """Istio's, Envoy's and our own metrics. `?filter=` looks at Envoy's own names, at the others' metric names."""
+    if "filter" in query:
+        named = pattern(query["filter"])
+        others = _only(named, _others(served))
+    else:
+        named, others = None, _others(served)
+    return Page(_scrape(others, _groups(served), named, "usedonly" in query), content_type=CONTENT_TYPE)
 
 
-def _our_metrics(served: Served) -> Iterator[bytes]:
+def reset_counters(served: Served, query: Query) -> Page:
+    """Envoy's and Istio's counters to 0; gauges and histograms stay, as in Envoy."""
+    envoy.reset_counters(_groups(served))
+    served.metrics.reset_counters()
+    return text("OK\n")
+
+
+def _groups(served: Served) -> Iterator[tuple[str, StatGroup]]:
+    for name, state in served.live.serving.clusters.items():
+        yield name, state.stats
+    yield from list(served.http_stats.items())
+    yield "", served.live.stats
+    yield "", served.listener_stats
+    yield "", _server_stats(served)
+
+
+def _server_stats(served: Served) -> ServerStats:
+    return ServerStats(
+        live=int(served.state == "LIVE"),
+        state=_STATES[served.state],
+        uptime=int(served.clock.time() - served.started_at),
+        total_connections=sum(bound.connections for bound in served.listeners.values()),
+        memory_allocated=memory_kilobytes().get("RssAnon", 0) * 1024,
+    )
+
+
+def _scrape(others: Iterable[bytes], groups: envoy.Groups, named: Matches | None, used_only: bool) -> Iterator[Piece]:
+    yield from others
+    yield from envoy.prometheus_stats(groups, matches=named, used_only=used_only)
+
+
+def _others(served: Served) -> Iterator[bytes]:
     yield from served.metrics.pieces()
     yield process_metrics(served)
 
@@ -33,17 +95,3 @@ def _metric(line: bytes) -> str:
     """`# TYPE name counter`, `name{...} 1`, `name 1` → name."""
     words = line.split(None, 3) if line.startswith(b"#") else [b"", b"", line]
     return words[2].partition(b"{")[0].partition(b" ")[0].decode()
-
-
-def clusters(served: Served, query: Query) -> Page:
-    pattern(query.get("filter", ""))
-    return text("\n")
-
-
-def stats(served: Served, query: Query) -> Page:
-    pattern(query.get("filter", ""))
-    return text("\n")
-
-
-def reset_counters(served: Served, query: Query) -> Page:
-    return text("OK\n")

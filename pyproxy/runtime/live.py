@@ -9,6 +9,7 @@ from typing import Protocol
 
 from pyproxy.core.loop import Clock
 from pyproxy.runtime.clusters import ClusterState
+from pyproxy.runtime.counters import ClusterManagerStats
 from pyproxy.snapshot.model import Discovery, Snapshot
 
 
@@ -39,20 +40,24 @@ class Live:
         self.discoverer = discoverer
         self._clock = clock
         self._rng = rng
+        self.stats = ClusterManagerStats()
         self.serving = Serving(snapshot, {})
         self.swap(snapshot)
 
     def swap(self, snapshot: Snapshot) -> None:
         """Take up a snapshot. Exchanges under way keep the one they pinned."""
         before = self.serving.clusters
+        stats = self.stats
         after: dict[str, ClusterState] = {}
         for name, cluster in snapshot.clusters.items():
             state = before.get(name)
             if state is None or state.cluster.discovery is not cluster.discovery:
                 state = ClusterState(cluster, self._clock, self._rng)
                 unchanged = False
+                stats.cluster_added += 1
             else:
                 unchanged = state.cluster == cluster
+                stats.cluster_modified += not unchanged
                 state.reconfigure(cluster)
             after[name] = state
             if not unchanged and cluster.discovery in (Discovery.STRICT_DNS, Discovery.LOGICAL_DNS):
@@ -60,8 +65,10 @@ class Live:
         self.serving = Serving(snapshot, after)
         for name, state in before.items():
             if after.get(name) is not state:
+                stats.cluster_removed += 1
                 self.discoverer.forget(state)
                 state.retire()
+        stats.active_clusters = len(after)
 
     def sweep(self) -> None:
         """Housekeeping, once a second."""

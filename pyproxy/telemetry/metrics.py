@@ -236,6 +236,15 @@ class IstioMetrics:
     def _host(self, authority: bytes) -> str:
         return authority.decode("utf-8", "replace") if _admit(authority, self._hosts, MAX_HOSTS) else ""
 
+    def reset_counters(self) -> None:
+        """Counters start again at 0; histograms stay, as with Envoy's /reset_counters."""
+        for series in self._http.values():
+            series.requests = 0
+        for connections in self._tcp.values():
+            connections.opened = connections.closed = connections.sent_bytes = connections.received_bytes = 0
+        for messages in self._messages.values():
+            messages.requests = messages.responses = 0
+
     # Rendering
 
     def render(self) -> bytes:
