@@ -167,12 +167,16 @@ def query_params(argument: str) -> Getter:
         raise FormatError(f"QUERY_PARAMS option {argument!r}: only ORIG and DECODED are accepted")
 
     def query_params(ctx: RequestContext) -> Value:
-        query = ctx.request.target.partition(b"?")[2]
+        _, mark, query = ctx.request.target.partition(b"?")
         if argument == "DECODED":
-            query = unquote_to_bytes(query)
-        return query or None
+            query = _VISIBLE.sub(lambda found: bytes.fromhex(found[1].decode()), query)
+        return query if mark else None
 
     return query_params
+
+
+_VISIBLE = re.compile(rb"%(2[13-9a-f]|[3-6][0-9a-f]|7[0-9a-e])", re.IGNORECASE)
+"""What Envoy decodes for a log: visible ASCII, without the quote."""
 
 
 # Time
