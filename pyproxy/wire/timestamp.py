@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 _NEWLINE = re.compile(r"\n|%[-_0^#]*[1-9]*[EO]?n")
 _OWN = re.compile(r"%(?:s|(?P<digits>[1-9]?)f|E(?P<precision>[1-9])(?P<form>[Sf]))")
+_ZONE = re.compile(r"(?<!%)%Z")
 _EPOCH = 0
 """Stands for `%s` among the pieces; 1 to 9 stand for that many sub-second digits."""
 
@@ -22,6 +23,8 @@ def compile_timestamp(text: str, *, local: bool = False) -> Callable[[float], by
     """
     if _NEWLINE.search(text):
         raise ValueError("a time format must not contain a newline")
+    if not local:
+        text = _ZONE.sub("UTC", text)  # Python says GMT
     pieces = _pieces(text or ("%Y-%m-%dT%H:%M:%S.%3f%z" if local else "%Y-%m-%dT%H:%M:%S.%3fZ"))
     cached_second = -1
     cached: list[str | int] = []
