@@ -48,8 +48,8 @@ class Queued:
         self.ended = False
 
 
-class Http1Server(asyncio.Protocol):
-    """One client connection."""
+class Http1Server:
+    """One client connection: an asyncio.Protocol in all but its base, which a compiled class cannot have."""
 
     def __init__(
         self,

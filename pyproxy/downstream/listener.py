@@ -10,6 +10,7 @@ import re
 import socket
 import struct
 from collections.abc import Iterator
+from typing import cast
 
 from pyproxy.core.errors import CommandError
 from pyproxy.downstream.connect import ConnectHandler
@@ -108,9 +109,9 @@ class BoundListener:
                 connection.original_destination = target
         return connection
 
-    def http(self, connection: ClientConnection) -> Http1Server:
+    def http(self, connection: ClientConnection) -> asyncio.Protocol:
         """The protocol for HTTP/1.1."""
-        return Http1Server(self._env, connection, self.tracker, self._connect)
+        return cast(asyncio.Protocol, Http1Server(self._env, connection, self.tracker, self._connect))
 
     def tcp(self, connection: ClientConnection) -> TcpProxy:
         """The protocol for anything else."""

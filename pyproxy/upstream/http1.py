@@ -83,8 +83,8 @@ class ResponseHandler(Protocol):
         ...
 
 
-class Http1Client(asyncio.Protocol):
-    """One upstream connection."""
+class Http1Client:
+    """One upstream connection: an asyncio.Protocol in all but its base, which a compiled class cannot have."""
 
     def __init__(self, pool: HostPool) -> None:
         # Connection

@@ -12,7 +12,8 @@ import os
 import socket
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from functools import partial
+from typing import Protocol, cast
 
 from pyproxy.core.loop import Clock, spawn
 from pyproxy.core.outcome import Outcome
@@ -200,13 +201,14 @@ class HostPool:
 
     async def _connect(self) -> Http1Client:
         loop = asyncio.get_running_loop()
-        new: Callable[[], Http1Client] = lambda: Http1Client(self)  # noqa: E731 - a factory, typed
+        new = cast(Callable[[], asyncio.Protocol], partial(Http1Client, self))
         address = self.host.address
         if address.startswith("unix:"):
-            _, connection = await loop.create_unix_connection(new, address.removeprefix("unix:").replace("///", "/"))
-        else:
-            _, connection = await loop.create_connection(new, address, self.host.port)
-            self._set_options(connection)
+            _, protocol = await loop.create_unix_connection(new, address.removeprefix("unix:").replace("///", "/"))
+            return cast(Http1Client, protocol)
+        _, protocol = await loop.create_connection(new, address, self.host.port)
+        connection = cast(Http1Client, protocol)
+        self._set_options(connection)
         return connection
 
     def _set_options(self, connection: Http1Client) -> None:
