@@ -14,6 +14,9 @@ from bench import documents, memory, verify
 from bench.baselines.arguments import Arguments, encode, parse
 from bench.envoy import bootstrap, cluster_name
 from bench.load import LoadResult, parse_result, script
+from bench.profile import layer_of
+from bench.profile import render as render_profile
+from bench.rig import Rig
 from bench.scenarios import PLAIN, ROUTED, SCENARIOS, Mesh, Scenario
 from bench.table import Measured, Result, Sample, as_json, render
 from bench.upstream import config
@@ -175,3 +178,39 @@ def test_a_metric_family_is_added_up_and_no_other() -> None:
 def test_a_plain_mesh_needs_no_match() -> None:
     (virtual_service,) = (one for one in documents.documents(PLAIN, PORTS) if one["kind"] == "VirtualService")
     assert [list(route) for route in virtual_service["spec"]["http"]] == [["name", "route"]]
+
+
+# Where the time goes
+
+
+async def test_the_rig_takes_a_request_through_and_counts_it() -> None:
+    rig = Rig(ROUTED)
+    await rig.settle()
+    rig.run(3)
+    assert bytes(rig.transport.written).endswith(b'"text": "A most entertaining play"}')
+    assert verify.total(rig.metrics.render().decode(), "istio_requests_total") == 103
+
+
+@pytest.mark.parametrize(
+    ("module", "layer"),
+    [
+        ("downstream/http1.py", "parse"),
+        ("policy/weights.py", "route"),
+        ("proxy/environment.py", "route"),
+        ("telemetry/trace_headers.py", "trace"),
+        ("telemetry/metrics.py", "count"),
+        ("proxy/exchange.py", "forward"),
+        ("wire/http1.py", "forward"),
+    ],
+)
+def test_every_module_belongs_to_a_layer(module: str, layer: str) -> None:
+    assert layer_of(module) == layer
+
+
+def test_a_profile_adds_layers_up_and_shows_what_remains() -> None:
+    costs = {("wire/http1.py", "encode_request"): 2e-6, ("telemetry/metrics.py", "record_http"): 1e-6}
+    text = render_profile(costs, 10e-6, 1)
+    rows = {line.split("  ")[0]: line.split()[-1] for line in text.splitlines() if line}
+    assert rows["sockets, loop, kernel"] == "7.00"
+    assert rows["all of Python"] == "3.00"
+    assert text.splitlines()[-1].split() == ["wire/http1.py", "encode_request", "2.00"]
