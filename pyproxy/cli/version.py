@@ -10,11 +10,16 @@ from importlib import metadata
 import click
 
 from pyproxy import __version__
+from pyproxy.proxy import exchange
 
 
 def versions() -> dict[str, str]:
     """Name → version, `-` for what is not installed."""
-    found = {"pyproxy": __version__, "python": platform.python_version()}
+    found = {
+        "pyproxy": __version__,
+        "data path": "compiled" if exchange.__file__.endswith((".so", ".pyd")) else "plain Python",
+        "python": platform.python_version(),
+    }
     for package in ("uvloop", "httptools", "h2", "cryptography"):
         try:
             found[package] = metadata.version(package)
