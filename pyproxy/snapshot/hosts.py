@@ -6,7 +6,7 @@ A wildcard is a name that begins with `*`; what follows is compared as a plain s
 
 from __future__ import annotations
 
-import ipaddress
+import socket
 from collections.abc import Iterable, Iterator
 from typing import Generic, TypeVar
 
@@ -26,8 +26,8 @@ def is_address(host: str) -> bool:
     if not host or not (host[0].isdigit() or ":" in host):
         return False  # spares the parser, and its exception, for nearly every name
     try:
-        ipaddress.ip_address(host)
-    except ValueError:
+        socket.inet_pton(socket.AF_INET6 if ":" in host else socket.AF_INET, host)
+    except OSError:
         return False
     return True
 

@@ -25,6 +25,7 @@ _NEAR = {
     "zone": (_NETWORK, *_PLACES[:2]),
     "node": (_NETWORK, *_PLACES, "kubernetes.io/hostname"),
 }
+_ENABLED = LocalityLoadBalancerSetting.model_construct()
 Place = tuple[str, str, str]
 
 
@@ -53,7 +54,7 @@ def effective_setting(
         return LocalitySetting(failover_priority=_NEAR[traffic_distribution], forced=True)
     if mesh.config.zone_aware_lb_setting is not None:
         return _zone_aware(mesh.config.zone_aware_lb_setting)
-    return _plain(mesh.config.locality_lb_setting or LocalityLoadBalancerSetting())
+    return _plain(mesh.config.locality_lb_setting or _ENABLED)
 
 
 def _plain(setting: LocalityLoadBalancerSetting) -> LocalitySetting | None:

@@ -15,8 +15,10 @@ from pyproxy.istio.resources import Document
 from pyproxy.snapshot.model import AccessLog, Direction, HttpSettings, PathNormalization, Tracing
 
 EVERYONE = frozenset({"*"})
-_NO_MESH, _NO_PROXY, _NO_GLOBAL = MeshConfig(), ProxyConfig(), GlobalConfig()
-_NO_HEADERS, _NO_CONNECTION = ProxyHeaders(), ConnectionSettings()
+# model_construct: no validator is built for messages that most runs never meet
+_NO_MESH, _NO_GLOBAL = MeshConfig.model_construct(), GlobalConfig.model_construct()
+_NO_PROXY = ProxyConfig.model_construct()
+_NO_HEADERS, _NO_CONNECTION = ProxyHeaders.model_construct(), ConnectionSettings.model_construct()
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,8 @@ _SIMPLE = {
     "RANDOM": Algorithm.RANDOM,
     "PASSTHROUGH": Algorithm.PASSTHROUGH,
 }
-_NO_TCP, _NO_HTTP = TCPSettings(), HTTPSettings()
+_NO_TCP, _NO_HTTP = TCPSettings.model_construct(), HTTPSettings.model_construct()
+_NO_KEEPALIVE, _NO_BALANCER = KeepaliveRule.model_construct(), LoadBalancerSettings.model_construct()
 
 
 # Which block holds
@@ -116,7 +117,7 @@ def _keepalive(mesh: KeepaliveRule | None, rule: KeepaliveRule | None) -> TcpKee
     """The mesh's with each value that the rule gives; an empty block turns keepalive on as the system has it."""
     if mesh is None and rule is None:
         return None
-    first, second = rule or KeepaliveRule(), mesh or KeepaliveRule()
+    first, second = rule or _NO_KEEPALIVE, mesh or _NO_KEEPALIVE
     time, interval = first.time or second.time, first.interval or second.interval
     return TcpKeepalive(
         probes=first.probes or second.probes or None,
@@ -170,7 +171,7 @@ def outlier_policy(block: OutlierDetection | None) -> OutlierPolicy | None:
 
 def load_balancing(policy: EffectivePolicy) -> LoadBalancing:
     """The balancer, without localities. Panic threshold: Envoy's 50; with outlierDetection minHealthPercent, else 0."""
-    block = policy.load_balancer or LoadBalancerSettings()
+    block = policy.load_balancer or _NO_BALANCER
     outlier = policy.outlier_detection
     panic = 50.0 if outlier is None else float(outlier.min_health_percent or 0)
     if block.consistent_hash is not None:

@@ -5,8 +5,8 @@ Source: Istio pilot/pkg/networking/core/route/route.go (BuildHTTPRoutesForVirtua
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from pyproxy.istio.networking.destination_rule import ConsistentHashLB, PortTrafficPolicy, TrafficPolicy
@@ -27,6 +27,7 @@ from pyproxy.snapshot.actions import (
 from pyproxy.snapshot.clusters import cluster_name
 from pyproxy.snapshot.destination_rules import DestinationPolicy, DestinationRules
 from pyproxy.snapshot.headers import LevelOps, compile_headers, constant, merge
+from pyproxy.snapshot.hosts import MESH
 from pyproxy.snapshot.matching import applies, compile_match, describe, is_catch_all
 from pyproxy.snapshot.mesh import MeshSettings
 from pyproxy.snapshot.model import (
@@ -45,7 +46,7 @@ from pyproxy.snapshot.retries import compile_retry
 from pyproxy.snapshot.rules import Rules
 from pyproxy.snapshot.services import Service, ServicePort
 
-_ANYTHING = HTTPMatchRequest()
+_ANYTHING = HTTPMatchRequest.model_construct()
 _NO_CLUSTER = Destination("")
 """Where a route goes that Envoy could not act on: no cluster has that name, so the answer is 503 NC."""
 
@@ -77,21 +78,46 @@ class Routes:
         self._identity = identity
         self._mesh = mesh
         self._predicates: dict[int, tuple[HTTPMatchRequest, Predicate | None]] = {}
+        self._shared: dict[int, tuple[int, tuple[Route, ...]]] = {}
         self._default_retry = compile_retry(mesh.config.default_http_retry_policy, hashed=False)
         self._hashed_retry = compile_retry(mesh.config.default_http_retry_policy, hashed=True)
 
     def compile(self, rules: Rules, place: Place) -> tuple[Route, ...]:
         """Every match of every rule in order, as far as the first that takes everything; none when none is for us."""
-        found: list[Route] = []
+        if place.gateway != MESH or not self._portable(rules):
+            return tuple(self._compile(rules, place))
+        port, known = self._shared.get(id(rules), (place.port, ()))
+        if not known:
+            known = tuple(self._compile(rules, place))
+            self._shared[id(rules)] = (port, known)
+        return known if port == place.port else tuple(_moved(route, rules, port, place.port) for route in known)
+
+    def _compile(self, rules: Rules, place: Place) -> Iterator[Route]:
         for rule in rules.http:
             for match in rule.match or (_ANYTHING,):
                 if applies(match, self._identity, place.gateway, place.port):
-                    found.append(self._route(rules, rule, match, place))
+                    yield self._route(rules, rule, match, place)
                     if is_catch_all(match):
-                        return tuple(found)
+                        return
             if not rule.match:
-                break
-        return tuple(found)
+                return
+
+    def _portable(self, rules: Rules) -> bool:
+        """Whether its routes are the same on every port but for the names of their spans."""
+        return all(
+            not any(match.port for match in rule.match)
+            and (rule.redirect is None or rule.redirect.derive_port is None)
+            and all(self._fixed_port(each.destination) for each in rule.route)
+            and all(self._fixed_port(each.destination) for each in rule.mirrors)
+            and (rule.mirror is None or self._fixed_port(rule.mirror))
+            for rule in rules.http
+        )
+
+    def _fixed_port(self, destination: DestinationRef) -> bool:
+        if destination.port is not None and destination.port.number:
+            return True
+        service = self._services.get(destination.host)
+        return service is not None and len(service.ports) == 1
 
     def default(self, service: Service, port: ServicePort) -> Route:
         """The route to a service that no VirtualService is for: everything, default retries, no timeout."""
@@ -247,6 +273,14 @@ def _consistent_hash(block: PortTrafficPolicy | TrafficPolicy | None) -> Consist
 def _hash_policies(blocks: list[ConsistentHashLB | None]) -> tuple[HashPolicy, ...]:
     policies = (hash_policy(block) for block in blocks if block is not None)
     return tuple(policy for policy in policies if policy is not None)
+
+
+def _moved(route: Route, rules: Rules, port: int, to: int) -> Route:
+    """A portable route on another port: only a span that is called after the VirtualService names the port."""
+    before = f"{rules.name}:{port}"
+    if not route.operation.startswith(before):
+        return route
+    return replace(route, operation=f"{rules.name}:{to}" + route.operation.removeprefix(before))
 
 
 def _operation(

@@ -12,8 +12,11 @@ from typing import TypeVar
 from pyproxy.istio.networking.virtual_service import (
     Destination,
     HTTPMatchRequest,
+    HTTPMirrorPolicy,
     HTTPRoute,
+    HTTPRouteDestination,
     L4MatchAttributes,
+    RouteDestination,
     TCPRoute,
     TLSMatchAttributes,
     TLSRoute,
@@ -29,6 +32,7 @@ from pyproxy.snapshot.traffic_split import split_route
 
 MatchT = TypeVar("MatchT", HTTPMatchRequest, TLSMatchAttributes, L4MatchAttributes)
 ConnectionRouteT = TypeVar("ConnectionRouteT", TLSRoute, TCPRoute)
+WeightedT = TypeVar("WeightedT", HTTPRouteDestination, HTTPMirrorPolicy, RouteDestination)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,18 +139,12 @@ def _expand_http(route: HTTPRoute, namespace: str, domain: str) -> HTTPRoute:
     changed: dict[str, object] = {}
     if any(match.gateways for match in route.match):
         changed["match"] = tuple(_expand_match(match, namespace) for match in route.match)
-    if route.route:
-        changed["route"] = tuple(
-            each.model_copy(update={"destination": _expand_destination(each.destination, namespace, domain)})
-            for each in route.route
-        )
+    if any(_is_short(each.destination) for each in route.route):
+        changed["route"] = tuple(_expand_weighted(each, namespace, domain) for each in route.route)
+    if route.mirrors:
+        changed["mirrors"] = tuple(_expand_weighted(each, namespace, domain) for each in route.mirrors)
     if route.mirror is not None:
         changed["mirror"] = _expand_destination(route.mirror, namespace, domain)
-    if route.mirrors:
-        changed["mirrors"] = tuple(
-            each.model_copy(update={"destination": _expand_destination(each.destination, namespace, domain)})
-            for each in route.mirrors
-        )
     return route.model_copy(update=changed) if changed else route
 
 
@@ -154,12 +152,18 @@ def _expand_connection(route: ConnectionRouteT, namespace: str, domain: str) -> 
     return route.model_copy(
         update={
             "match": tuple(_expand_match(match, namespace) for match in route.match),
-            "route": tuple(
-                each.model_copy(update={"destination": _expand_destination(each.destination, namespace, domain)})
-                for each in route.route
-            ),
+            "route": tuple(_expand_weighted(each, namespace, domain) for each in route.route),
         }
     )
+
+
+def _expand_weighted(each: WeightedT, namespace: str, domain: str) -> WeightedT:
+    return each.model_copy(update={"destination": _expand_destination(each.destination, namespace, domain)})
+
+
+def _is_short(destination: Destination) -> bool:
+    """Whether expanding would change anything; most copies are spared by asking first."""
+    return "." not in destination.host or not destination.host.islower()
 
 
 def _expand_match(match: MatchT, namespace: str) -> MatchT:

@@ -18,7 +18,8 @@ from pyproxy.snapshot.registry import Registry
 from pyproxy.snapshot.rules import Rules, visible_rules
 from pyproxy.snapshot.services import Service, ServicePort, parse_protocol
 
-_EVERYTHING = IstioEgressListener(hosts=("*/*",))
+_EVERYTHING = IstioEgressListener.model_construct(hosts=("*/*",))
+_NO_SIDECAR = Sidecar.model_construct()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class Scope:
     allow_any: bool
     egress_proxy: Destination | None = None
     """Where unknown traffic goes instead of where it was going."""
-    sidecar: Sidecar = Sidecar()
+    sidecar: Sidecar = _NO_SIDECAR
     """The document, or an empty one."""
     name: str = ""
     """`name.namespace` of the document."""
@@ -105,7 +106,7 @@ def _select(documents: Sequence[Document], identity: Identity, mesh: MeshSetting
         elif document.namespace == mesh.root_namespace and selector is None:
             found.append((2, document, sidecar))
     if not found:
-        return None, Sidecar()
+        return None, _NO_SIDECAR
     _, best, sidecar = min(found, key=lambda each: each[0])
     return best, sidecar
 
