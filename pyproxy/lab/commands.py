@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pyproxy
 from pyproxy.lab.layout import Workload
 
 PYPROXY = (sys.executable, "-m", "pyproxy")
-SERVICES = (sys.executable, "-m", "pyproxy.lab.services")
+SHOP = (sys.executable, "-m", "pyproxy.lab.shop")
 GATEWAY_ADDRESS = "127.0.0.1"
 GATEWAY_LABELS = "istio=ingressgateway,app=gateway"
 DRAIN = "1s"
@@ -52,20 +53,14 @@ def gateway_command(documents: Path, ready_file: Path) -> list[str]:
     ]
 
 
-def service_command(workload: Workload) -> list[str]:
-    """One program of the bookshop."""
-    return [
-        *SERVICES,
-        workload.service,
-        *("--version", workload.version),
-        *("--address", workload.address),
-        *("--port", str(workload.app_port)),
-    ]
+def shop_command(workloads: Iterable[Workload]) -> list[str]:
+    """The programs of the bookshop. All that each knows of the mesh is that its sidecar is its HTTP proxy."""
+    return [*SHOP, *(_instance(workload) for workload in workloads)]
 
 
-def service_environment(workload: Workload) -> dict[str, str]:
-    """A program's only knowledge of the mesh: its sidecar is its HTTP proxy."""
-    return {**clean_environment(), "HTTP_PROXY": f"http://{workload.address}:{workload.http_proxy_port}"}
+def _instance(workload: Workload) -> str:
+    proxy = f"http://{workload.address}:{workload.http_proxy_port}"
+    return ",".join((workload.service, workload.version, workload.address, str(workload.app_port), proxy))
 
 
 def clean_environment() -> dict[str, str]:

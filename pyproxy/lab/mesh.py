@@ -27,8 +27,7 @@ from pyproxy.lab.commands import (
     GATEWAY_ADDRESS,
     clean_environment,
     gateway_command,
-    service_command,
-    service_environment,
+    shop_command,
     sidecar_command,
 )
 from pyproxy.lab.folder import write_documents
@@ -139,22 +138,21 @@ class Lab:
         self._proxies["gateway"] = gateway
         waits = [self._processes.ready(gateway, ready_file.exists)]
         for workload in self._workloads:
-            waits += await self._start_workload(workload)
+            waits.append(await self._start_sidecar(workload))
+        shop = await self._processes.start("bookshop", shop_command(self._workloads), clean_environment())
+        for workload in self._workloads:
+            waits.append(self._processes.ready(shop, partial(_listens, workload.address, workload.app_port)))
         await asyncio.gather(*waits)
         addresses = {workload.title: f"{workload.address}:{workload.metrics_port}" for workload in self._workloads}
         return {"gateway": metrics_address(ready_file), **addresses}
 
-    async def _start_workload(self, workload: Workload) -> list[Coroutine[Any, Any, None]]:
-        """A sidecar and its program; each is ready when what comes back has ended."""
+    async def _start_sidecar(self, workload: Workload) -> Coroutine[Any, Any, None]:
+        """One sidecar; it is ready when what comes back has ended."""
         ready_file = self._ready_file(workload.name)
         command = sidecar_command(workload, self._documents, ready_file)
-        sidecar = await self._processes.start(f"{workload.name}-sidecar", command, clean_environment())
+        sidecar = await self._processes.start(workload.name, command, clean_environment())
         self._proxies[workload.title] = sidecar
-        program = await self._processes.start(workload.name, service_command(workload), service_environment(workload))
-        return [
-            self._processes.ready(sidecar, ready_file.exists),
-            self._processes.ready(program, partial(_listens, workload.address, workload.app_port)),
-        ]
+        return self._processes.ready(sidecar, ready_file.exists)
 
     def _ready_file(self, name: str) -> Path:
         return self._processes.folder / f"{name}.ready"

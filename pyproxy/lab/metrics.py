@@ -99,11 +99,17 @@ def _labels(series: str) -> tuple[Target, str, float] | None:
     labels = dict(_LABEL.findall(series))
     if labels.get("reporter") != "source":
         return None
-    service = labels.get("destination_service_name", "unknown")
-    target = Target(
-        service, labels.get("destination_workload", "unknown"), labels.get("destination_version", "unknown")
-    )
+    service, workload = (labels.get(f"destination_{name}", "unknown") for name in ("service_name", "workload"))
+    target = Target(service, workload, _version(labels))
     return target, labels.get("response_code", "0"), float(labels.get("le", "+Inf"))
+
+
+def _version(labels: dict[str, str]) -> str:
+    """A gateway learns no version label from its peers, but the canonical revision; `latest` there means unknown."""
+    for name, nothing in (("destination_version", "unknown"), ("destination_canonical_revision", "latest")):
+        if labels.get(name, nothing) not in (nothing, "unknown", ""):
+            return labels[name]
+    return "unknown"
 
 
 def merge(intervals: Iterable[dict[Target, Totals]]) -> dict[Target, Totals]:

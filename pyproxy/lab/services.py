@@ -147,17 +147,22 @@ def create_app(name: str, version: str, host: str) -> web.Application:
     return app
 
 
-def main() -> None:
+def serve(name: str, version: str, address: str, port: int) -> None:
     """Serve one instance until SIGTERM."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    logging.basicConfig(level=logging.WARNING)
+    app = create_app(name, version, address)
+    web.run_app(app, host=address, port=port, access_log=None, print=None, shutdown_timeout=1)
+
+
+def main() -> None:
+    """One instance from the command line; shop.py runs them all."""
+    parser = argparse.ArgumentParser(prog="python -m pyproxy.lab.services")
     parser.add_argument("service", choices=["productpage", "details", "reviews", "ratings"])
     parser.add_argument("--version", default="v1")
     parser.add_argument("--address", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8080)
     options = parser.parse_args()
-    logging.basicConfig(level=logging.WARNING)
-    app = create_app(options.service, options.version, options.address)
-    web.run_app(app, host=options.address, port=options.port, access_log=None, print=None, shutdown_timeout=1)
+    serve(options.service, options.version, options.address, options.port)
 
 
 if __name__ == "__main__":

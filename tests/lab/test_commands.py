@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from pyproxy.lab.commands import clean_environment, gateway_command, service_environment, sidecar_command
+from pyproxy.lab.commands import clean_environment, gateway_command, shop_command, sidecar_command
 from pyproxy.lab.layout import PORT_FIELDS, Workload
+from pyproxy.lab.shop import parse_instance
 
 
 def test_a_sidecar_is_told_every_port_and_both_addresses() -> None:
@@ -33,5 +34,6 @@ def test_the_users_settings_do_not_reach_the_children(monkeypatch: pytest.Monkey
 
 
 def test_a_program_calls_through_its_own_sidecar() -> None:
-    workload = Workload("reviews", "v2", "127.0.1.4")
-    assert service_environment(workload)["HTTP_PROXY"] == "http://127.0.1.4:15007"
+    command = shop_command([Workload("details", "v1", "127.0.1.2"), Workload("reviews", "v2", "127.0.1.4")])
+    assert command[-1] == "reviews,v2,127.0.1.4,8080,http://127.0.1.4:15007"
+    assert [parse_instance(argument).service for argument in command[3:]] == ["details", "reviews"]

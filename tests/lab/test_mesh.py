@@ -81,7 +81,7 @@ async def test_a_sidecar_that_cannot_start_is_quoted(
     monkeypatch.setenv("FAKE_DIES", "reviews-v2")
     with pytest.raises(CommandError) as caught:
         await run_lab(settings, RecordingView())
-    assert "reviews-v2-sidecar ended with exit code 1" in str(caught.value)
+    assert "reviews-v2 ended with exit code 1" in str(caught.value)
     assert "these documents do not compile" in str(caught.value)
     assert caught.value.exit_code == 1
     assert left_in(tmp_path) == []
@@ -91,7 +91,7 @@ async def test_a_sidecar_that_crashes_ends_the_lab(
     settings: LabSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FAKE_CRASHES", "ratings-v1")
-    with pytest.raises(CommandError, match="ratings-v1-sidecar ended with exit code 3"):
+    with pytest.raises(CommandError, match="ratings-v1 ended with exit code 3"):
         await run_lab(settings, RecordingView())
     assert left_in(tmp_path) == []
 

@@ -39,6 +39,15 @@ def test_requests_are_summed_per_target_and_the_failed_ones_told_apart() -> None
     assert parse_metrics(text).targets == {V2: Totals(requests=14, failed=3)}
 
 
+@pytest.mark.parametrize(
+    ("version", "revision", "expected"),
+    [("v1", "latest", "v1"), ("unknown", "v2", "v2"), ("unknown", "latest", "unknown"), ("", "unknown", "unknown")],
+)
+def test_a_version_may_be_known_as_the_canonical_revision(version: str, revision: str, expected: str) -> None:
+    text = line("istio_requests_total", "1", destination_version=version, destination_canonical_revision=revision)
+    assert [target.version for target in parse_metrics(text).targets] == [expected]
+
+
 def test_buckets_are_read_with_their_bounds() -> None:
     text = "\n".join(
         line("istio_request_duration_milliseconds_bucket", value, le=bound)
