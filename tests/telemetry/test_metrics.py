@@ -135,6 +135,32 @@ def test_requests_of_one_kind_share_a_series_and_others_do_not() -> None:
     assert len(list(samples(metrics, "istio_requests_total"))) == 2
 
 
+def test_every_fact_that_labels_tell_makes_a_series_of_its_own() -> None:
+    metrics = IstioMetrics(PRODUCTPAGE)
+    other_service = Cluster("other", service=ServiceName("details.books.svc.cluster.local", "details", "books"))
+    other_workload = Endpoint("10.0.0.3", 9080, workload="reviews-v3", namespace="books")
+    flagged, peered, secured, grpc, not_found = (request(grpc=wanted) for wanted in (False, False, False, True, True))
+    flagged.flags = ("UT",)
+    peered.peer_metadata = own_metadata(REVIEWS)[1]
+    secured.upstream_peer_uri_san = "spiffe://cluster.local/ns/books/sa/reviews"
+    grpc.grpc_status, not_found.grpc_status = "0", "5"
+    for _ in range(2):
+        record(metrics, request())
+        record(metrics, request(), cluster=other_service)
+        record(metrics, request(), endpoint=other_workload)
+        record(metrics, request(), direction=Direction.INBOUND)
+        for ctx in (request(500), flagged, peered, secured, grpc, not_found):
+            record(metrics, ctx)
+        for host in (b"a", b"b"):
+            record(metrics, request(host=host), cluster=None)
+        blackhole = request(host=b"a")
+        blackhole.route_name = "block_all"
+        record(metrics, blackhole, cluster=None)
+    found = list(samples(metrics, "istio_requests_total"))
+    assert [sample.value for sample in found] == [2] * 13
+    assert len({tuple(sample.labels.items()) for sample in found}) == 13
+
+
 def test_the_peers_own_word_beats_configuration() -> None:
     metrics = IstioMetrics(PRODUCTPAGE)
     ctx = request()

@@ -74,6 +74,14 @@ def test_64_bit_traces_stay_so_and_may_be_asked_for() -> None:
     assert len(trace.trace_id) == 16
 
 
+def test_ids_of_any_length_come_out_with_sixteen_digits_or_thirty_two() -> None:
+    headers, trace = onward(case("short ids"))
+    assert (trace.trace_id, trace.parent_id) == (b"00000000000000ab", b"0000000000000001")
+    assert onward(case("upper half zero"))[1].trace_id == S.encode()
+    assert onward(case("upper case"))[1].trace_id == T.encode()
+    assert dict(headers)[b"x-b3-traceid"] == trace.trace_id
+
+
 @pytest.mark.parametrize(
     "name",
     [
