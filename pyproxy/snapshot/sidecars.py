@@ -18,7 +18,7 @@ from pyproxy.snapshot.registry import Registry
 from pyproxy.snapshot.rules import Rules, visible_rules
 from pyproxy.snapshot.services import Service, ServicePort, parse_protocol
 
-_EVERYTHING = IstioEgressListener.model_construct(hosts=("*/*",))
+EVERYTHING = IstioEgressListener.model_construct(hosts=("*/*",))
 _NO_SIDECAR = Sidecar.model_construct()
 
 
@@ -67,7 +67,7 @@ def sidecar_scope(
     namespace = identity.namespace
     visible = _visible_services(registry, namespace)
     bound = visible_rules(rules, namespace, MESH)
-    egress = tuple(_import(listener, visible, bound, namespace) for listener in sidecar.egress or (_EVERYTHING,))
+    egress = tuple(_import(listener, visible, bound, namespace) for listener in sidecar.egress or (EVERYTHING,))
     policy = sidecar.outbound_traffic_policy
     return Scope(
         egress=egress,
@@ -83,7 +83,7 @@ def gateway_scope(registry: Registry, namespace: str) -> Scope:
     """The scope of a gateway: every visible service, no Sidecar, nothing passed through."""
     services = _one_per_host(_visible_services(registry, namespace), namespace)
     return Scope(
-        egress=(Egress(_EVERYTHING, services, ()),),
+        egress=(Egress(EVERYTHING, services, ()),),
         services={service.host: service for service in services},
         allow_any=False,
     )

@@ -46,7 +46,7 @@ def entry(
     endpoints: str = "",
     more: str = "",
 ) -> str:
-    """A ServiceEntry; a port is `number/protocol` (`80/HTTP`); endpoints are YAML flow items."""
+    """A ServiceEntry; a port is `number/protocol` (`80/HTTP`), or a number alone; endpoints are YAML flow items."""
     lines = [
         "apiVersion: networking.istio.io/v1",
         "kind: ServiceEntry",
@@ -59,7 +59,7 @@ def entry(
     ]
     for port in ports or ("80/HTTP",):
         number, _, protocol = port.partition("/")
-        lines.append(f"  - {{number: {number}, name: p{number}, protocol: {protocol or 'HTTP'}}}")
+        lines.append(f"  - {{number: {number}, name: p{number}{f', protocol: {protocol}' if protocol else ''}}}")
     if addresses:
         lines.append(f"  addresses: [{addresses}]")
     if endpoints:

@@ -160,7 +160,8 @@ def test_endpoints_and_slices_list_addresses_by_port_name() -> None:
     found = registry(
         kubernetes("web", "ports: [{name: http, port: 80}, {name: admin, port: 81}]"),
         "apiVersion: v1\nkind: Endpoints\nmetadata: {name: web}\n"
-        "subsets: [{addresses: [{ip: 1.1.1.1}], notReadyAddresses: [{ip: 1.1.1.9}], ports: [{name: http, port: 8080}]}]",
+        "subsets: [{addresses: [{ip: 1.1.1.1}], notReadyAddresses: [{ip: 1.1.1.9}],"
+        " ports: [{name: http, port: 8080}]}]",
         "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\n"
         "metadata: {name: web-x, labels: {kubernetes.io/service-name: web}}\naddressType: IPv4\n"
         "endpoints: [{addresses: [1.1.1.2], zone: z1}, {addresses: [1.1.1.3], conditions: {ready: false}}]\n"

@@ -213,7 +213,8 @@ def test_the_mesh_has_a_default_for_routes_that_say_nothing() -> None:
 
 def test_rewrites_of_path_and_authority() -> None:
     (route,) = reviews(
-        "- match: [{uri: {prefix: /foo}}]\n  rewrite: {uri: /, authority: b.com}\n  route: [{destination: {host: reviews}}]"
+        "- match: [{uri: {prefix: /foo}}]\n  rewrite: {uri: /, authority: b.com}\n"
+        "  route: [{destination: {host: reviews}}]"
     )
 
     assert forward(route).rewrite_path is not None

@@ -1,0 +1,105 @@
+"""MeshConfig and its defaults."""
+
+from __future__ import annotations
+
+import pytest
+
+from pyproxy.snapshot.mesh import MeshSettings, mesh_settings
+from pyproxy.snapshot.model import AccessLog, Direction, PathNormalization
+from tests.snapshot.documents import documents, mesh
+
+
+def settings(*configs: str) -> MeshSettings:
+    return mesh_settings(documents("\n---\n".join(mesh(config) for config in configs)))
+
+
+def test_istios_defaults() -> None:
+    found = mesh_settings(())
+
+    assert (found.root_namespace, found.trust_domain, found.domain) == (
+        "istio-system",
+        "cluster.local",
+        "cluster.local",
+    )
+    assert found.allow_any
+    assert (found.connect_timeout, found.dns_refresh) == (10.0, 60.0)
+    assert found.interception
+    assert found.services_export == found.virtual_services_export == found.destination_rules_export == {"*"}
+    assert found.access_log == AccessLog()
+    assert (found.tracing.enabled, found.tracing.random_sampling) == (True, 1.0)
+
+
+def test_the_oldest_document_gives_the_mesh_config() -> None:
+    found = settings("rootNamespace: one\nconnectTimeout: 1s", "rootNamespace: two\ntrustDomain: two")
+
+    assert (found.root_namespace, found.trust_domain, found.connect_timeout) == ("one", "cluster.local", 1.0)
+
+
+@pytest.mark.parametrize(
+    ("policy", "allowed"),
+    [
+        ("{mode: ALLOW_ANY}", True),
+        ("{mode: REGISTRY_ONLY}", False),
+        ("{}", False),
+        ("{mode: ALLOW_ANY_DYNAMIC_DNS}", True),
+    ],
+)
+def test_outbound_traffic_policy(policy: str, allowed: bool) -> None:
+    assert settings(f"outboundTrafficPolicy: {policy}").allow_any is allowed
+
+
+def test_access_log_and_sampling() -> None:
+    found = settings(
+        "accessLogFile: /dev/stdout\naccessLogEncoding: JSON\naccessLogFormat: '{}'\nenableTracing: false\n"
+        "defaultConfig: {tracing: {sampling: 0}}"
+    )
+
+    assert found.access_log == AccessLog("/dev/stdout", "JSON", "{}")
+    assert (found.tracing.enabled, found.tracing.random_sampling) == (False, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("word", "normalization"),
+    [
+        ("DEFAULT", PathNormalization.BASE),
+        ("NONE", PathNormalization.NONE),
+        ("MERGE_SLASHES", PathNormalization.MERGE_SLASHES),
+        ("DECODE_AND_MERGE_SLASHES", PathNormalization.DECODE_AND_MERGE_SLASHES),
+    ],
+)
+def test_path_normalization(word: str, normalization: PathNormalization) -> None:
+    found = settings(f"pathNormalization: {{normalization: {word}}}").http(Direction.INBOUND)
+
+    assert found.path_normalization is normalization
+    assert mesh_settings(()).http(Direction.INBOUND).path_normalization is PathNormalization.BASE
+
+
+def test_sidecars_trust_nobody_and_gateways_look_at_the_connection() -> None:
+    found = mesh_settings(())
+
+    assert [found.http(each).use_remote_address for each in Direction] == [False, False, True]
+    assert [found.http(each).server_name for each in Direction] == [b"envoy", b"istio-envoy", b"istio-envoy"]
+    assert found.http(Direction.OUTBOUND).stream_idle_timeout == 0.0
+    assert not found.http(Direction.OUTBOUND).accept_http_10
+
+
+def test_proxy_headers_can_be_switched() -> None:
+    switched = "{server: {value: web}, requestId: {disabled: true}, attemptCount: {disabled: true}}"
+    found = settings(f"defaultConfig: {{proxyHeaders: {switched}}}").http(Direction.INBOUND)
+    silent = settings("defaultConfig: {proxyHeaders: {server: {disabled: true}}}").http(Direction.OUTBOUND)
+
+    assert (found.server_name, found.generate_request_id, found.attempt_count_header) == (b"web", False, False)
+    assert silent.server_name == b""
+
+
+def test_the_edge_profile_is_for_gateways() -> None:
+    found = settings("defaultConfig: {connectionSettings: {profile: EDGE, httpStreamIdleTimeout: 1s}}")
+
+    gateway, inbound = found.http(Direction.GATEWAY), found.http(Direction.INBOUND)
+    assert (gateway.stream_idle_timeout, gateway.request_headers_timeout) == (1.0, 60.0)
+    assert gateway.path_normalization is PathNormalization.MERGE_SLASHES
+    assert (inbound.stream_idle_timeout, inbound.request_headers_timeout) == (1.0, 0.0)
+
+
+def test_http_10_is_a_proxys_own_setting() -> None:
+    assert settings("defaultConfig: {proxyMetadata: {ISTIO_META_HTTP10: '1'}}").http(Direction.INBOUND).accept_http_10
