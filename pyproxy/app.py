@@ -73,7 +73,7 @@ class App:
 
     async def start(self) -> None:
         """Load, bind, and say so."""
-        loaded = await asyncio.to_thread(read, self.settings.config, self.identity_of, self._listening())
+        loaded = read(self.settings.config, self.identity_of, self._listening())
         if loaded.snapshot is None:
             raise CommandError(_complaint(loaded), exit_code=1)
         self._wire(loaded.snapshot)

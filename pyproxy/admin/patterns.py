@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import re2
-
 from pyproxy.admin.pages import BadRequest
+from pyproxy.core.regex import RegexError, compile_regex
 
 Matches = Callable[[str], bool]
-_QUIET = re2.Options()
-_QUIET.log_errors = False
 
 
 def pattern(expression: str, *, whole: bool = False) -> Matches:
@@ -21,10 +18,8 @@ def pattern(expression: str, *, whole: bool = False) -> Matches:
     if not expression:
         return lambda name: True
     try:
-        compiled = re2.compile(expression, _QUIET)
-    except re2.error as error:
-        reason = error.args[0]
-        text = reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
-        raise BadRequest(f"Invalid re2 regex: {text}") from error
+        compiled = compile_regex(expression)
+    except RegexError as error:
+        raise BadRequest(f"Invalid re2 regex: {error}") from error
     test = compiled.fullmatch if whole else compiled.search
-    return lambda name: test(name) is not None
+    return lambda name: test(name.encode()) is not None

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from pyproxy.core.regex import compile_regex
 from pyproxy.istio.fields import Percent
 from pyproxy.istio.networking.virtual_service import (
     CorsPolicy,
@@ -21,7 +22,7 @@ from pyproxy.istio.networking.virtual_service import (
     StringMatch,
 )
 from pyproxy.policy.fault import FaultPolicy
-from pyproxy.snapshot.matching import capturing_regex, compile_string
+from pyproxy.snapshot.matching import compile_string
 from pyproxy.snapshot.model import Cors, DirectResponse, Redirect
 
 MILLION = 1_000_000
@@ -82,7 +83,7 @@ def compile_substitution(pattern: str, rewrite: str) -> Callable[[bytes], bytes]
 
     Source: RE2 re2.cc (GlobalReplace, CheckRewriteString). None for a rewrite that RE2 would refuse.
     """
-    compiled = capturing_regex(pattern)
+    compiled = compile_regex(pattern, captures=True)
     parts: list[bytes | int] = []
     position, text = 0, rewrite.encode()
     for escape in _ESCAPE.finditer(text):

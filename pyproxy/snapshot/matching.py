@@ -7,12 +7,10 @@ Source: Istio pilot/pkg/networking/core/route/route.go (TranslateRouteMatch, sou
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import lru_cache
-from typing import Any, Protocol
-
-import re2
+from typing import Protocol
 
 from pyproxy.core.http import RequestHead
+from pyproxy.core.regex import compile_regex
 from pyproxy.istio.networking.virtual_service import HTTPMatchRequest, StringMatch
 from pyproxy.snapshot.model import Identity, Predicate
 
@@ -125,7 +123,7 @@ def _path(uri: StringMatch, *, ignore_case: bool) -> Iterator[Predicate]:
         prefix = str(uri.prefix).encode()
         yield _folded_prefix(prefix.lower()) if ignore_case else lambda head: head.path.startswith(prefix)
     elif uri.regex is not None and uri.regex != ".*":
-        full_match = regex(uri.regex).fullmatch
+        full_match = compile_regex(uri.regex).fullmatch
         yield lambda head: full_match(head.path) is not None
 
 
@@ -229,32 +227,13 @@ def compile_string(match: StringMatch) -> Text:
     if match.prefix is not None:
         return _starts_with(match.prefix.encode())
     if match.regex is not None and match.regex != "*":
-        full_match: Text = regex(match.regex).fullmatch
+        full_match: Text = compile_regex(match.regex).fullmatch
         return full_match
     return lambda value: True
 
 
 def _starts_with(prefix: bytes) -> Text:
     return lambda value: value.startswith(prefix)
-
-
-_QUIET = re2.Options()
-_QUIET.log_errors = False
-_UNCAPTURED = re2.Options()
-_UNCAPTURED.log_errors = False
-_UNCAPTURED.never_capture = True  # halves the cost of a match
-
-
-@lru_cache(maxsize=4096)
-def regex(pattern: str) -> Any:
-    """A compiled RE2 expression over bytes, for matching only. Raises re2.error for what RE2 does not take."""
-    return re2.compile(pattern.encode(), _UNCAPTURED)
-
-
-@lru_cache(maxsize=4096)
-def capturing_regex(pattern: str) -> Any:
-    """The same with its groups, for substitution."""
-    return re2.compile(pattern.encode(), _QUIET)
 
 
 def describe(match: HTTPMatchRequest) -> str:

@@ -13,10 +13,6 @@ import random
 import socket
 from pathlib import Path
 
-import dns.asyncresolver
-import dns.exception
-import dns.resolver
-
 from pyproxy.core.loop import spawn
 from pyproxy.runtime.clusters import ClusterState
 from pyproxy.snapshot.model import Discovery, Endpoint
@@ -39,10 +35,7 @@ class Resolver:
         known = addresses_in_hosts_file(name)
         if known:
             return known, None
-        try:
-            return await self._ask(name)
-        except (dns.exception.DNSException, OSError):
-            return await self._ask_system(name), None
+        return await self._ask(name) or (await self._ask_system(name), None)
 
     async def addresses(self, name: str) -> list[str]:
         """The addresses alone; empty when there are none."""
@@ -51,10 +44,18 @@ class Resolver:
         except OSError:
             return []
 
-    async def _ask(self, name: str) -> tuple[list[str], float | None]:
+    async def _ask(self, name: str) -> tuple[list[str], float | None] | None:
+        """What DNS says; None when it says nothing."""
+        # Imported at the first name: a mesh of addresses needs none of its 3 MiB.
+        import dns.asyncresolver
+        import dns.exception
+
         resolver = dns.asyncresolver.Resolver()
         resolver.lifetime = QUERY_TIMEOUT
-        answer = await resolver.resolve(name, "A", search=True)
+        try:
+            answer = await resolver.resolve(name, "A", search=True)
+        except (dns.exception.DNSException, OSError):
+            return None
         return [record.to_text() for record in answer], float(answer.rrset.ttl if answer.rrset else 0)
 
     async def _ask_system(self, name: str) -> list[str]:
