@@ -8,9 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from watchfiles import awatch
-
 from pyproxy.core.loop import Clock
+from pyproxy.istio.files import fingerprint
 from pyproxy.istio.loader import load
 from pyproxy.istio.problems import Problem
 from pyproxy.istio.resources import Document
@@ -18,8 +17,12 @@ from pyproxy.snapshot.compile import compile_snapshot
 from pyproxy.snapshot.model import Identity, Listening, Snapshot
 
 _log = logging.getLogger("pyproxy.config")
-DEBOUNCE_MS = 100
-"""Milliseconds to wait for the rest of a change: editors and `cp` write in several steps."""
+LOOK_INTERVAL = 0.25
+"""Seconds from one look at the files to the next."""
+SETTLE_INTERVAL = 0.1
+"""Seconds without change after which a change is whole: editors and `cp` write in several steps."""
+MAX_SETTLING = 4
+"""Looks after which a change that never ends is read as it is."""
 IdentityOf = Callable[[Sequence[Document]], Identity]
 
 
@@ -79,6 +82,8 @@ class Reloader:
         self._listening = listening
         self._take_up = take_up
         self._clock = clock
+        self._files = fingerprint(paths)
+        """As they were before they were last read."""
         self._noticed: frozenset[str] = frozenset()
         self._version = ""
 
@@ -121,6 +126,21 @@ class Reloader:
         _log.info("took up the documents: version %s", loaded.snapshot.version)
 
     async def watch(self) -> None:
-        """Reload at every change, for ever."""
-        async for _ in awatch(*self._paths, debounce=DEBOUNCE_MS, step=25, raise_interrupt=False):
+        """Reload at every change, for ever; also at one that was made while the first documents were read.
+
+        Files are looked at and not watched: a watch is lost with the file or folder that an editor or `mv` replaces,
+        and sees nothing on the mounts of Docker Desktop and NFS.
+        """
+        while True:
+            await asyncio.sleep(LOOK_INTERVAL)
+            files = await asyncio.to_thread(fingerprint, self._paths)
+            if files == self._files:
+                continue
+            for _ in range(MAX_SETTLING):
+                before = files
+                await asyncio.sleep(SETTLE_INTERVAL)
+                files = await asyncio.to_thread(fingerprint, self._paths)
+                if files == before:
+                    break
+            self._files = files
             await self.reload()

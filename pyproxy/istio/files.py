@@ -34,11 +34,29 @@ def find_files(paths: Iterable[Path]) -> Iterator[Path | Problem]:
 
 def _below(folder: Path) -> list[Path]:
     """Hidden names are left out: a mounted ConfigMap keeps every file a second time under `..data`."""
-    found = []
+    return sorted(Path(name) for name in _names_below(folder))
+
+
+def _names_below(folder: Path) -> Iterator[str]:
     for parent, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(parent, name) for name in names if name.endswith(SUFFIXES) and not name.startswith(".")]
-    return sorted(found)
+        for name in names:
+            if name.endswith(SUFFIXES) and not name.startswith("."):
+                yield os.path.join(parent, name)
+
+
+def fingerprint(paths: Iterable[Path]) -> tuple[object, ...]:
+    """Another value whenever a file that `find_files` finds may have another content; reads none of them."""
+    return tuple(_stamp(name) for path in paths for name in (_names_below(path) if path.is_dir() else (str(path),)))
+
+
+def _stamp(name: str) -> tuple[object, ...]:
+    """The time of change and not of modification, which can be set back; the inode, because files are replaced."""
+    try:
+        status = os.stat(name)
+    except OSError:
+        return (name,)
+    return name, status.st_ctime_ns, status.st_size, status.st_ino
 
 
 def read_documents(file: Path) -> Iterator[Node | Problem]:
