@@ -16,6 +16,7 @@ from pyproxy.istio.resources import Document
 from pyproxy.snapshot.clusters import Clusters, built_in_clusters
 from pyproxy.snapshot.connections import compile_connections
 from pyproxy.snapshot.destination_rules import DestinationRules
+from pyproxy.snapshot.findings import missing_references, servers_left_out, values_left_out
 from pyproxy.snapshot.gateways import GatewaySide, gateway_servers
 from pyproxy.snapshot.identity import concurrency_of as concurrency_of
 from pyproxy.snapshot.identity import identity_of as identity_of
@@ -24,7 +25,6 @@ from pyproxy.snapshot.inbound import Inbound, inbound_ports, workload_ports
 from pyproxy.snapshot.listeners import Listeners
 from pyproxy.snapshot.mesh import MeshSettings, mesh_settings
 from pyproxy.snapshot.model import Cluster, Identity, Listening, Snapshot
-from pyproxy.snapshot.references import missing_references, servers_left_out
 from pyproxy.snapshot.registry import Registry
 from pyproxy.snapshot.routes import Routes
 from pyproxy.snapshot.rules import Rules, collect_rules
@@ -47,7 +47,8 @@ def compile_snapshot(documents: Sequence[Document], identity: Identity, listenin
     mesh = mesh_settings(documents)
     identity = in_mesh(identity, mesh)
     known = _Known(documents, identity, mesh)
-    problems = list(missing_references(documents, known.registry, known.destination_rules, mesh.domain))
+    problems = [*missing_references(documents, known.registry, known.destination_rules, mesh.domain)]
+    problems += values_left_out(documents)
     if identity.gateway:
         snapshot, more = _gateway(documents, known, identity, listening, mesh)
         problems += more

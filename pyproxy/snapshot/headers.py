@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pyproxy.core.context import RequestContext
 from pyproxy.istio.networking.virtual_service import HeaderOperations, Headers
 from pyproxy.snapshot.model import HeaderOps, Template
-from pyproxy.wire.format import compile_header_value
+from pyproxy.wire.format import FormatError, compile_header_value
 
 _AUTHORITY = ("host", ":authority")
 
@@ -79,12 +79,18 @@ def _operations(operations: HeaderOperations | None) -> HeaderOps | None:
 
 
 def _lines(lines: Mapping[str, str]) -> tuple[tuple[bytes, Template], ...]:
-    """Name and template of each line; an empty value is never written, so it is left out."""
-    return tuple(
-        (name.lower().encode(), compile_header_value(value))
-        for name, value in sorted(lines.items())
-        if value and not _internal(name)
-    )
+    """Name and template of each line. What would never be written, or not be understood, is left out."""
+    wanted = ((name, value) for name, value in sorted(lines.items()) if value and not _internal(name))
+    compiled = ((name.lower().encode(), _template(value)) for name, value in wanted)
+    return tuple((name, template) for name, template in compiled if template is not None)
+
+
+def _template(value: str) -> Template | None:
+    """None for commands that Envoy would refuse; findings.py warns about them."""
+    try:
+        return compile_header_value(value)
+    except FormatError:
+        return None
 
 
 def _internal(name: str) -> bool:

@@ -86,7 +86,9 @@ class Endpoint:
     """IP, host name, or `unix:///path`."""
     port: int
     weight: int = 1
-    labels: Mapping[str, str] = field(default_factory=lambda: EMPTY, hash=False)  # an endpoint is a key; a mapping is not
+    labels: Mapping[str, str] = field(
+        default_factory=lambda: EMPTY, hash=False
+    )  # an endpoint is a key; a mapping is not
     locality: str = ""
     priority: int = 0
     network: str = ""

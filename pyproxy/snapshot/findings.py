@@ -1,4 +1,4 @@
-"""Warnings about documents that do not fit together, as far as compiling shows it: missing hosts and subsets.
+"""Warnings that only compiling brings to light: missing hosts and subsets, values that cannot be used.
 
 Codes are Istio's (pkg/config/analysis/msg/messages.yaml).
 """
@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pyproxy.istio.networking.virtual_service import Destination, HTTPRoute, VirtualService
-from pyproxy.istio.problems import NOT_ACTED_ON, FieldPath, Problem, format_path
+from pyproxy.istio.networking.virtual_service import Destination, Headers, HTTPRoute, VirtualService
+from pyproxy.istio.problems import NOT_ACTED_ON, SCHEMA_WARNING, FieldPath, Problem, format_path
 from pyproxy.istio.resources import Document
+from pyproxy.snapshot.actions import compile_substitution
 from pyproxy.snapshot.destination_rules import DestinationRules
 from pyproxy.snapshot.hosts import expand
 from pyproxy.snapshot.registry import Registry
+from pyproxy.wire.format import FormatError, compile_header_value
 
 NOT_FOUND = "IST0101"
 
@@ -49,6 +51,43 @@ def servers_left_out(left: Sequence[tuple[Document, int, str]]) -> Iterator[Prob
     """Servers of Gateways that this gateway does not run."""
     for document, index, reason in left:
         yield warn(document, NOT_ACTED_ON, ("spec", "servers", index), reason)
+
+
+def values_left_out(documents: Sequence[Document]) -> Iterator[Problem]:
+    """Header values with commands, and substitutions with groups, that Envoy would refuse."""
+    for document in documents:
+        if not isinstance(document.spec, VirtualService):
+            continue
+        for index, route in enumerate(document.spec.http):
+            path: FieldPath = ("spec", "http", index)
+            for level, headers in _header_levels(path, route):
+                yield from _bad_values(document, level, headers)
+            regex = route.rewrite.uri_regex_rewrite if route.rewrite is not None else None
+            if regex is not None and compile_substitution(regex.match or "", regex.rewrite or "") is None:
+                where = (*path, "rewrite", "uriRegexRewrite", "rewrite")
+                message = f"{regex.rewrite!r} does not fit the groups of {regex.match!r}: paths are not rewritten"
+                yield warn(document, SCHEMA_WARNING, where, message)
+
+
+def _header_levels(path: FieldPath, route: HTTPRoute) -> Iterator[tuple[FieldPath, Headers]]:
+    if route.headers is not None:
+        yield (*path, "headers"), route.headers
+    for index, weighted in enumerate(route.route):
+        if weighted.headers is not None:
+            yield (*path, "route", index, "headers"), weighted.headers
+
+
+def _bad_values(document: Document, path: FieldPath, headers: Headers) -> Iterator[Problem]:
+    for side, operations in (("request", headers.request), ("response", headers.response)):
+        if operations is None:
+            continue
+        for kind, lines in (("set", operations.set), ("add", operations.add)):
+            for name, value in lines.items():
+                try:
+                    compile_header_value(value)
+                except FormatError as error:
+                    message = f"{error}: the header is not written"
+                    yield warn(document, SCHEMA_WARNING, (*path, side, kind, name), message)
 
 
 def _destinations(spec: VirtualService) -> Iterator[tuple[FieldPath, Destination]]:

@@ -1,9 +1,9 @@
-"""Warnings about what VirtualServices name and nobody is."""
+"""Warnings about what VirtualServices name and nobody is, and about values that cannot be used."""
 
 from __future__ import annotations
 
 from pyproxy.istio.problems import Problem
-from tests.snapshot.documents import compilation, entry, rules
+from tests.snapshot.documents import compilation, entry, find, forward, rules
 from tests.snapshot.test_registry import kubernetes
 
 REVIEWS = entry("reviews.default.svc.cluster.local", "9080/HTTP")
@@ -71,3 +71,28 @@ def test_missing_subsets_name_the_rule_in_force() -> None:
     )
     assert "(DestinationRule sets.default is in force)" in with_one.message
     assert with_one.path == "spec.http[0].route[0].destination.subset"
+
+
+def test_values_that_envoy_would_refuse_are_left_out_and_warned_about() -> None:
+    rule = rules(
+        """
+hosts: [reviews]
+http:
+- rewrite: {uriRegexRewrite: {match: '/(a)', rewrite: '/\\2'}}
+  headers: {request: {set: {x-good: '%PROTOCOL%', x-bad: '%NO_SUCH_THING%'}}}
+  route: [{destination: {host: reviews}, headers: {response: {add: {x-worse: '%REQ%'}}}}]
+"""
+    )
+    found = compilation(REVIEWS, rule)
+
+    assert [problem.path for problem in found.problems] == [
+        'spec.http[0].headers.request.set["x-bad"]',
+        'spec.http[0].route[0].headers.response.add["x-worse"]',
+        "spec.http[0].rewrite.uriRegexRewrite.rewrite",
+    ]
+    route = find(found.snapshot, 9080, "reviews")
+    assert route is not None
+    assert route.request_headers is not None
+    assert [name for name, _ in route.request_headers.set] == [b"x-good"]
+    assert route.response_headers is None
+    assert forward(route).rewrite_path is None
