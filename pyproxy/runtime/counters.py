@@ -15,7 +15,7 @@ from typing import TypeAlias
 Counter: TypeAlias = int
 """Only rises; a reset puts it to 0."""
 Gauge: TypeAlias = int
-"""Rises and falls; a reset leaves it. telemetry/stats.py tells the two apart by these names."""
+"""Rises and falls; a reset leaves it. Every one is in GAUGES too, as annotations do not survive compilation."""
 
 
 @dataclass(slots=True, eq=False)
@@ -289,3 +289,59 @@ StatGroup: TypeAlias = (
     ClusterStats | HttpStats | ListenerStats | ClusterManagerStats | ListenerManagerStats | ServerStats
 )
 """What /stats lists; a host's statistics are on /clusters."""
+
+GAUGES = frozenset(
+    [
+        "active_clusters",
+        "circuit_breakers_default_cx_open",
+        "circuit_breakers_default_cx_pool_open",
+        "circuit_breakers_default_remaining_cx",
+        "circuit_breakers_default_remaining_pending",
+        "circuit_breakers_default_remaining_retries",
+        "circuit_breakers_default_remaining_rq",
+        "circuit_breakers_default_rq_open",
+        "circuit_breakers_default_rq_pending_open",
+        "circuit_breakers_default_rq_retry_open",
+        "circuit_breakers_high_cx_open",
+        "circuit_breakers_high_cx_pool_open",
+        "circuit_breakers_high_rq_open",
+        "circuit_breakers_high_rq_pending_open",
+        "circuit_breakers_high_rq_retry_open",
+        "concurrency",
+        "cx_active",
+        "days_until_first_cert_expiring",
+        "downstream_cx_active",
+        "downstream_cx_http1_active",
+        "downstream_cx_http2_active",
+        "downstream_cx_rx_bytes_buffered",
+        "downstream_cx_ssl_active",
+        "downstream_cx_tx_bytes_buffered",
+        "downstream_cx_upgrades_active",
+        "downstream_pre_cx_active",
+        "downstream_rq_active",
+        "fault_active_faults",
+        "live",
+        "membership_degraded",
+        "membership_excluded",
+        "membership_healthy",
+        "membership_total",
+        "memory_allocated",
+        "outlier_detection_ejections_active",
+        "rq_active",
+        "rq_pending_active",
+        "state",
+        "total_connections",
+        "total_filter_chains_draining",
+        "total_listeners_active",
+        "total_listeners_draining",
+        "total_listeners_warming",
+        "upstream_cx_active",
+        "upstream_cx_rx_bytes_buffered",
+        "upstream_cx_tx_bytes_buffered",
+        "upstream_rq_active",
+        "upstream_rq_pending_active",
+        "uptime",
+        "warming_clusters",
+    ]
+)
+"""Attributes that are gauges, of every type above."""

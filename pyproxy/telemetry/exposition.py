@@ -31,9 +31,10 @@ BUCKETS = (
     1800000.0,
     3600000.0,
 )
-"""Envoy's default histogram bounds (stats/histogram_impl.cc), for milliseconds and bytes alike; +Inf follows."""
-EMPTY_HISTOGRAM: tuple[float, ...] = (0,) * (len(BUCKETS) + 2)
-"""A histogram is a list like this: observations per bucket, those above the last bound, and the sum of all."""
+"""Envoy's default histogram bounds (stats/histogram_impl.cc), for milliseconds and bytes alike.
+
++Inf follows: a histogram is a list of one more count.
+"""
 
 
 def escape(value: str) -> str:
@@ -62,12 +63,12 @@ class HistogramFamily:
         lines = [f'{name}_bucket{{\0,le="{bound}"}} %d\n' for bound in bounds]
         self._template = "".join([*lines, f"{name}_sum{{\0}} %s\n", f"{name}_count{{\0}} %d\n"]).encode()
 
-    def render(self, labels: bytes, histogram: Sequence[float]) -> bytes:
-        """Every line of one series. `labels` from `label_text`."""
-        cumulative = list(accumulate(histogram[:-1]))
-        total = b"%d" % histogram[-1] if histogram[-1] == int(histogram[-1]) else repr(histogram[-1]).encode()
+    def render(self, labels: bytes, counts: Sequence[int], total: float) -> bytes:
+        """Every line of one series: observations per bucket, and the sum of all. `labels` from `label_text`."""
+        cumulative = list(accumulate(counts))
+        text = b"%d" % total if total == int(total) else repr(total).encode()
         template = self._template.replace(b"\0", labels.replace(b"%", b"%%"))
-        return template % (*cumulative, total, cumulative[-1])
+        return template % (*cumulative, text, cumulative[-1])
 
 
 def sample(name: bytes, labels: bytes, value: int) -> bytes:

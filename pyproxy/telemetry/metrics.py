@@ -15,7 +15,7 @@ from typing import Any
 from pyproxy import __version__
 from pyproxy.core.context import RequestContext
 from pyproxy.snapshot.model import Cluster, Direction, Endpoint, Identity
-from pyproxy.telemetry.exposition import BUCKETS, EMPTY_HISTOGRAM, HistogramFamily, header, label_text, sample
+from pyproxy.telemetry.exposition import BUCKETS, HistogramFamily, header, label_text, sample
 from pyproxy.telemetry.labels import BASE_LABELS, HTTP_LABELS, TCP_LABELS, LabelRules, Labels, endpoint_peer
 from pyproxy.telemetry.peer_metadata import Peer, decode_peer
 
@@ -24,21 +24,35 @@ MAX_PEERS = 1000
 MAX_LOOKUPS = 20_000
 """Entries of the shortcut from a request's facts to its series; beyond it the shortcut starts again, empty."""
 
+_BUCKET_COUNT = len(BUCKETS) + 1
 _OUTBOUND = Direction.OUTBOUND
 _INBOUND = Direction.INBOUND
 
 
 class HttpSeries:
-    """istio_requests_total and its three histograms for one set of labels."""
+    """istio_requests_total and its three histograms for one set of labels: counts per bucket, and sums."""
 
-    __slots__ = ("durations", "labels", "request_sizes", "requests", "response_sizes")
+    __slots__ = (
+        "duration_sum",
+        "durations",
+        "labels",
+        "request_bytes",
+        "request_sizes",
+        "requests",
+        "response_bytes",
+        "response_sizes",
+    )
 
     def __init__(self, labels: Labels) -> None:
         self.labels = labels
         self.requests = 0
-        self.durations = list(EMPTY_HISTOGRAM)
-        self.request_sizes = list(EMPTY_HISTOGRAM)
-        self.response_sizes = list(EMPTY_HISTOGRAM)
+        self.durations = [0] * _BUCKET_COUNT
+        self.duration_sum = 0.0
+        """Milliseconds."""
+        self.request_sizes = [0] * _BUCKET_COUNT
+        self.request_bytes = 0
+        self.response_sizes = [0] * _BUCKET_COUNT
+        self.response_bytes = 0
 
 
 class TcpSeries:
@@ -115,15 +129,12 @@ class IstioMetrics:
         series = found[0]
         series.requests += 1
         milliseconds = duration * 1000.0
-        histogram = series.durations
-        histogram[bisect_left(BUCKETS, milliseconds)] += 1
-        histogram[-1] += milliseconds
-        histogram = series.request_sizes
-        histogram[bisect_left(BUCKETS, request_bytes)] += 1
-        histogram[-1] += request_bytes
-        histogram = series.response_sizes
-        histogram[bisect_left(BUCKETS, response_bytes)] += 1
-        histogram[-1] += response_bytes
+        series.durations[bisect_left(BUCKETS, milliseconds)] += 1
+        series.duration_sum += milliseconds
+        series.request_sizes[bisect_left(BUCKETS, request_bytes)] += 1
+        series.request_bytes += request_bytes
+        series.response_sizes[bisect_left(BUCKETS, response_bytes)] += 1
+        series.response_bytes += response_bytes
 
     def record_messages(
         self,
@@ -256,12 +267,12 @@ class IstioMetrics:
         http = list(self._http.values())
         texts = [label_text(HTTP_LABELS, series.labels) for series in http]
         yield from _counters("istio_requests_total", [(text, s.requests) for text, s in zip(texts, http, strict=True)])
-        for family, histogram_of in _HISTOGRAMS:
+        for family, values_of in _HISTOGRAMS:
             if http:
                 yield family.header
             for start in range(0, len(http), _SERIES_PER_PIECE):
                 some = range(start, min(start + _SERIES_PER_PIECE, len(http)))
-                yield b"".join([family.render(texts[index], histogram_of(http[index])) for index in some])
+                yield b"".join([family.render(texts[index], *values_of(http[index])) for index in some])
         messages = [(label_text(BASE_LABELS, series.labels), series) for series in self._messages.values()]
         yield from _counters("istio_request_messages_total", [(text, s.requests) for text, s in messages])
         yield from _counters("istio_response_messages_total", [(text, s.responses) for text, s in messages])
@@ -275,10 +286,10 @@ class IstioMetrics:
 
 _SERIES_PER_PIECE = 50
 _BUILD = label_text(("component", "tag"), ("proxy", __version__))
-_HISTOGRAMS: tuple[tuple[HistogramFamily, Callable[[HttpSeries], list[float]]], ...] = (
-    (HistogramFamily("istio_request_duration_milliseconds"), lambda series: series.durations),
-    (HistogramFamily("istio_request_bytes"), lambda series: series.request_sizes),
-    (HistogramFamily("istio_response_bytes"), lambda series: series.response_sizes),
+_HISTOGRAMS: tuple[tuple[HistogramFamily, Callable[[HttpSeries], tuple[list[int], float]]], ...] = (
+    (HistogramFamily("istio_request_duration_milliseconds"), lambda one: (one.durations, one.duration_sum)),
+    (HistogramFamily("istio_request_bytes"), lambda one: (one.request_sizes, one.request_bytes)),
+    (HistogramFamily("istio_response_bytes"), lambda one: (one.response_sizes, one.response_bytes)),
 )
 
 

@@ -15,6 +15,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from pyproxy.runtime.counters import (
+    GAUGES,
     ClusterManagerStats,
     ClusterStats,
     HttpStats,
@@ -97,15 +98,17 @@ _ROOTS: dict[type[StatGroup], tuple[str, str]] = {
 _DOTTED = re.compile(r"^(circuit_breakers)_(default|high)_|^(outlier_detection|fault|cors|tracing)_")
 
 
+_BY_STATUS = frozenset({"codes", "retry_codes", "classes"})
+
+
 def _table(kind: type[StatGroup]) -> list[tuple[str, str, bool]]:
     """(Envoy's name, attribute, is a gauge) of what is a plain number, in order of name."""
-    rows = []
-    for field in fields(kind):
-        annotation = str(field.type)
-        if annotation.startswith(("Counter", "Gauge")):
-            name = _DOTTED.sub(lambda found: ".".join(filter(None, found.groups())) + ".", field.name)
-            rows.append((name, field.name, annotation.startswith("Gauge")))
-    return sorted(rows)
+    attributes = [field.name for field in fields(kind) if field.name not in _BY_STATUS]
+    return sorted((_DOTTED.sub(_dotted, attribute), attribute, attribute in GAUGES) for attribute in attributes)
+
+
+def _dotted(found: re.Match[str]) -> str:
+    return ".".join(filter(None, found.groups())) + "."
 
 
 _TABLES = {kind: _table(kind) for kind in _ROOTS}

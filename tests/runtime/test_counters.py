@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
+from pyproxy.runtime import counters
 from pyproxy.runtime.counters import ClusterStats, HostStats, HttpStats
 
 
@@ -25,3 +29,11 @@ def test_downstream_responses_are_counted_by_class_whatever_the_status() -> None
     for status in (101, 200, 404, 599, 0, 999):
         stats.count_response(status)
     assert stats.classes == [2, 1, 1, 0, 1, 1]
+
+
+def test_every_gauge_is_named_as_one() -> None:
+    source = Path(counters.__file__).with_name("counters.py").read_text()
+    annotated = re.findall(r"^    (\w+): (Counter|Gauge)\b", source, re.MULTILINE)
+    assert len(annotated) > 150
+    assert {name for name, kind in annotated if kind == "Gauge"} == counters.GAUGES
+    assert not {name for name, kind in annotated if kind == "Counter"} & counters.GAUGES
