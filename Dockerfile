@@ -22,6 +22,6 @@ ENV PATH=/opt/pyproxy/bin:$PATH PYTHONUNBUFFERED=1
 USER 1337:1337
 EXPOSE 15001 15006 15007 15021 15090
 HEALTHCHECK --interval=5s --timeout=3s --start-period=20s CMD ["python", "-c", \
-    "from urllib.request import urlopen; urlopen('http://127.0.0.1:15021/healthz/ready', timeout=2)"]
+    "from urllib.request import urlopen; urlopen('http://127.0.0.1:15021/healthz/ready', timeout=2).read()"]
 ENTRYPOINT ["pyproxy"]
 CMD ["run", "--config", "/etc/pyproxy"]

@@ -12,7 +12,7 @@ from tests.compose.engine import Engine
 
 TOP = Path(__file__).parents[2]
 NAME = "pyproxy-compose-test"
-BUILD_SECONDS, UP_SECONDS = 420, 180
+BUILD_SECONDS, UP_SECONDS = 420, 120
 
 
 class Project:
@@ -50,7 +50,7 @@ class Project:
                 assert time.monotonic() < deadline, f"not healthy: {', '.join(unhealthy)}"
                 time.sleep(0.5)
         except AssertionError as error:
-            raise AssertionError(f"{error}\n{self.compose('logs', '--no-color', '--tail', '30')}") from None
+            raise AssertionError(f"{error}\n{self.compose('logs', '--no-color', '--tail', '20')}") from None
 
     def down(self) -> None:
         """Take everything away. Does nothing when nothing is there."""
