@@ -10,9 +10,9 @@ import base64
 import binascii
 import re
 from collections.abc import Iterator
-from typing import Annotated, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, model_validator
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, Strict, model_validator
 from pydantic_core import PydanticCustomError
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "ScalarText",
     "UInt32",
     "UInt64",
+    "also_named",
     "by_json_name",
     "json_name",
     "parse_duration",
@@ -65,6 +66,11 @@ def by_json_name(message: Message) -> Iterator[tuple[str, object]]:
         yield fields[name].alias or json_name(name), value
 
 
+def also_named(name: str, older: str) -> Any:
+    """The default, None, of a field that the CRDs accept under an older name too."""
+    return Field(default=None, alias=name, validation_alias=AliasChoices(name, older))
+
+
 class OneOfMessage(Message):
     """A message with protobuf oneofs: of each group in ONE_OF at most one field may be set."""
 
@@ -85,8 +91,8 @@ def _and(names: list[str]) -> str:
     return ", ".join(names[:-1]) + " and " + names[-1]
 
 
-_DURATION = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+")
-_DURATION_PART = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
+_DURATION = re.compile(r"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:ns|us|µs|μs|ms|s|m|h))+")
+_DURATION_PART = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)")
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 

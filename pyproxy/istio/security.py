@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pyproxy.istio.fields import Duration, Flag, Many, Map, Message
+from pyproxy.istio.fields import Duration, Flag, Many, Map, Message, also_named
 from pyproxy.istio.selector import PolicyTargetReference, WorkloadSelector
 
 Action = Literal["ALLOW", "DENY", "AUDIT", "CUSTOM"]
@@ -121,7 +121,7 @@ class JWTRule(Message):
 
     issuer: str | None = None
     audiences: Many[str] = ()
-    jwks_uri: str | None = None
+    jwks_uri: str | None = also_named("jwksUri", "jwks_uri")
     jwks: str | None = None
     from_headers: Many[JWTHeader] = ()
     from_params: Many[str] = ()

@@ -61,7 +61,9 @@ def compose(text: str) -> Iterator[Node | Fault]:
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             line = mark.line if mark is not None else start
-            yield Fault(line + 1, mark.column + 1 if mark is not None else 1, _syntax_message(error))
+            column = mark.column if mark is not None else 0
+            there = lines[line][column : column + 1] if line < len(lines) else ""
+            yield Fault(line + 1, column + 1, _syntax_message(error, there))
             following = (i for i in range(max(line, start + 1), len(lines)) if _is_separator(lines[i]))
             start = next(following, -1)
             if start < 0:
@@ -72,10 +74,13 @@ def _is_separator(line: str) -> bool:
     return line.startswith("---") and line[3:4] in ("", " ", "\t", "\r")
 
 
-def _syntax_message(error: yaml.MarkedYAMLError) -> str:
+def _syntax_message(error: yaml.MarkedYAMLError, there: str) -> str:
+    """What is wrong, given the character at the place of the error."""
     problem = error.problem or "the text is not YAML"
-    if "'\\t'" in problem or "tab" in problem:
+    if there == "\t":
         return "a tab cannot indent YAML: use spaces"
+    if there and there in "@`%" and "cannot start any token" in problem:
+        return f"text that begins with {there} must be in quotes"
     if problem == "found unexpected ':'":
         return "text that ends in a colon must be in quotes here"
     if "found undefined alias" in problem:

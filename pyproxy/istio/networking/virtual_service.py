@@ -16,6 +16,7 @@ from pyproxy.istio.fields import (
     Percent,
     PortSelector,
     UInt32,
+    also_named,
 )
 
 
@@ -53,7 +54,7 @@ class HTTPRoute(Message):
     fault: HTTPFaultInjection | None = None
     mirror: Destination | None = None
     mirrors: Many[HTTPMirrorPolicy] = ()
-    mirror_percent: UInt32 | None = None
+    mirror_percent: UInt32 | None = also_named("mirrorPercent", "mirror_percent")
     mirror_percentage: Percent | None = None
     cors_policy: CorsPolicy | None = None
     headers: Headers | None = None

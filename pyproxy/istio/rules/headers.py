@@ -16,8 +16,8 @@ _CLAIM = re.compile(r"@request\.auth\.claims(?:\..+|\[.+\])", re.IGNORECASE | re
 # %NAME%, %NAME(argument)% or %NAME(["list", "of"])%. A backslash hides the next character of an argument, which ends
 # at the first quote or bracket, as Envoy's header parser has it.
 _ARGUMENT = r'(?:[^\\")]|\\.)*'
-_COMMAND = rf'%[^%(]*(?:%|\( *(?:\[ *"|[^\[ ]){_ARGUMENT}(?:" *, *"{_ARGUMENT})*(?:\)|" *\] *\)) *%)'
-_VALUE = re.compile(rf"(?:[^%]+|%%|{_COMMAND})*")
+_COMMAND = rf'%(?:[^%(]+%|[^%(]*\( *(?:\[ *"|[^\[ ]){_ARGUMENT}(?:" *, *"{_ARGUMENT})*(?:\)|" *\] *\)) *%)'
+_VALUE = re.compile(rf"(?:[^%]+|%%|{_COMMAND})*+")
 
 
 def is_claim(name: str) -> bool:

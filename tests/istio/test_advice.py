@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from pyproxy.istio.loader import Loaded
+
+LoadText = Callable[[str], Loaded]
+
+
+def told(loaded: Loaded) -> list[tuple[str, str, str]]:
+    assert loaded.ok
+    return [(problem.severity, problem.code, problem.path) for problem in loaded.problems]
+
+
+def test_a_field_that_nothing_acts_on_is_told_once_however_much_is_in_it(load_text: LoadText) -> None:
+    loaded = load_text("""\
+        apiVersion: networking.istio.io/v1
+        kind: DestinationRule
+        metadata: {name: a}
+        spec:
+          host: a
+          trafficPolicy:
+            proxyProtocol: {version: V2}
+            loadBalancer: {zoneAwareLbSetting: {enabled: true, failoverPriority: []}}
+        """)
+    assert told(loaded) == [
+        ("warning", "PYP0005", "spec.trafficPolicy.proxyProtocol"),
+        ("warning", "PYP0005", "spec.trafficPolicy.loadBalancer.zoneAwareLbSetting"),
+    ]
+    assert loaded.problems[0].line == 7
+    assert loaded.problems[0].message == "is known, but not acted on yet"
+
+
+def test_what_is_empty_is_not_told(load_text: LoadText) -> None:
+    loaded = load_text("""\
+        apiVersion: networking.istio.io/v1
+        kind: VirtualService
+        metadata: {name: a}
+        spec: {hosts: [a], tls: [], tcp: , http: [{route: [{destination: {host: a}}]}]}
+        """)
+    assert told(loaded) == []
+
+
+def test_a_kind_that_nothing_acts_on_is_told_as_a_whole(load_text: LoadText) -> None:
+    loaded = load_text("""\
+        apiVersion: networking.istio.io/v1
+        kind: WorkloadGroup
+        metadata: {name: a}
+        spec: {template: {labels: {a: b}}, probe: {exec: {command: [a]}}}
+        """)
+    assert told(loaded) == [("warning", "PYP0005", "kind")]
+
+
+@pytest.mark.parametrize(
+    ("spec", "path", "advice"),
+    [
+        (
+            "trafficPolicy: {loadBalancer: {simple: LEAST_CONN}}",
+            "spec.trafficPolicy.loadBalancer.simple",
+            "LEAST_REQUEST",
+        ),
+        (
+            "trafficPolicy: {loadBalancer: {warmupDurationSecs: 1s}}",
+            "spec.trafficPolicy.loadBalancer.warmupDurationSecs",
+            "use warmup",
+        ),
+    ],
+)
+def test_what_is_deprecated_is_told_with_what_to_write_instead(
+    load_text: LoadText, spec: str, path: str, advice: str
+) -> None:
+    top = "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: a}\nspec:\n  host: a\n  "
+    (problem,) = load_text(top + spec).problems
+    assert (problem.severity, problem.code, problem.path) == ("warning", "IST0002", path)
+    assert advice in problem.message
+
+
+def test_what_is_for_the_installer_is_a_notice(load_text: LoadText) -> None:
+    loaded = load_text("""\
+        apiVersion: install.istio.io/v1alpha1
+        kind: IstioOperator
+        spec:
+          profile: demo
+          components: {pilot: {enabled: true}}
+          meshConfig: {accessLogFile: /dev/stdout}
+          values: {pilot: {autoscaleEnabled: false}, global: {meshID: a, hub: b, proxy: {clusterDomain: c}}}
+        """)
+    assert told(loaded) == [
+        ("info", "PYP0004", "spec.profile"),
+        ("info", "PYP0004", "spec.components"),
+        ("info", "PYP0004", "spec.values.pilot"),
+        ("info", "PYP0004", "spec.values.global.hub"),
+    ]
+
+
+def test_a_document_with_errors_gets_no_advice(load_text: LoadText) -> None:
+    loaded = load_text("""\
+        apiVersion: networking.istio.io/v1
+        kind: DestinationRule
+        metadata: {name: a}
+        spec: {host: "", trafficPolicy: {loadBalancer: {simple: LEAST_CONN}}}
+        """)
+    assert [problem.severity for problem in loaded.problems] == ["error"]
