@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import logging
 import os
 import random
 import signal
+import sys
 from collections.abc import Sequence
 
 from pyproxy.admin.server import AdminServers
@@ -30,6 +32,8 @@ from pyproxy.upstream.dns import DnsDiscovery, Resolver
 
 _log = logging.getLogger("pyproxy")
 SWEEP_INTERVAL = 1.0
+RELOAD_SWITCH_INTERVAL = 0.001
+"""Seconds for which a reload's thread may keep the interpreter while a request waits (CPython's own: 0.005)."""
 READY_TIMEOUT = 30.0
 """Seconds that start-up waits for the first DNS answers before it serves without them."""
 
@@ -86,6 +90,9 @@ class App:
             spawn(self._reloader.watch(), name="watch documents"),
             spawn(self._sweep(), name="sweep"),
         ]
+        gc.collect()
+        gc.freeze()  # what start-up made stays; no later collection need look at it
+        sys.setswitchinterval(RELOAD_SWITCH_INTERVAL)
         self.ready = True
         self._announce()
 
