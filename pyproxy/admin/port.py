@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 from collections.abc import Iterator, Mapping
@@ -83,12 +84,14 @@ class Port:
         bodiless = request.method == "HEAD"
         if not bodiless and "gzip" in request.headers.get("Accept-Encoding", ""):
             response.enable_compression(web.ContentCoding.gzip)
-        await response.prepare(request)
-        for chunk in () if bodiless else self._slices(page):
-            if chunk:
-                await response.write(chunk)
-            await asyncio.sleep(0)
-        await response.write_eof()
+        # A prober may leave with the status alone.
+        with contextlib.suppress(ConnectionResetError):
+            await response.prepare(request)
+            for chunk in () if bodiless else self._slices(page):
+                if chunk:
+                    await response.write(chunk)
+                await asyncio.sleep(0)
+            await response.write_eof()
         return response
 
     def _slices(self, page: Page) -> Iterator[bytes]:

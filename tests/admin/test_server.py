@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from aiohttp import ClientSession
 
+from pyproxy.admin.endpoints import Endpoint
 from pyproxy.admin.pages import Page
 from pyproxy.admin.port import Port
 from pyproxy.admin.server import AdminServers
@@ -161,3 +162,24 @@ def spin(app: FakeApp, pieces: int) -> Iterator[str]:
         while app.clock.monotonic() < until:
             pass
         yield "x"
+
+
+async def test_a_client_that_leaves_before_the_end_is_no_error(app: FakeApp, caplog: pytest.LogCaptureFixture) -> None:
+    app.clock = SystemClock()  # type: ignore[assignment]
+    left = asyncio.Event()
+
+    def endless() -> Iterator[str]:
+        while not left.is_set():
+            yield "x" * 10_000
+
+    endpoint = Endpoint("/endless", "", lambda served, query: Page(endless()), {}, lambda query: False)
+    port = Port("admin", "127.0.0.1", 0, app, {"/endless": endpoint})
+    await port.start()
+    reader, writer = await asyncio.open_connection(*port.bound.split(":"))
+    writer.write(b"GET /endless HTTP/1.1\r\nHost: x\r\n\r\n")
+    await reader.readline()
+    writer.transport.abort()
+    await asyncio.sleep(0.05)
+    left.set()
+    await port.stop()
+    assert caplog.records == []
