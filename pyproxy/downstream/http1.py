@@ -152,6 +152,8 @@ class Http1Server:
 
     def on_headers_complete(self) -> None:
         self._head_complete = True
+        if self._closing:  # the request before it, in the same read, was the last one
+            return
         self.deadline = 0.0
         notable = self._notable
         keep_alive = self._parser.should_keep_alive()
@@ -326,6 +328,8 @@ class Http1Server:
             notable[name] = value
         elif name == b"connection":
             notable[name] += b"," + value
+        elif name == b"transfer-encoding":
+            raise ClientError("http1.codec_error")
         if fate != DROP:
             self._headers.append((name, value))
 

@@ -85,11 +85,10 @@ class Forwarder:
 
     def _pick_another(self, cluster: ClusterState) -> HostState | None:
         policy = self.retry_policy
-        if policy is None or not policy.avoid_previous_hosts:
+        if policy is None:
             return cluster.pick(self.hash)
-        return cluster.pick(
-            self.hash, self.tried, policy.host_selection_attempts, other_levels=policy.retry_remote_localities
-        )
+        reselections = policy.host_selection_attempts if policy.avoid_previous_hosts else 0
+        return cluster.pick(self.hash, self.tried, reselections, other_levels=policy.retry_remote_localities)
 
     def _when_ready(self) -> None:
         if not self.finished:
