@@ -235,7 +235,8 @@ class IstioMetrics:
         if peer is None and endpoint is not None and direction is not _INBOUND:
             peer = endpoint_peer(endpoint)
         principal = ctx.downstream_peer_uri_san if direction is _INBOUND else ctx.upstream_peer_uri_san
-        host = self._host(ctx.request.authority) if direction is _OUTBOUND else ""
+        nameless = direction is _OUTBOUND and (cluster is None or cluster.service is None)
+        host = self._host(ctx.request.authority) if nameless else ""
         return self._rules.base(direction, cluster, peer, principal, host, ctx.route_name)
 
     def _peer(self, metadata: bytes | None) -> Peer | None:

@@ -184,6 +184,15 @@ def test_host_headers_become_labels_only_up_to_a_limit() -> None:
     assert {s.labels["destination_service"]: s.value for s in samples(metrics, "istio_requests_total")}["host-0"] == 2
 
 
+def test_hosts_that_configuration_names_use_none_of_the_limit() -> None:
+    metrics = IstioMetrics(PRODUCTPAGE)
+    for number in range(MAX_HOSTS + 50):
+        record(metrics, request(host=b"reviews-%d" % number), endpoint=Endpoint("10.0.0.2", number))
+    record(metrics, request(host=b"elsewhere"), cluster=None, endpoint=None)
+    found = {sample.labels["destination_service"] for sample in samples(metrics, "istio_requests_total")}
+    assert found == {"reviews.books.svc.cluster.local", "elsewhere"}
+
+
 def test_peers_become_labels_only_up_to_a_limit_and_garbage_never() -> None:
     metrics = IstioMetrics(PRODUCTPAGE)
     for number in range(MAX_PEERS + 20):
