@@ -86,6 +86,8 @@ class Http1Server:
         self._chunked = False
         self._out: list[bytes] = []
         self._request_paused = False
+        self._broken: ClientError | None = None
+        """What comes after the requests in the queue cannot be served."""
         self._early = b""
         """Bytes that came after an upgrade request, before its answer."""
 
@@ -270,8 +272,12 @@ class Http1Server:
         elif self._queue:
             # Not from inside the callbacks of the exchange that just ended.
             asyncio.get_running_loop().call_soon(self._start_queued)
+        elif self._broken is not None:
+            asyncio.get_running_loop().call_soon(self._refuse, self._broken)
         elif exchange is not None:
             self.idle_since = exchange.ctx.response_body_ended
+            if self._bytes and not self._head_complete:  # the next head has begun
+                self.deadline = self._tracker.head_deadline()
 
     def send_connect_established(self) -> None:
         """CONNECT: the tunnel is open."""
@@ -498,9 +504,10 @@ class Http1Server:
         stats = self.connection.stats
         if exchange is not None:
             if self._queue or exchange.request_ended:
-                # A broken request behind one that is being served: let that one finish, then close.
-                self._keep_alive = False
-                self._queue.clear()
+                # A broken request behind those that are being served: it is answered when its turn comes.
+                self._broken = error
+                if self._queue and not self._queue[-1].ended:
+                    self._queue.pop()
                 self.transport.pause_reading()
                 exchange.on_read_end()
                 return
