@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pyproxy.core.http import ResponseHead
 from pyproxy.core.outcome import Outcome
+from pyproxy.proxy.environment import PEER_LINES
 from pyproxy.runtime.clusters import HostState
 from pyproxy.snapshot.model import Direction
 from pyproxy.upstream.http1 import Http1Client
@@ -194,8 +195,8 @@ class Attempt:
             expected = exchange.expected_timeout_ms()
             if expected:
                 lines += b"x-envoy-expected-rq-timeout-ms: %d\r\n" % expected
-        if settings.direction is Direction.OUTBOUND and not self.host.cluster.cluster.mesh_external:
-            lines += b"x-envoy-peer-metadata-id: %b\r\nx-envoy-peer-metadata: %b\r\n" % exchange.env.own_metadata
+        if settings.direction is not Direction.INBOUND and not self.host.cluster.cluster.mesh_external:
+            lines += PEER_LINES % exchange.env.own_metadata
         if exchange.upgrade:
             lines += b"upgrade: %b\r\nconnection: upgrade\r\n" % exchange.upgrade
         return lines

@@ -16,6 +16,9 @@ from pyproxy.telemetry.metrics import IstioMetrics
 Resolve = Callable[[str], Awaitable[list[str]]]
 """Host name → addresses, best first; empty when there are none."""
 
+PEER_LINES = b"x-envoy-peer-metadata-id: %b\r\nx-envoy-peer-metadata: %b\r\n"
+"""Who we are, for the other side's proxy: on what goes out into the mesh, shadows too (Istio listener_builder.go)."""
+
 
 @dataclass(slots=True)
 class Environment:
