@@ -47,11 +47,6 @@ class Workload:
         """The WorkloadEntry's name: `reviews-v2`."""
         return f"{self.service}-{self.version}"
 
-    @property
-    def title(self) -> str:
-        """What people read: `reviews v2`."""
-        return f"{self.service} {self.version}"
-
     def ports(self) -> tuple[int, ...]:
         """Every port that must be free on `address`."""
         return tuple(getattr(self, name) for name in PORT_FIELDS)

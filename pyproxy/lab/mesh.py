@@ -32,7 +32,7 @@ from pyproxy.lab.commands import (
 )
 from pyproxy.lab.folder import write_documents
 from pyproxy.lab.layout import Workload, choose_layout, require_free
-from pyproxy.lab.metrics import Target, Totals, merge
+from pyproxy.lab.metrics import Edge, Totals, merge
 from pyproxy.lab.observe import Observer
 from pyproxy.lab.processes import Child, Processes
 from pyproxy.lab.report import Report, make_rows, sum_tallies
@@ -107,7 +107,7 @@ class Lab:
         self._view = view
         self._clock = SystemClock()
         self._proxies: dict[str, Child] = {}
-        """By the name that the table gives them."""
+        """By the workload's name."""
         self._documents = (settings.folder or processes.folder / "documents").absolute()
         self._page = f"http://{GATEWAY_ADDRESS}:{settings.port}/productpage"
 
@@ -143,7 +143,7 @@ class Lab:
         for workload in self._workloads:
             waits.append(self._processes.ready(shop, partial(_listens, workload.address, workload.app_port)))
         await asyncio.gather(*waits)
-        addresses = {workload.title: f"{workload.address}:{workload.metrics_port}" for workload in self._workloads}
+        addresses = {workload.name: f"{workload.address}:{workload.metrics_port}" for workload in self._workloads}
         return {"gateway": metrics_address(ready_file), **addresses}
 
     async def _start_sidecar(self, workload: Workload) -> Coroutine[Any, Any, None]:
@@ -151,7 +151,7 @@ class Lab:
         ready_file = self._ready_file(workload.name)
         command = sidecar_command(workload, self._documents, ready_file)
         sidecar = await self._processes.start(workload.name, command, clean_environment())
-        self._proxies[workload.title] = sidecar
+        self._proxies[workload.name] = sidecar
         return self._processes.ready(sidecar, ready_file.exists)
 
     def _ready_file(self, name: str) -> Path:
@@ -168,17 +168,18 @@ class Lab:
         ends = inf if settings.duration is None else started + settings.duration
         while last < ends:
             await asyncio.sleep(max(0.0, min(last + settings.interval, ends) - self._clock.monotonic()))
-            sent = await observer.interval()
+            edges = await observer.interval()
             now = self._clock.monotonic()
-            window.append(Interval(now - last, sent, traffic.take()))
+            window.append(Interval(now - last, edges, traffic.take()))
             last = now
             self._view.show(self._summary(window, observer.refusing()))
 
     def _summary(self, window: Sequence[Interval], refusing: list[str]) -> Report:
         seconds = sum(interval.seconds for interval in window)
-        sources = {name: merge(interval.sent[name] for interval in window) for name in window[-1].sent}
+        edges = merge(interval.edges for interval in window)
+        rows = make_rows(edges, list(self._proxies), seconds)
         tally = sum_tallies([interval.tally for interval in window])
-        return Report(self._clock.time(), seconds, make_rows(sources, seconds), tally, self._notes(refusing))
+        return Report(self._clock.time(), seconds, rows, tally, self._notes(refusing))
 
     def _notes(self, refusing: list[str]) -> tuple[str, ...]:
         """What is wrong with the documents, in the words of the first proxy that refused them."""
@@ -190,10 +191,10 @@ class Lab:
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """What happened between two readings: seconds, what each proxy sent, what the users met."""
+    """What happened between two readings: seconds, who asked whom, what the users met."""
 
     seconds: float
-    sent: dict[str, dict[Target, Totals]]
+    edges: dict[Edge, Totals]
     tally: Tally
 
 

@@ -7,28 +7,28 @@ from collections.abc import Mapping
 
 from aiohttp import ClientError, ClientSession, ClientTimeout
 
-from pyproxy.lab.metrics import Scrape, Target, Totals, parse_metrics
+from pyproxy.lab.metrics import Edge, Scrape, Totals, merge, parse_metrics
 
 SCRAPE_SECONDS = 2.0
 
 
 class Observer:
-    """The proxies by the name that the table gives them, and where each has its metrics."""
+    """The proxies by their workloads' names, and where each has its metrics."""
 
     def __init__(self, session: ClientSession, addresses: Mapping[str, str]) -> None:
         self._session = session
         self._addresses = addresses
         self._before = dict.fromkeys(addresses, Scrape())
 
-    async def interval(self) -> dict[str, dict[Target, Totals]]:
-        """What each proxy sent since the last call. A proxy that does not answer in time has sent nothing yet."""
+    async def interval(self) -> dict[Edge, Totals]:
+        """What happened since the last call. A proxy that does not answer in time has seen nothing yet."""
         readings = await asyncio.gather(*(self._read(name) for name in self._addresses))
-        sent = {}
+        parts = []
         for name, reading in zip(self._addresses, readings, strict=True):
-            before = self._before[name].targets
-            sent[name] = {target: totals.since(before.get(target)) for target, totals in reading.targets.items()}
+            before = self._before[name].edges
+            parts.append({edge: totals.since(before.get(edge)) for edge, totals in reading.edges.items()})
             self._before[name] = reading
-        return sent
+        return merge(parts)
 
     def refusing(self) -> list[str]:
         """The proxies that could not take up the documents as they now are."""

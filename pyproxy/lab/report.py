@@ -7,12 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pyproxy.lab.metrics import Target, Totals
+from pyproxy.lab.metrics import Edge, Totals
 from pyproxy.lab.traffic import Tally
 
 HOME = ".default.svc.cluster.local"
-Sent = Mapping[Target, Totals]
-"""What one proxy sent in one interval."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +24,13 @@ class Row:
     target: str
     """`reviews v2`; the service alone where no workload is known: outside the mesh, or nobody answered."""
     requests: int
+    """Sent, whether tried once or more often."""
+    arrived: int | None
+    """Counted by the target's own proxy: more than `requests` when there were retries or mirrors; None: no proxy."""
     share: float
     """Of what the source sent to this service, 0 to 1."""
     rps: float
+    arrived_rps: float | None
     success: float
     """Answers below 500, 0 to 1."""
     p50_ms: float | None
@@ -60,28 +62,33 @@ class Report:
         }
 
 
-def make_rows(sources: Mapping[str, Sent], seconds: float) -> tuple[Row, ...]:
-    """Rows in the order of `sources`, each source's by service and version. Targets without requests have a row too."""
-    rows: list[Row] = []
-    for source, sent in sources.items():
-        per_service: Counter[str] = Counter()
-        for target, totals in sent.items():
-            per_service[target.service] += totals.requests
-        for target in sorted(sent):
-            rows.append(_row(source, target, sent[target], per_service[target.service], seconds))
-    return tuple(rows)
+def make_rows(edges: Mapping[Edge, Totals], proxies: Sequence[str], seconds: float) -> tuple[Row, ...]:
+    """Rows in the order of `proxies`, the workloads whose metrics were read; each source's by service and version.
+
+    An edge between workloads keeps its row when nothing happens on it any more; others are gone then.
+    """
+    per_service: Counter[tuple[str, str]] = Counter()
+    for edge, totals in edges.items():
+        per_service[edge.source, edge.service] += totals.requests
+    place = {name: number for number, name in enumerate(proxies)}
+    return tuple(
+        _row(edge, edges[edge], per_service[edge.source, edge.service], seconds, read=edge.workload in place)
+        for edge in sorted(edges, key=lambda edge: (place.get(edge.source, len(place)), edge))
+        if edge.workload in place or edges[edge].requests or edges[edge].arrived
+    )
 
 
-def _row(source: str, target: Target, totals: Totals, to_service: int, seconds: float) -> Row:
-    service = target.service.removesuffix(HOME)
-    named = f"{service} {target.version}" if target.workload != "unknown" else service
+def _row(edge: Edge, totals: Totals, to_service: int, seconds: float, *, read: bool) -> Row:
+    service = edge.service.removesuffix(HOME)
     return Row(
-        source=source,
+        source=edge.source.replace("-", " "),
         service=service,
-        target=named.removesuffix(" unknown"),
+        target=f"{service} {edge.version}" if edge.version != "unknown" else service,
         requests=totals.requests,
+        arrived=totals.arrived if read else None,
         share=totals.requests / to_service if to_service else 0.0,
         rps=totals.requests / seconds,
+        arrived_rps=totals.arrived / seconds if read else None,
         success=1 - totals.failed / totals.requests if totals.requests else 1.0,
         p50_ms=totals.quantile_ms(0.50),
         p99_ms=totals.quantile_ms(0.99),

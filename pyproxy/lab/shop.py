@@ -10,6 +10,7 @@ import gc
 import os
 import signal
 import sys
+from contextlib import suppress
 from typing import NamedTuple, NoReturn
 
 from pyproxy.lab.services import serve
@@ -43,8 +44,10 @@ def main() -> None:
         nonlocal stopping
         stopping = True
         for pid in running:
-            os.kill(pid, signal.SIGTERM)
+            with suppress(ProcessLookupError):  # it ended by itself, this moment
+                os.kill(pid, signal.SIGTERM)
 
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # until everybody knows what to do with it
     for instance in instances:
         pid = os.fork()
         if pid == 0:
@@ -52,6 +55,7 @@ def main() -> None:
         running[pid] = f"{instance.service} {instance.version}"
         print(f"{running[pid]}: process {pid}, {instance.address}:{instance.port}", flush=True)
     signal.signal(signal.SIGTERM, stop)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
     while running:
         pid, status = os.wait()
         name = running.pop(pid)
@@ -62,6 +66,7 @@ def main() -> None:
 
 
 def _become(instance: Instance) -> NoReturn:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
     os.environ["HTTP_PROXY"] = instance.proxy
     try:
         serve(instance.service, instance.version, instance.address, instance.port)

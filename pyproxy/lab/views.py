@@ -77,7 +77,8 @@ class PlainView(_Quiet):
     def show(self, report: Report) -> None:
         clock = time.strftime("%H:%M:%S", time.localtime(report.at))
         for row in report.rows:
-            cells = f"{_percent(row.share):>6}  {row.rps:6.1f}/s  ok {_percent(row.success):>6}"
+            cells = f"{_percent(row.share):>6}  {row.rps:6.1f}/s  arrived {_rate(row.arrived_rps):>6}/s"
+            cells += f"  ok {_percent(row.success) if row.requests else '-':>6}"
             times = f"p50 {_ms(row.p50_ms):>8}  p99 {_ms(row.p99_ms):>8}"
             print(f"{clock}  {row.source:<15} -> {row.target:<15} {cells}  {times}")
         print(f"{clock}  users: {users_text(report.tally)}")
@@ -123,13 +124,13 @@ def render_table(report: Report) -> RenderableType:
     table = Table(title=f"who is served by what, last {report.seconds:.0f} s", title_justify="left", box=None)
     for name in ("from", "to"):
         table.add_column(name)
-    for name in ("share", "req/s", "success", "p50", "p99"):
+    for name in ("share", "req/s", "arrived/s", "success", "p50", "p99"):
         table.add_column(name, justify="right")
     source = service = ""
     for row in report.rows:
         if source and row.source != source:
             table.add_row()
-        style = "dim" if not row.requests else "bold red" if row.success < 1 else ""
+        style = "dim" if not row.requests and not row.arrived else "bold red" if row.success < 1 else ""
         shown = "" if row.source == source and row.service == service else row.source
         table.add_row(shown, row.target, *_cells(row), style=style)
         source, service = row.source, row.service
@@ -138,11 +139,12 @@ def render_table(report: Report) -> RenderableType:
     return Group(table, Text(), *lines)
 
 
-def _cells(row: Row) -> tuple[str, str, str, str, str]:
+def _cells(row: Row) -> tuple[str, ...]:
     bar = "█" * round(BAR * row.share)
     return (
         f"{bar:░<{BAR}} {_percent(row.share):>6}",
-        f"{row.rps:.1f}",
+        _rate(row.rps),
+        _rate(row.arrived_rps),
         _percent(row.success) if row.requests else "-",
         _ms(row.p50_ms),
         _ms(row.p99_ms),
@@ -168,6 +170,10 @@ def _percent(share: float) -> str:
     """Whole percent, but never 100 % for almost all."""
     percent = math.floor(1000 * share + 1e-6) / 10
     return f"{percent:.1f} %" if 99 < percent < 100 or 0 < share < 0.01 else f"{100 * share:.0f} %"
+
+
+def _rate(rps: float | None) -> str:
+    return "-" if rps is None else f"{rps:.1f}"
 
 
 def _ms(value: float | None) -> str:

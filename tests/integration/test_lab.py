@@ -158,6 +158,8 @@ def test_the_split_and_jasons_route_hold_and_nothing_remains(start_lab: Any) -> 
     assert lab.requests("reviews v2", "ratings").keys() == {"ratings v1"}
     assert lab.requests("reviews v1", "ratings") == {}
     assert lab.requests("gateway", "productpage").keys() == {"productpage v1"}
+    for row in (row for report in lab.reports[1:] for row in report["rows"]):
+        assert row["arrived"] == pytest.approx(row["requests"], abs=5)
     assert all(row["success"] == 1 for report in lab.reports for row in report["rows"])
     assert sum(report["traffic"]["failed"] for report in lab.reports) == 0
 
@@ -185,6 +187,20 @@ def test_an_edit_moves_the_traffic_and_a_mistake_does_not(start_lab: Any) -> Non
     assert "Traceback" not in lab.end()
     assert lab.process.returncode == 0
     assert_nothing_remains(lab)
+
+
+def test_a_mirror_is_seen_where_it_arrives_and_by_no_visitor(start_lab: Any) -> None:
+    lab = start_lab("--rate", "40", "--interval", "1")
+    lab.next_report()
+    mirroring = Path(__file__).parents[2] / "examples" / "documents" / "mirroring.yaml"
+    (lab.folder / "reviews.yaml").write_text(mirroring.read_text())
+    lab.until({"v1"})
+    rows = {(row["source"], row["target"]): row for row in lab.next_report()["rows"]}
+    mirrored = rows["productpage v1", "reviews v3"]
+    assert mirrored["requests"] == 0
+    assert 0 < mirrored["arrived"] < rows["productpage v1", "reviews v1"]["arrived"]
+    assert rows["reviews v3", "ratings v1"]["requests"] > 0
+    assert set(lab.served("anonymous", last=1)) == set(lab.served("jason", last=1)) == {"v1"}
 
 
 def test_on_one_address_with_ports_of_their_own_it_works_the_same(start_lab: Any) -> None:

@@ -14,7 +14,7 @@ import yaml
 
 PAGE = json.dumps({"reviews": {"version": "v1"}})
 SERIES = (
-    'reporter="source",destination_workload="productpage-v1",destination_version="v1",'
+    'reporter="source",source_workload="gateway",destination_workload="productpage-v1",destination_version="v1",'
     'destination_service_name="productpage.default.svc.cluster.local",response_code="200"'
 )
 

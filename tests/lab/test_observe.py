@@ -4,7 +4,7 @@ import pytest
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import RawTestServer
 
-from pyproxy.lab.metrics import Target, Totals
+from pyproxy.lab.metrics import Edge, Totals
 from pyproxy.lab.observe import Observer
 
 pytestmark = pytest.mark.integration
@@ -17,7 +17,7 @@ class FakeMetrics:
     async def __call__(self, request: web.BaseRequest) -> web.Response:
         assert request.path == "/stats/prometheus"
         return web.Response(
-            text=f'istio_requests_total{{reporter="source",destination_service_name="s",response_code="200"}}'
+            text=f'istio_requests_total{{reporter="source",source_workload="w",destination_service_name="s",response_code="200"}}'
             f" {self.requests}\npyproxy_config_last_reload_successful {self.reload_ok}\n"
         )
 
@@ -35,10 +35,10 @@ async def test_each_interval_is_the_difference_to_the_one_before(fake: tuple[Fak
     metrics, server = fake
     async with ClientSession() as session:
         observer = Observer(session, {"gateway": f"{server.host}:{server.port}"})
-        target = Target("s", "unknown", "unknown")
+        edge = Edge("w", "s", "unknown", "unknown")
         for count, expected in [(5, 5), (7, 2), (7, 0)]:
             metrics.requests = count
-            assert await observer.interval() == {"gateway": {target: Totals(expected)}}
+            assert await observer.interval() == {edge: Totals(expected)}
         metrics.reload_ok = 0
         assert observer.refusing() == []
         await observer.interval()
@@ -52,5 +52,5 @@ async def test_a_proxy_that_does_not_answer_sent_nothing_yet(fake: tuple[FakeMet
         metrics.requests = 5
         await observer.interval()
         await server.close()
-        (totals,) = (await observer.interval())["gateway"].values()
+        (totals,) = (await observer.interval()).values()
         assert totals.requests == 0

@@ -4,7 +4,7 @@ import json
 import pytest
 from rich.console import Console
 
-from pyproxy.lab.metrics import Target, Totals
+from pyproxy.lab.metrics import Edge, Totals
 from pyproxy.lab.report import Report, make_rows
 from pyproxy.lab.traffic import Tally
 from pyproxy.lab.views import JsonView, PlainView, choose_view, render_table, users_text
@@ -13,11 +13,12 @@ from pyproxy.lab.views import JsonView, PlainView, choose_view, render_table, us
 def report(*notes: str) -> Report:
     tally = Tally(sent=4)
     tally.served.update({("jason", "v2"): 1, ("anonymous", "v1"): 2, ("anonymous", "v3"): 1})
-    sent = {
-        Target("reviews.default.svc.cluster.local", f"reviews-{version}", version): Totals(requests, failed)
-        for version, requests, failed in [("v1", 500, 0), ("v2", 1499, 1), ("v3", 0, 0)]
+    edges = {
+        Edge("productpage-v1", "reviews.default.svc.cluster.local", f"reviews-{version}", version): Totals(*counts)
+        for version, counts in {"v1": (500, 0, 500), "v2": (1499, 1, 1650), "v3": (0, 0, 70)}.items()
     }
-    return Report(0.0, 10.0, make_rows({"productpage v1": sent}, 10.0), tally, notes)
+    rows = make_rows(edges, ["productpage-v1", "reviews-v1", "reviews-v2", "reviews-v3"], 10.0)
+    return Report(0.0, 10.0, rows, tally, notes)
 
 
 def test_the_table_names_who_and_how_much() -> None:
@@ -25,7 +26,7 @@ def test_the_table_names_who_and_how_much() -> None:
     Console(file=out, width=100).print(render_table(report("a note")))
     lines = out.getvalue().splitlines()
     assert any("productpage v1" in line and "reviews v1" in line and "25 %" in line for line in lines)
-    assert any("reviews v2" in line and "75 %" in line and "99.9 %" in line for line in lines)
+    assert any("reviews v2" in line and "75 %" in line and "165.0" in line and "99.9 %" in line for line in lines)
     assert "a note" in lines
 
 
