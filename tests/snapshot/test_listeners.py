@@ -68,6 +68,8 @@ ingress:
   captureMode: NONE
   bind: 10.0.0.5
 - port: {number: 9082, protocol: HTTP, name: c}
+- port: {number: 9083, protocol: HTTP, name: d}
+  captureMode: IPTABLES
 """
     )
     snapshot = compiled(REVIEWS, text)
@@ -81,7 +83,7 @@ ingress:
     assert (first.protocol, first.route_table, first.tcp_cluster) == ("http", "inbound|9080||", "")
     assert (second.protocol, second.route_table, second.tcp_cluster) == ("tcp", "", "inbound|9081||")
     assert first.http.direction is Direction.INBOUND
-    assert snapshot.inbound_ports == {9082: "http"}
+    assert snapshot.inbound_ports == {9082: "http", 9083: "http"}
 
 
 def test_an_address_given_by_flag_is_every_listeners() -> None:

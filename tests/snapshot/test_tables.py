@@ -260,6 +260,13 @@ def test_a_port_that_knows_the_host_is_taken_else_the_services_main_port(
     assert shares(found.route_for(request())) == {cluster: 1}
 
 
+def test_without_port_80_the_first_http_port_is_the_main_one() -> None:
+    found = compiled(entry("a.com", "5432/TCP", "9080/HTTP", "8080/HTTP")).outbound_table(None, b"a.com")
+
+    assert found is not None
+    assert shares(found.route_for(request())) == {"outbound|9080||a.com": 1}
+
+
 def test_the_http_proxy_has_the_same_hosts_and_those_of_rules_alone() -> None:
     snapshot = compiled(REVIEWS, to("reviews", "shop", "shop.com"))
 
