@@ -16,8 +16,8 @@ _PAGE = """<!doctype html>
   header {{ background: #24425c; color: #fff; padding: .8rem 1.5rem; display: flex; gap: 1rem; align-items: baseline; }}
   header b {{ font-size: 1.1rem; margin-right: auto; }}
   header a {{ color: #cfe3f5; }}
-  main {{ max-width: 62rem; margin: 1.5rem auto; padding: 0 1.5rem; display: grid; gap: 1.2rem;
-          grid-template-columns: repeat(auto-fit, minmax(19rem, 1fr)); }}
+  main {{ max-width: 62rem; margin: 1.5rem auto; padding: 0 1.5rem; display: grid; gap: 1.2rem; }}
+  @media (min-width: 44rem) {{ main {{ grid-template-columns: 2fr 3fr; }} }}
   h1 {{ grid-column: 1 / -1; margin: .4rem 0 0; font-size: 1.7rem; }}
   section {{ background: #fff; border: 1px solid #dcdad2; border-radius: .6rem; padding: 1rem 1.2rem; }}
   h2 {{ margin: 0 0 .6rem; font-size: 1.05rem; }}
