@@ -150,7 +150,7 @@ class Routes:
     def _route(self, rules: Rules, rule: HTTPRoute, match: HTTPMatchRequest, place: Place) -> Route:
         prefix = matched_prefix(match)
         level = compile_headers(rule.headers)
-        action: Forward | Redirect | DirectResponse | None
+        action: Forward | Redirect | DirectResponse
         if rule.redirect is not None:
             action = compile_redirect(rule.redirect, place.port, tls=place.tls) or Forward((_NO_CLUSTER,))
         elif rule.direct_response is not None:
