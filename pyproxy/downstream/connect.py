@@ -62,13 +62,17 @@ class ConnectHandler:
     async def _destination(self, exchange: Exchange, name: bytes, port: int) -> HostState | None:
         """The host to dial; None when the exchange was answered instead."""
         serving = self._env.live.serving
-        virtual_host = serving.snapshot.outbound_table(port, name)
-        service = virtual_host.service if virtual_host is not None else None
-        cluster = serving.clusters.get(f"outbound|{port}||{service.host}") if service is not None else None
+        snapshot = serving.snapshot
+        known = snapshot.tcp_cluster("", port, name)
+        if known is None:
+            virtual_host = snapshot.outbound_table(port, name)
+            service = virtual_host.service if virtual_host is not None else None
+            known = f"outbound|{port}||{service.host}" if service is not None else ""
+        cluster = serving.clusters.get(known)
         if cluster is not None:
             exchange.take_cluster(cluster)
             return self._picked(exchange, cluster)
-        if not serving.snapshot.allow_any:
+        if not snapshot.allow_any:
             exchange.reply(BLOCKED)
             return None
         cluster = serving.clusters[PASSTHROUGH_CLUSTER]

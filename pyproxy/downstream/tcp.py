@@ -117,6 +117,15 @@ class TcpProxy(asyncio.Protocol):
     def _refuse(self, flag: str) -> None:
         if flag:
             self._ctx.add_flag(flag)
+        cluster = self._cluster
+        self._env.metrics.record_tcp_closed(
+            self._ctx,
+            direction=self._connection.settings.direction,
+            cluster=cluster.cluster if cluster is not None else None,
+            endpoint=self._host.endpoint if self._host is not None else None,
+            sent_bytes=0,
+            received_bytes=len(self._early),
+        )
         self.transport.close()
 
     def _finish(self, received: int, sent: int) -> None:

@@ -429,7 +429,9 @@ class Exchange(Forwarder):
         if b"date" not in head.notable:
             headers.append((b"date", http_date(ctx.started_at)))
         settings = self.connection.settings
-        headers.append((b"server", settings.server_name))
+        server = settings.server_name or head.notable.get(b"server")  # an empty name passes the upstream's own through
+        if server:
+            headers.append((b"server", server))
         if settings.direction is Direction.INBOUND and b"x-envoy-peer-metadata-id" in self.head.notable:
             identifier, metadata = self.env.own_metadata
             headers.append((b"x-envoy-peer-metadata-id", identifier))

@@ -106,6 +106,11 @@ class Forwarder:
         if target is not None and target not in self.env.own_addresses:
             self._attempt_host(cluster.original_destination(target[0], cluster.cluster.original_port or target[1]))
             return
+        endpoints = cluster.cluster.endpoints
+        if endpoints:  # a headless service, called by a client that was not captured
+            chosen = endpoints[int(self.env.rng.random() * len(endpoints))]
+            self._attempt_host(cluster.original_destination(chosen.address, chosen.port))
+            return
         host, port = split_authority(self.head.authority) or (b"", None)
         spawn(self._attempt_name(cluster, host.decode("latin-1"), port or 80), name="resolve original destination")
 
