@@ -9,7 +9,8 @@ from pathlib import Path
 from yaml import Node, ScalarNode, SequenceNode
 
 from pyproxy.istio.problems import NOT_YAML, UNREADABLE, Problem
-from pyproxy.istio.yaml_tree import Fault, compose, find
+from pyproxy.istio.yaml_places import find
+from pyproxy.istio.yaml_text import Fault, compose
 
 SUFFIXES = (".yaml", ".yml", ".json")
 

@@ -19,7 +19,7 @@ from pyproxy.istio.resources import Document
 from pyproxy.istio.rules.dry_run import check_dry_run
 from pyproxy.istio.rules.place import Finding, Place
 from pyproxy.istio.schema import Mismatch, nearest, parse_message
-from pyproxy.istio.yaml_tree import Reading
+from pyproxy.istio.yaml_values import Reading
 
 _ENVELOPE = ("apiVersion", "kind", "metadata", "status")
 

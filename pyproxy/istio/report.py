@@ -11,7 +11,8 @@ from pyproxy.istio.files import fault_problem
 from pyproxy.istio.problems import SCHEMA_ERROR, FieldPath, Problem, Severity, format_path
 from pyproxy.istio.rules.place import Finding
 from pyproxy.istio.schema import Mismatch
-from pyproxy.istio.yaml_tree import Fault, find, position
+from pyproxy.istio.yaml_places import find, position
+from pyproxy.istio.yaml_text import Fault
 
 
 class Report:

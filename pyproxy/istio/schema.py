@@ -15,7 +15,7 @@ from pydantic_core import ErrorDetails
 
 from pyproxy.istio.fields import Message, json_name
 from pyproxy.istio.problems import FieldPath
-from pyproxy.istio.yaml_tree import Unquoted
+from pyproxy.istio.yaml_values import Unquoted
 
 M = TypeVar("M", bound=Message)
 

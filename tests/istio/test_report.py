@@ -6,7 +6,7 @@ from pyproxy.istio.problems import Problem
 from pyproxy.istio.report import Report
 from pyproxy.istio.rules.place import Finding
 from pyproxy.istio.schema import Mismatch
-from pyproxy.istio.yaml_tree import Fault, compose
+from pyproxy.istio.yaml_text import Fault, compose
 
 
 def report_on(text: str) -> Report:

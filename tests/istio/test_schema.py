@@ -5,7 +5,7 @@ import pytest
 from pyproxy.istio.networking.destination_rule import DestinationRule
 from pyproxy.istio.networking.virtual_service import HTTPRoute, VirtualService
 from pyproxy.istio.schema import Mismatch, nearest, parse_message
-from pyproxy.istio.yaml_tree import Unquoted
+from pyproxy.istio.yaml_values import Unquoted
 
 
 def mismatches(body: object, written: str | None = None) -> list[Mismatch]:
