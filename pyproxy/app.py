@@ -34,6 +34,8 @@ _log = logging.getLogger("pyproxy")
 SWEEP_INTERVAL = 1.0
 RELOAD_SWITCH_INTERVAL = 0.001
 """Seconds for which a reload's thread may keep the interpreter while a request waits (CPython's own: 0.005)."""
+IDLE_GRACE = 1.0
+"""Seconds after SIGTERM in which an idle client may send one more request and is told to go, before it is cut off."""
 READY_TIMEOUT = 30.0
 """Seconds that start-up waits for the first DNS answers before it serves without them."""
 
@@ -97,17 +99,19 @@ class App:
         self._announce()
 
     async def shut_down(self) -> None:
-        """Drain: no new connections after a while, open requests finish, at most `drain_duration` in all."""
+        """Drain: ask every client to go, then take no more, and let open requests end; `drain_duration` in all."""
         _log.info("draining for at most %g s", self.settings.drain_duration)
         self.ready = False
         self.env.draining = True
         bound = [*self.listeners.values(), *self.draining_listeners]
+        now, grace = self.clock.monotonic(), min(IDLE_GRACE, self.settings.drain_duration / 2)
+        await self._until_closed(bound, now + grace * 0.75)
         for listener in bound:
             listener.stop_accepting()
+        await self._until_closed(bound, now + grace)  # who has just connected has a request to send
+        for listener in bound:
             listener.drain()
-        deadline = self.clock.monotonic() + self.settings.drain_duration
-        while any(listener.connections for listener in bound) and self.clock.monotonic() < deadline:
-            await asyncio.sleep(0.02)
+        await self._until_closed(bound, now + self.settings.drain_duration)
         for listener in bound:
             listener.abort()
         for task in self._tasks:
@@ -119,6 +123,10 @@ class App:
         if self._access_log is not None:
             self._access_log.close()
         _log.info("stopped")
+
+    async def _until_closed(self, bound: Sequence[BoundListener], deadline: float) -> None:
+        while any(listener.connections for listener in bound) and self.clock.monotonic() < deadline:
+            await asyncio.sleep(0.02)
 
     # What admin and metrics read
 
@@ -223,7 +231,7 @@ class App:
         for key in [key for key in self.listeners if key not in wanted]:
             gone = self.listeners.pop(key)
             gone.stop_accepting()
-            gone.drain()
+            gone.tracker.draining = True  # the sweep closes what is still idle then
             self.draining_listeners.append(gone)
             self.listener_stats.listener_removed += 1
         for key, listener in wanted.items():
@@ -252,6 +260,8 @@ class App:
             now = self.clock.monotonic()
             for bound in [*self.listeners.values(), *self.draining_listeners]:
                 bound.tracker.sweep(now)
+            for bound in self.draining_listeners:
+                bound.drain()
             self.draining_listeners = [bound for bound in self.draining_listeners if bound.connections]
             self._count_listeners()
             if self._access_log is not None:

@@ -7,7 +7,9 @@ with one read. What is ambiguous is answered with 400 and a close, and never rea
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import logging
+import termios
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -309,9 +311,15 @@ class Http1Server:
     def drain(self) -> None:
         """The process goes away: an idle connection ends now, a busy one with its response."""
         self._keep_alive = False
-        if self._exchange is None and not self._queue and not self._bytes:
+        if self._exchange is None and not self._queue and not self._bytes and not self._unread:
             self._closing = True
             self.transport.close()
+
+    @property
+    def _unread(self) -> bool:
+        """Bytes have arrived that the event loop has not given us yet: the connection is idle no more."""
+        wrapped = self.transport.get_extra_info("socket")
+        return wrapped is not None and any(fcntl.ioctl(wrapped.fileno(), termios.FIONREAD, bytes(4)))
 
     @property
     def busy(self) -> bool:

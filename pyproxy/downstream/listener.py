@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import os
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from typing import cast
 
 from pyproxy.core.errors import CommandError
+from pyproxy.core.loop import spawn
 from pyproxy.downstream.connect import ConnectHandler
 from pyproxy.downstream.http1 import Http1Server, Tracker
 from pyproxy.downstream.tcp import TcpProxy
@@ -36,10 +38,11 @@ class BoundListener:
         self.tracker = Tracker(env, headers_timeout)
         self.port = listener.port
         self.tunnels = 0
+        self._arriving = 0
         self._env = env
         self._identifiers: Iterator[int] = itertools.count(1)
         self._connect = ConnectHandler(env) if listener.kind is ListenerKind.HTTP_PROXY else None
-        self._server: asyncio.AbstractServer | None = None
+        self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
         """Bind and accept. Raises CommandError when the address cannot be had."""
@@ -65,26 +68,49 @@ class BoundListener:
         self._env.own_addresses.update(_own_addresses(address, self.port))
 
     def stop_accepting(self) -> None:
-        """Close the listening socket; open connections go on."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-            self._env.own_addresses.difference_update(_own_addresses(self.listener.address, self.port))
+        """Close the listening socket; open connections go on, those too that wait to be accepted."""
+        server, self._server = self._server, None
+        if server is None:
+            return
+        kept = [socket.socket(fileno=os.dup(each.fileno())) for each in server.sockets]
+        server.close()
+        for listening in kept:
+            self._accept_rest(listening)
+        self._env.own_addresses.difference_update(_own_addresses(self.listener.address, self.port))
 
     def drain(self) -> None:
         """Every connection ends with its request under way; idle ones now."""
+        self.tracker.draining = True
         for connection in list(self.tracker.connections):
             connection.drain()
 
     @property
     def connections(self) -> int:
         """Open ones, tunnels among them."""
-        return len(self.tracker.connections) + self.tunnels
+        return len(self.tracker.connections) + self.tunnels + self._arriving
 
     def abort(self) -> None:
         """The drain is over."""
         for connection in list(self.tracker.connections):
             connection.transport.abort()
+
+    def _accept_rest(self, listening: socket.socket) -> None:
+        """The system resets what it has connected and nobody has accepted when the socket closes."""
+        listening.setblocking(False)
+        with listening, contextlib.suppress(OSError):
+            while True:
+                accepted, _ = listening.accept()
+                self._arriving += 1
+                spawn(self._welcome(accepted), name="last connections")
+
+    async def _welcome(self, accepted: socket.socket) -> None:
+        accepted.setblocking(False)
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(self._protocol, accepted)
+        except OSError:
+            accepted.close()
+        finally:
+            self._arriving -= 1
 
     # One connection
 
