@@ -17,11 +17,11 @@ from pyproxy.snapshot.compile import compile_snapshot
 from pyproxy.snapshot.model import Identity, Listening, Snapshot
 
 _log = logging.getLogger("pyproxy.config")
-LOOK_INTERVAL = 0.25
+LOOK_INTERVAL = 0.2
 """Seconds from one look at the files to the next."""
-SETTLE_INTERVAL = 0.1
+SETTLE_INTERVAL = 0.05
 """Seconds without change after which a change is whole: editors and `cp` write in several steps."""
-MAX_SETTLING = 4
+MAX_SETTLING = 8
 """Looks after which a change that never ends is read as it is."""
 IdentityOf = Callable[[Sequence[Document]], Identity]
 

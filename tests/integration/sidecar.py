@@ -96,7 +96,7 @@ async def upstream(name: str) -> AsyncIterator[int]:
         task = asyncio.current_task()
         assert task is not None
         serving.add(task)
-        with suppress(asyncio.IncompleteReadError, ConnectionError):
+        try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
                 what, _, value = head.split(b" ")[1].decode().lstrip("/").partition("/")
@@ -105,7 +105,10 @@ async def upstream(name: str) -> AsyncIterator[int]:
                 status = value if what == "status" else "200"
                 body = name.encode()
                 writer.write(f"HTTP/1.1 {status} -\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body)
-        writer.close()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     try:
