@@ -62,12 +62,12 @@ def envoy(place: Place) -> Iterator[Contestant]:
 
 @contextmanager
 def pyproxy(place: Place) -> Iterator[Contestant]:
-    """pyproxy as a user runs it, with one worker process."""
+    """pyproxy as installed (`-P`: not as it lies in this folder, where it is never compiled), one worker process."""
     folder = place.folder / "config"
     documents.write(folder, place.mesh, place.ports)
     names = ("outbound", "inbound", "http-proxy", "admin", "status", "metrics")
     ports = {name: free_port() for name in names}
-    command = [sys.executable, "-m", "pyproxy", "run", "--config", str(folder), "--workload", "client"]
+    command = [sys.executable, "-P", "-m", "pyproxy", "run", "--config", str(folder), "--workload", "client"]
     command += ["--address", "127.0.0.1", "--workers", "1", "--log-level", "warning"]
     for name, port in ports.items():
         command += [f"--{name}-port", str(port)]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import random
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from bench import documents
 from bench.scenarios import APPLICATION_HEADERS, HOST, SERVICE_PORT, Mesh
@@ -14,7 +16,6 @@ from pyproxy.core.loop import SystemClock
 from pyproxy.downstream.http1 import Http1Server, Tracker
 from pyproxy.proxy.environment import ClientConnection, Environment
 from pyproxy.reload import read
-from pyproxy.runtime.clusters import HostState
 from pyproxy.runtime.counters import HttpStats
 from pyproxy.runtime.live import Live
 from pyproxy.snapshot.compile import identity_of
@@ -22,7 +23,6 @@ from pyproxy.snapshot.model import ListenerKind, Listening, Snapshot
 from pyproxy.telemetry.metrics import IstioMetrics
 from pyproxy.telemetry.peer_metadata import own_metadata
 from pyproxy.upstream.http1 import Http1Client
-from pyproxy.upstream.pool import HostPool
 
 PORTS = {"v1": 8001, "v2": 8002}
 _BODY = b'{"id": 0, "author": "Reviewer1", "subset": "v1", "text": "A most entertaining play"}'
@@ -51,9 +51,6 @@ class Rig:
         self.metrics = env.metrics
         self.asked: list[Http1Client] = []
         """Upstream connections with a request on them."""
-        for cluster in live.serving.clusters.values():
-            for host in cluster.hosts:
-                host.pool = _Pool(host, self)
         listener = next(one for one in snapshot.listeners if one.kind is ListenerKind.OUTBOUND_CAPTURE)
         connection = ClientConnection(
             listener, listener.http, HttpStats(), "127.0.0.1:15001", 15001, "127.0.0.1:40000", "127.0.0.1", 1
@@ -65,11 +62,13 @@ class Rig:
 
     async def settle(self) -> None:
         """A hundred requests: afterwards every upstream connection is there."""
-        for _ in range(100):
-            self._server.data_received(self._request)
-            while not self.asked:
-                await asyncio.sleep(0)
-            self.asked.pop().data_received(RESPONSE)
+        loop = asyncio.get_running_loop()
+        with mock.patch.object(loop, "create_connection", self._connect):
+            for _ in range(100):
+                self._server.data_received(self._request)
+                while not self.asked:
+                    await asyncio.sleep(0)
+                self.asked.pop().data_received(RESPONSE)
 
     def run(self, requests: int) -> None:
         """So many requests and their responses."""
@@ -77,6 +76,13 @@ class Rig:
         for _ in range(requests):
             send(head)
             asked.pop().data_received(RESPONSE)
+
+    async def _connect(self, factory: Callable[[], Http1Client], *address: object) -> tuple[Wire, Http1Client]:
+        """In the event loop's place. (The pool itself may be compiled, and then nothing in it can be replaced.)"""
+        client, wire = factory(), Wire(self.asked)
+        client.connection_made(wire)
+        wire.client = client
+        return wire, client
 
 
 class Wire(asyncio.Transport):
@@ -113,23 +119,6 @@ class Wire(asyncio.Transport):
         raise RuntimeError("the data path cut a connection")
 
     close = abort
-
-
-class _Pool(HostPool):
-    """Dials nobody."""
-
-    __slots__ = ("_rig",)
-
-    def __init__(self, host: HostState, rig: Rig) -> None:
-        super().__init__(host, SystemClock())
-        self._rig = rig
-
-    async def _connect(self) -> Http1Client:
-        wire = Wire(self._rig.asked)
-        client = Http1Client(self)
-        client.connection_made(wire)
-        wire.client = client
-        return client
 
 
 class _NoDiscovery:
