@@ -12,6 +12,7 @@ import click
 @click.option(
     "--dir",
     "folder",
+    envvar="PYPROXY_LAB_DIR",
     type=click.Path(file_okay=False, path_type=Path),
     help="Where the documents go and stay; a temporary folder if not given.",
 )

@@ -132,25 +132,21 @@ class Lab:
     async def _start(self) -> dict[str, str]:
         """Start everything at once and wait until all is ready. Returns where each proxy has its metrics."""
         ready_file = self._ready_file("gateway")
-        gateway = await self._processes.start(
-            "gateway", gateway_command(self._documents, ready_file), clean_environment()
-        )
+        start, ready = self._processes.start, self._processes.ready
+        gateway = start("gateway", gateway_command(self._documents, ready_file), clean_environment())
         self._proxies["gateway"] = gateway
-        waits = [self._processes.ready(gateway, ready_file.exists)]
-        for workload in self._workloads:
-            waits.append(await self._start_sidecar(workload))
-        shop = await self._processes.start("bookshop", shop_command(self._workloads), clean_environment())
-        for workload in self._workloads:
-            waits.append(self._processes.ready(shop, partial(_listens, workload.address, workload.app_port)))
+        waits = [ready(gateway, ready_file.exists), *(self._start_sidecar(workload) for workload in self._workloads)]
+        shop = start("bookshop", shop_command(self._workloads), clean_environment())
+        waits += [ready(shop, partial(_listens, each.address, each.app_port)) for each in self._workloads]
         await asyncio.gather(*waits)
         addresses = {workload.name: f"{workload.address}:{workload.metrics_port}" for workload in self._workloads}
         return {"gateway": metrics_address(ready_file), **addresses}
 
-    async def _start_sidecar(self, workload: Workload) -> Coroutine[Any, Any, None]:
+    def _start_sidecar(self, workload: Workload) -> Coroutine[Any, Any, None]:
         """One sidecar; it is ready when what comes back has ended."""
         ready_file = self._ready_file(workload.name)
         command = sidecar_command(workload, self._documents, ready_file)
-        sidecar = await self._processes.start(workload.name, command, clean_environment())
+        sidecar = self._processes.start(workload.name, command, clean_environment())
         self._proxies[workload.name] = sidecar
         return self._processes.ready(sidecar, ready_file.exists)
 

@@ -7,6 +7,7 @@ kernel closes the pipe, and the guard removes the working folder and kills its p
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,10 +15,11 @@ from types import TracebackType
 from typing import Self
 
 from pyproxy.core.errors import CommandError
-from pyproxy.core.loop import spawn
 
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 STOP_SECONDS = 4.0
+GLANCE_SECONDS = 0.05
+"""Between two looks at the children: cheaper than a watcher thread for each."""
 LOG_LINES = 12
 _GUARD = 'cat >/dev/null; rm -rf -- "$1"; kill -KILL 0'
 
@@ -32,23 +34,19 @@ class ChildDied(CommandError):
 class Child:
     """One running process; what it prints is in `log`."""
 
-    def __init__(self, name: str, process: asyncio.subprocess.Process, log: Path) -> None:
+    def __init__(self, name: str, process: subprocess.Popen[bytes], log: Path) -> None:
         self.name = name
         self.process = process
         self.log = log
 
     @property
-    def pid(self) -> int:
-        return self.process.pid
-
-    @property
     def running(self) -> bool:
-        return self.process.returncode is None
+        return self.process.poll() is None
 
     def last_words(self) -> ChildDied:
         """Why it is not there any more, as far as its log tells."""
         code = self.process.returncode
-        how = f"exit code {code}" if code is None or code >= 0 else f"signal {-code}"
+        how = f"signal {-code}" if code < 0 else f"exit code {code}"
         lines = self.log.read_text("utf-8", "replace").splitlines()[-LOG_LINES:]
         said = "\n".join(f"    {line}" for line in lines) or "    (it logged nothing)"
         return ChildDied(f"{self.name} ended with {how}; the lab stops. Its last lines:\n{said}")
@@ -62,18 +60,15 @@ class Processes:
 
     def __init__(self) -> None:
         self.children: list[Child] = []
-        self._guard: asyncio.subprocess.Process
-        self._stopping = False
-        self._died: asyncio.Future[Child]
+        self._guard: subprocess.Popen[bytes]
 
     async def __aenter__(self) -> Self:
-        self._died = asyncio.get_running_loop().create_future()
         self.folder = Path(tempfile.mkdtemp(prefix="pyproxy-lab-"))
-        self._guard = await asyncio.create_subprocess_exec(
-            *("sh", "-c", _GUARD, "pyproxy-lab-guard", str(self.folder)),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
+        self._guard = subprocess.Popen(
+            ["sh", "-c", _GUARD, "pyproxy-lab-guard", str(self.folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
             process_group=0,  # not the terminal's group: Ctrl-C is for the lab, which stops the others in order
         )
         return self
@@ -81,58 +76,56 @@ class Processes:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stopping = True
         for child in self.children:
             if child.running:
                 child.process.terminate()
-        waiting = [asyncio.ensure_future(child.process.wait()) for child in self.children]
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + STOP_SECONDS
         try:
-            if waiting:
-                await asyncio.wait(waiting, timeout=STOP_SECONDS)
+            while any(child.running for child in self.children) and loop.time() < deadline:
+                await asyncio.sleep(GLANCE_SECONDS)
         finally:
             self.kill()
-            await asyncio.gather(self._guard.wait(), *waiting)
+            self._guard.wait()
+            for child in self.children:
+                child.process.kill()  # for the day that somebody has killed the guard
+                child.process.wait()
 
     def kill(self) -> None:
         """End what still runs, now. Ours ends it in order first; a second Ctrl-C comes here at once."""
         assert self._guard.stdin is not None
         self._guard.stdin.close()
 
-    async def start(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> Child:
+    def start(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> Child:
         """Start one child in the guard's group, its output in `logs/NAME.log`."""
         log = self.folder / "logs" / f"{name}.log"
         log.parent.mkdir(exist_ok=True)
         with log.open("wb") as output:
-            process = await asyncio.create_subprocess_exec(
-                *command,
-                stdin=asyncio.subprocess.DEVNULL,
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 env=environment,
                 cwd=self.folder,  # no child may find a `config` or `certs` of the user's
                 process_group=self._guard.pid,
             )
-        child = Child(name, process, log)
-        self.children.append(child)
-        spawn(self._watch(child), name=f"watch {name}")
-        return child
+        self.children.append(Child(name, process, log))
+        return self.children[-1]
 
     async def ready(self, child: Child, test: Callable[[], bool]) -> None:
         """Wait until `test` holds. Raises ChildDied when the child ends first, or takes too long."""
-        deadline = asyncio.get_running_loop().time() + START_SECONDS
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + START_SECONDS
         while not test():
             if not child.running:
                 raise child.last_words()
-            if asyncio.get_running_loop().time() > deadline:
+            if loop.time() > deadline:
                 raise ChildDied(f"{child.name} was not ready within {START_SECONDS:g} seconds; its log is {child.log}")
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(GLANCE_SECONDS)
 
     async def wait_for_a_death(self) -> ChildDied:
-        """Returns when a child ends that nobody asked to."""
-        child = await asyncio.shield(self._died)
-        return child.last_words()
-
-    async def _watch(self, child: Child) -> None:
-        await child.process.wait()
-        if not self._stopping and not self._died.done():
-            self._died.set_result(child)
+        """Returns when a child has ended; as long as `async with` lasts, nobody asked it to."""
+        while all(child.running for child in self.children):
+            await asyncio.sleep(GLANCE_SECONDS)
+        return next(child for child in self.children if not child.running).last_words()

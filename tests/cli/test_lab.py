@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from pyproxy.__main__ import cli
 from pyproxy.cli.lab import lab
 from pyproxy.lab import mesh
 from pyproxy.lab.mesh import LabSettings
@@ -34,6 +35,14 @@ def test_every_option_arrives(started: list[tuple[LabSettings, Any]], tmp_path: 
     ((settings, view),) = started
     assert settings == LabSettings(tmp_path, 5.0, 1.0, 3.0, 9, 81, "none")
     assert isinstance(view, JsonView)
+
+
+def test_each_flag_has_a_variable(started: list[tuple[LabSettings, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYPROXY_LAB_DIR", "/d")
+    monkeypatch.setenv("PYPROXY_LAB_RATE", "7")
+    CliRunner().invoke(cli, ["lab"], auto_envvar_prefix="PYPROXY")
+    ((settings, _),) = started
+    assert (settings.folder, settings.rate) == (Path("/d"), 7.0)
 
 
 def test_no_traffic_is_a_rate_of_nothing(started: list[tuple[LabSettings, Any]]) -> None:

@@ -22,7 +22,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc"),
 ]
 
-START_SECONDS = 40.0
+START_SECONDS = 60.0
 
 
 def free_port() -> int:
@@ -136,7 +136,7 @@ def assert_nothing_remains(lab: RunningLab, seconds: float = 5.0) -> None:
 
 
 def test_the_split_and_jasons_route_hold_and_nothing_remains(start_lab: Any) -> None:
-    lab = start_lab("--duration", "12", "--rate", "60", "--interval", "1")
+    lab = start_lab("--duration", "8", "--rate", "60", "--interval", "1")
     started = time.monotonic()
     lab.next_report()
     assert time.monotonic() - started < START_SECONDS
@@ -147,7 +147,7 @@ def test_the_split_and_jasons_route_hold_and_nothing_remains(start_lab: Any) -> 
     jason, anonymous = lab.served("jason"), lab.served("anonymous")
     assert set(jason) == {"v2"}
     total = sum(anonymous.values())
-    assert total > 300
+    assert total > 200
     for version, share in {"v1": 0.50, "v2": 0.30, "v3": 0.20}.items():
         assert anonymous[version] / total == pytest.approx(share, abs=0.10)
 

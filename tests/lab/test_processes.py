@@ -1,6 +1,8 @@
 import asyncio
 import os
+import shutil
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -33,7 +35,7 @@ def gone(pid: int, seconds: float = 5.0) -> bool:
 
 async def test_the_end_takes_children_and_folder_along() -> None:
     async with Processes() as processes:
-        child = await processes.start("sleeper", SLEEPS, dict(os.environ))
+        child = processes.start("sleeper", SLEEPS, dict(os.environ))
         folder = processes.folder
         assert child.running
     assert child.process.returncode == -signal.SIGTERM
@@ -43,15 +45,25 @@ async def test_the_end_takes_children_and_folder_along() -> None:
 async def test_who_does_not_listen_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pyproxy.lab.processes.STOP_SECONDS", 0.1)
     async with Processes() as processes:
-        child = await processes.start("deaf", IGNORES_TERM, dict(os.environ))
+        child = processes.start("deaf", IGNORES_TERM, dict(os.environ))
         await processes.ready(child, lambda: "deaf" in child.log.read_text())
     assert child.process.returncode == -signal.SIGKILL
+
+
+async def test_without_its_guard_it_still_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pyproxy.lab.processes.STOP_SECONDS", 0.1)
+    async with Processes() as processes:
+        child = processes.start("deaf", IGNORES_TERM, dict(os.environ))
+        await processes.ready(child, lambda: "deaf" in child.log.read_text())
+        processes._guard.kill()
+    assert child.process.returncode == -signal.SIGKILL
+    shutil.rmtree(processes.folder)
 
 
 async def test_a_child_that_dies_at_the_start_is_quoted() -> None:
     command = (sys.executable, "-c", "import sys; print('first'); sys.exit('the port is taken')")
     async with Processes() as processes:
-        child = await processes.start("unlucky", command, dict(os.environ))
+        child = processes.start("unlucky", command, dict(os.environ))
         with pytest.raises(ChildDied) as caught:
             await processes.ready(child, lambda: False)
         death = await processes.wait_for_a_death()
@@ -64,15 +76,15 @@ async def test_a_child_that_dies_at_the_start_is_quoted() -> None:
 async def test_a_child_that_never_gets_ready_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pyproxy.lab.processes.START_SECONDS", 0.1)
     async with Processes() as processes:
-        child = await processes.start("slow", SLEEPS, dict(os.environ))
+        child = processes.start("slow", SLEEPS, dict(os.environ))
         with pytest.raises(ChildDied, match="not ready within"):
             await processes.ready(child, lambda: False)
 
 
 async def test_a_death_later_is_noticed() -> None:
     async with Processes() as processes:
-        child = await processes.start("victim", SLEEPS, dict(os.environ))
-        os.kill(child.pid, signal.SIGKILL)
+        child = processes.start("victim", SLEEPS, dict(os.environ))
+        os.kill(child.process.pid, signal.SIGKILL)
         death = await asyncio.wait_for(processes.wait_for_a_death(), 5)
     assert "victim ended with signal 9" in str(death)
 
@@ -84,17 +96,15 @@ import asyncio, os
 from pyproxy.lab.processes import Processes
 async def main():
     async with Processes() as processes:
-        child = await processes.start("parent", ["sh", "-c", "sleep 61 & echo $!; wait"], dict(os.environ))
+        child = processes.start("parent", ["sh", "-c", "sleep 61 & echo $!; wait"], dict(os.environ))
         await processes.ready(child, lambda: child.log.read_text())
-        print(child.pid, child.log.read_text().strip(), processes._guard.pid, processes.folder, flush=True)
+        print(child.process.pid, child.log.read_text().strip(), processes._guard.pid, processes.folder, flush=True)
         await asyncio.sleep(60)
 asyncio.run(main())
 """
-    lab = await asyncio.create_subprocess_exec(sys.executable, "-c", program, stdout=asyncio.subprocess.PIPE)
-    assert lab.stdout is not None
-    *pids, folder = (await asyncio.wait_for(lab.stdout.readline(), 20)).decode().split()
-    lab.kill()
-    await lab.wait()
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as lab:
+        assert lab.stdout is not None
+        *pids, folder = lab.stdout.readline().split()
+        lab.kill()
     assert all(gone(int(pid)) for pid in pids)
     assert not Path(folder).exists()
-    lab._transport.close()  # type: ignore[attr-defined]
