@@ -168,6 +168,7 @@ def _codes(prefix: str, codes: dict[int, int]) -> Iterator[Stat]:
 
 _STATUS = re.compile(r"(.*_rq)_(?:(\d\d\d)|(\dxx))\Z")
 _UNSAFE = re.compile(r"[^a-zA-Z0-9_]")
+_SERIES_PER_PIECE = 500
 
 
 def _prometheus(
@@ -181,15 +182,19 @@ def _prometheus(
             if is_gauge is gauges:
                 family = _family(root, name)
                 value_of = attrgetter(attribute)
-                lines = []
+                header = f"# TYPE {family} {'gauge' if gauges else 'counter'}\n"
+                lines: list[str] = []
                 for label, (instance, group) in zip(labels, members, strict=True):
                     value = value_of(group)
                     if value is None or (used_only and not value):
                         continue
                     if matches is None or matches(f"{root}{instance}.{name}"):
-                        lines.append(f"{family}{{{label}}} {value}\n")
-                if lines:
-                    yield f"# TYPE {family} {'gauge' if gauges else 'counter'}\n" + "".join(lines)
+                        lines.append(f"{header}{family}{{{label}}} {value}\n")
+                        header = ""
+                        if len(lines) == _SERIES_PER_PIECE:
+                            yield "".join(lines)
+                            lines.clear()
+                yield "".join(lines)
         if not gauges:
             yield from _prometheus_by_status(root, labels, members, matches, used_only)
 
@@ -199,7 +204,9 @@ def _prometheus_by_status(
 ) -> Iterator[str]:
     """`upstream_rq_503` is one series of `envoy_cluster_upstream_rq`, told by a label."""
     families: dict[str, list[str]] = {}
-    for label, (instance, group) in zip(labels, members, strict=True):
+    for number, (label, (instance, group)) in enumerate(zip(labels, members, strict=True)):
+        if number % _SERIES_PER_PIECE == 0:
+            yield ""  # nothing yet, but traffic may run
         for stat in _by_status(group):
             if used_only and not stat.value:
                 continue
