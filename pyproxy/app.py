@@ -32,6 +32,8 @@ from pyproxy.upstream.dns import DnsDiscovery, Resolver
 
 _log = logging.getLogger("pyproxy")
 SWEEP_INTERVAL = 1.0
+OUTLIER_TICK = 0.05
+"""Seconds: how late, at most, an outlier detection's `interval` ends."""
 RELOAD_SWITCH_INTERVAL = 0.001
 """Seconds for which a reload's thread may keep the interpreter while a request waits (CPython's own: 0.005)."""
 IDLE_GRACE = 1.0
@@ -91,6 +93,7 @@ class App:
         self._tasks = [
             spawn(self._reloader.watch(), name="watch documents"),
             spawn(self._sweep(), name="sweep"),
+            spawn(self._sweep_outliers(), name="sweep outliers"),
         ]
         gc.collect()
         gc.freeze()  # what start-up made stays; no later collection need look at it
@@ -251,6 +254,11 @@ class App:
         deadline = self.clock.monotonic() + READY_TIMEOUT
         while any(not state.ready for state in waiting) and self.clock.monotonic() < deadline:
             await asyncio.sleep(0.01)
+
+    async def _sweep_outliers(self) -> None:
+        while True:
+            await asyncio.sleep(OUTLIER_TICK)
+            self.live.sweep_outliers()
 
     async def _sweep(self) -> None:
         """Housekeeping, once a second."""

@@ -58,6 +58,7 @@ def reset_counters(served: Served, query: Query) -> Page:
 
 def _groups(served: Served) -> Iterator[tuple[str, StatGroup]]:
     for name, state in served.live.serving.clusters.items():
+        state.refresh_gauges()
         yield name, state.stats
     yield from list(served.http_stats.items())
     yield "", served.live.stats

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pyproxy.core.http import ResponseHead
 from pyproxy.core.outcome import Outcome
+from pyproxy.policy.host_monitor import grpc_as_http
 from pyproxy.proxy.environment import PEER_LINES
 from pyproxy.runtime.clusters import HostState
 from pyproxy.snapshot.model import Direction
@@ -56,6 +57,8 @@ class Attempt:
         self.reused = connection.requests > 0
         self._counted = True
         host.begin_request()
+        if host.monitor is not None:
+            host.monitor.record_connected()
         ctx = exchange.ctx
         ctx.upstream_local_address = connection.local_address
         head = exchange.head
@@ -80,6 +83,7 @@ class Attempt:
         self._done = True
         if outcome is not Outcome.OVERFLOW:
             self.host.stats.rq_error += 1
+            self._judge_failure(outcome)
         self.exchange.attempt_failed(self, outcome, reason)
 
     # From the exchange
@@ -141,6 +145,9 @@ class Attempt:
             self._timer = None
         if not self.exchange.request_ended and self.connection is not None:
             self.connection.usable = False  # the response came before the request was whole
+        if self.host.monitor is not None:
+            grpc_status = head.notable.get(b"grpc-status")
+            self.host.monitor.record_response(head.status if grpc_status is None else grpc_as_http(grpc_status))
         if end:
             self._finish(head.status)
         else:
@@ -160,6 +167,7 @@ class Attempt:
         if self._done:
             return
         self._finish()
+        self._judge_failure(outcome)
         if outcome is Outcome.REMOTE_RESET:
             self.host.cluster.stats.upstream_rq_rx_reset += 1
         if self.exchange.response_started:
@@ -207,8 +215,18 @@ class Attempt:
             return
         self.host.cluster.stats.upstream_rq_per_try_timeout += 1
         self.host.stats.rq_timeout += 1
+        self._judge_failure(Outcome.PER_TRY_TIMEOUT)
         self.discard()
         self.exchange.attempt_failed(self, Outcome.PER_TRY_TIMEOUT, "")
+
+    def timed_out(self) -> None:
+        """The route's timeout ended it before there was a response."""
+        self.host.stats.rq_timeout += 1
+        self._judge_failure(Outcome.TIMEOUT)
+
+    def _judge_failure(self, outcome: Outcome) -> None:
+        if self.host.monitor is not None:
+            self.host.monitor.record_failure(outcome)
 
     def _finish(self, status: int = 0) -> None:
         """Exactly once per attempt: the gauges."""

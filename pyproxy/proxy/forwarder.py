@@ -238,8 +238,8 @@ class Forwarder:
             return
         if self.cluster is not None:
             self.cluster.stats.upstream_rq_timeout += 1
-        if self.attempt is not None:
-            self.attempt.host.stats.rq_timeout += 1
+        if self.attempt is not None and not self.response_started:
+            self.attempt.timed_out()
         self.timed_out()
 
     def timed_out(self) -> None:

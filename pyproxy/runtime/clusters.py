@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Callable, Collection, Iterable
 from typing import Protocol
@@ -9,8 +10,14 @@ from typing import Protocol
 from pyproxy.core.loop import Clock
 from pyproxy.policy.balancing import Balancer, build_balancer
 from pyproxy.policy.circuit_breaker import Ceilings
+from pyproxy.policy.ejections import Ejection, EjectionEvent
+from pyproxy.policy.host_monitor import HostMonitor
+from pyproxy.policy.outlier import OutlierDetector
 from pyproxy.runtime.counters import ClusterStats, HostStats
 from pyproxy.snapshot.model import Cluster, Discovery, Endpoint
+
+_events = logging.getLogger("pyproxy.outlier")
+"""Envoy's outlier event log: one JSON object for each ejection and each return."""
 
 
 class Pool(Protocol):
@@ -43,6 +50,7 @@ class HostState:
         "hostname",
         "key",
         "locality",
+        "monitor",
         "pool",
         "port",
         "priority",
@@ -65,6 +73,8 @@ class HostState:
         self.healthy_since = now
         self.stats = HostStats()
         self.pool: Pool | None = None
+        self.monitor: HostMonitor[HostState] | None = None
+        """Takes what came of each attempt; None without outlier detection."""
 
     def begin_request(self) -> None:
         """A request is bound to one of the host's connections."""
@@ -110,10 +120,14 @@ class ClusterState:
         self.ready = cluster.discovery is not Discovery.STRICT_DNS and cluster.discovery is not Discovery.LOGICAL_DNS
         """False until a DNS cluster has its first answer, good or bad."""
         self.on_ready: list[Callable[[], None]] = []
+        self.next_sweep = 0.0
+        """When outlier detection looks at the hosts again; monotonic seconds, 0 without it."""
         self._clock = clock
         self._rng = rng
+        self._detector: OutlierDetector[HostState] | None = None
         self._balancer: Balancer[HostState] | None = None
         self._by_key: dict[str, HostState] = {}
+        self._follow_outlier_policy()
         if cluster.discovery is Discovery.STATIC:
             self.set_hosts((endpoint, endpoint.address) for endpoint in cluster.endpoints)
 
@@ -161,6 +175,7 @@ class ClusterState:
             self.stats.membership_change += 1
         self._by_key = after
         self.hosts = list(after.values())
+        self._watch_hosts()
         self.refresh_membership()
 
     def refresh_membership(self) -> None:
@@ -183,6 +198,7 @@ class ClusterState:
             return
         self.cluster = cluster
         self.ceilings.limits = cluster.breakers
+        self._follow_outlier_policy()
         if cluster.discovery is Discovery.STATIC:
             self.set_hosts((endpoint, endpoint.address) for endpoint in cluster.endpoints)
         self._balancer = None  # its policy may be another now
@@ -199,11 +215,84 @@ class ClusterState:
             self.hosts = [host for host in self.hosts if host.active or (host.pool and host.pool.connections)]
             self._by_key = {host.key: host for host in self.hosts}
 
+    def sweep_outliers(self, now: float) -> None:
+        """Once every `interval`: let ejected hosts return whose time is up."""
+        if self._detector is not None and now >= self.next_sweep:
+            self._detector.sweep()
+            self.next_sweep = now + self._detector.policy.interval
+
+    def refresh_gauges(self) -> None:
+        """Bring the statistics that mirror other state up to date; called when somebody looks."""
+        stats, ceilings = self.stats, self.ceilings
+        stats.circuit_breakers_default_cx_open = int(not ceilings.may_connect)
+        stats.circuit_breakers_default_rq_pending_open = int(not ceilings.may_wait)
+        stats.circuit_breakers_default_rq_open = int(not ceilings.may_request)
+        stats.circuit_breakers_default_rq_retry_open = int(not ceilings.may_retry)
+        limits = ceilings.limits
+        stats.circuit_breakers_default_remaining_cx = max(0, limits.max_connections - ceilings.connections)
+        stats.circuit_breakers_default_remaining_pending = max(0, limits.max_pending_requests - ceilings.pending)
+        stats.circuit_breakers_default_remaining_rq = max(0, limits.max_requests - ceilings.requests)
+        stats.circuit_breakers_default_remaining_retries = max(0, ceilings.max_retries - ceilings.retries)
+        if self._balancer is not None:
+            stats.lb_healthy_panic = self._balancer.panic_picks
+        if self._detector is not None:
+            _copy_ejections(self._detector, stats)
+
+    def _follow_outlier_policy(self) -> None:
+        policy = self.cluster.outlier
+        detector = self._detector
+        if policy is None:
+            if detector is not None:
+                detector.release()
+            self._detector = None
+            self.next_sweep = 0.0
+        elif detector is not None:
+            detector.policy = policy
+            return
+        else:
+            detector = OutlierDetector(policy, self.name, self._clock, self._rng, self._on_health)
+            detector.on_event = _tell
+            self._detector = detector
+            self.next_sweep = self._clock.monotonic() + policy.interval
+        self._watch_hosts()
+
+    def _watch_hosts(self) -> None:
+        detector = self._detector
+        if detector is not None:
+            detector.watch(self.hosts)
+        for host in self.hosts:
+            host.monitor = detector.monitor(host) if detector is not None else None
+
+    def _on_health(self, host: HostState) -> None:
+        self.refresh_membership()
+
     def retire(self) -> None:
         """No document names this cluster any more."""
         for host in self.hosts:
             if host.pool is not None:
                 host.pool.retire()
+
+
+def _copy_ejections(detector: OutlierDetector[HostState], stats: ClusterStats) -> None:
+    stats.outlier_detection_ejections_active = detector.active
+    stats.outlier_detection_ejections_overflow = detector.overflow
+    stats.outlier_detection_ejections_total = detector.total
+    stats.outlier_detection_ejections_enforced_total = detector.enforced.total()
+    detected, enforced = detector.detected, detector.enforced
+    kind = Ejection.CONSECUTIVE_5XX
+    stats.outlier_detection_ejections_consecutive_5xx = detected[kind]
+    stats.outlier_detection_ejections_detected_consecutive_5xx = detected[kind]
+    stats.outlier_detection_ejections_enforced_consecutive_5xx = enforced[kind]
+    kind = Ejection.CONSECUTIVE_GATEWAY_FAILURE
+    stats.outlier_detection_ejections_detected_consecutive_gateway_failure = detected[kind]
+    stats.outlier_detection_ejections_enforced_consecutive_gateway_failure = enforced[kind]
+    kind = Ejection.CONSECUTIVE_LOCAL_ORIGIN_FAILURE
+    stats.outlier_detection_ejections_detected_consecutive_local_origin_failure = detected[kind]
+    stats.outlier_detection_ejections_enforced_consecutive_local_origin_failure = enforced[kind]
+
+
+def _tell(event: EjectionEvent) -> None:
+    _events.info("%s", event.to_json())
 
 
 def host_key(address: str, port: int) -> str:

@@ -41,6 +41,7 @@ class Live:
         self._clock = clock
         self._rng = rng
         self.stats = ClusterManagerStats()
+        self._judged: list[ClusterState] = []
         self.serving = Serving(snapshot, {})
         self.swap(snapshot)
 
@@ -62,6 +63,7 @@ class Live:
             after[name] = state
             if not unchanged and cluster.discovery in (Discovery.STRICT_DNS, Discovery.LOGICAL_DNS):
                 self.discoverer.watch(state)
+        self._judged = [state for state in after.values() if state.next_sweep]
         self.serving = Serving(snapshot, after)
         for name, state in before.items():
             if after.get(name) is not state:
@@ -69,6 +71,12 @@ class Live:
                 self.discoverer.forget(state)
                 state.retire()
         stats.active_clusters = len(after)
+
+    def sweep_outliers(self) -> None:
+        """Many times a second: it costs one comparison a cluster that has outlier detection."""
+        now = self._clock.monotonic()
+        for state in self._judged:
+            state.sweep_outliers(now)
 
     def sweep(self) -> None:
         """Housekeeping, once a second."""
