@@ -396,9 +396,11 @@ class Http1Server:
         return length is None or length == b"0"
 
     def _check_size(self) -> None:
-        """What was read is more than a head may have; was it the head?"""
-        limit = self.connection.settings.max_request_headers_kb * 1024
-        if sum(len(name) + len(value) for name, value in self._headers) > limit:
+        """What was read is more than a head may have; was it the head? Target and names that are taken off count too."""
+        kept = {name for name, _ in self._headers}
+        lines = [*self._headers, *(line for line in self._notable.items() if line[0] not in kept)]
+        size = len(self._url) + sum(len(name) + len(value) for name, value in lines)
+        if size > self.connection.settings.max_request_headers_kb * 1024:
             raise ClientError("http1.headers_too_large", status=431)
 
     def _on_partial_head(self) -> None:
