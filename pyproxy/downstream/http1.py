@@ -396,7 +396,7 @@ class Http1Server:
         return length is None or length == b"0"
 
     def _check_size(self) -> None:
-        """What was read is more than a head may have; was it the head? Target and names that are taken off count too."""
+        """What was read is more than a head may have; was it the head? Target and what is taken off count too."""
         kept = {name for name, _ in self._headers}
         lines = [*self._headers, *(line for line in self._notable.items() if line[0] not in kept)]
         size = len(self._url) + sum(len(name) + len(value) for name, value in lines)
