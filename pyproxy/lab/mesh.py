@@ -115,7 +115,9 @@ class Lab:
         """Until the duration is over or it is cancelled."""
         kept = write_documents(self._documents, self._workloads, self._settings.port)
         metrics = await self._start()
-        self._view.greet(greeting(self._settings, self._workloads, self._documents, kept))
+        self._view.greet(
+            greeting(self._settings, self._workloads, self._documents, kept, self._processes.folder / "logs")
+        )
         traffic = Traffic(self._page, self._settings.rate, random.Random(self._settings.seed))
         visits = spawn(traffic.run(), name="traffic") if self._settings.rate else None
         try:
@@ -212,7 +214,9 @@ def _listens(address: str, port: int) -> bool:
         return probe.connect_ex((address, port)) == 0
 
 
-def greeting(settings: LabSettings, workloads: Sequence[Workload], documents: Path, kept: Sequence[str]) -> str:
+def greeting(
+    settings: LabSettings, workloads: Sequence[Workload], documents: Path, kept: Sequence[str], logs: Path
+) -> str:
     """Where things are, and what to try first."""
     page = f"http://{GATEWAY_ADDRESS}:{settings.port}/productpage"
     first = workloads[0]
@@ -226,6 +230,7 @@ def greeting(settings: LabSettings, workloads: Sequence[Workload], documents: Pa
         f"  sidecars    {', '.join(f'{workload.name} {workload.address}' for workload in workloads)}",
         f"              admin http://{first.address}:{first.admin_port}/ "
         f"metrics http://{first.address}:{first.metrics_port}/stats/prometheus",
+        f"  logs        {logs}",
     ]
     if settings.rate:
         who = f"{TESTER_SHARE:.0%} of them {TESTER}'s"

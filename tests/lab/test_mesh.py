@@ -146,10 +146,13 @@ def test_a_log_that_counts_no_errors_has_none(log: str) -> None:
 
 
 def test_the_greeting_says_where_everything_is() -> None:
-    text = greeting(LabSettings(), choose_layout("none"), Path("/tmp/x/documents"), ["reviews.yaml"])
+    text = greeting(
+        LabSettings(), choose_layout("none"), Path("/tmp/x/documents"), ["reviews.yaml"], Path("/tmp/x/logs")
+    )
     for part in (
         "http://127.0.0.1:8080/productpage",
         "/tmp/x/documents/reviews.yaml",
         "as you left them: reviews.yaml",
+        "/tmp/x/logs",
     ):
         assert part in text
