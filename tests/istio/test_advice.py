@@ -33,6 +33,15 @@ def test_a_field_that_nothing_acts_on_is_told_once_however_much_is_in_it(load_te
     assert loaded.problems[0].message == "is known, but not acted on yet"
 
 
+def test_what_is_in_a_field_that_nothing_acts_on_is_not_told_as_well(load_text: LoadText) -> None:
+    loaded = load_text("""\
+        apiVersion: install.istio.io/v1alpha1
+        kind: IstioOperator
+        spec: {meshConfig: {defaultTrafficPolicy: {connectionPool: {http: {http2KeepAlive: {interval: 1s, timeout: 1s}}}}}}
+        """)
+    assert told(loaded) == [("warning", "PYP0005", "spec.meshConfig.defaultTrafficPolicy")]
+
+
 def test_what_is_empty_is_not_told(load_text: LoadText) -> None:
     loaded = load_text("""\
         apiVersion: networking.istio.io/v1

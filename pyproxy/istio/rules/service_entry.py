@@ -29,6 +29,7 @@ _DYNAMIC_PROTOCOLS = frozenset(("http", "http2", "grpc", "tls"))
 def check_service_entry(spec: ServiceEntry, meta: ObjectMeta, place: Place) -> None:
     """Everything that Istio checks in a ServiceEntry on its own."""
     resolution = spec.resolution or "NONE"
+    _check_lengths(spec, place)
     _check_hosts(spec, resolution, place.at("hosts"))
     _check_addresses(spec, resolution, place.at("addresses"))
     _check_ports(spec, place.at("ports"), needs_address=not _gets_address(spec, resolution, meta))
@@ -50,11 +51,20 @@ def check_service_entry(spec: ServiceEntry, meta: ObjectMeta, place: Place) -> N
     check_export_to(spec.export_to, meta, place.at("exportTo"), nobody=True)
 
 
+def _check_lengths(spec: ServiceEntry, place: Place) -> None:
+    for name, values, most in (
+        ("hosts", spec.hosts, 256),
+        ("addresses", spec.addresses, 256),
+        ("ports", spec.ports, 256),
+        ("endpoints", spec.endpoints, 4096),
+    ):
+        if len(values) > most:
+            place.at(name).error(f"{most} at most, not {len(values)}")
+
+
 def _check_hosts(spec: ServiceEntry, resolution: str, place: Place) -> None:
     if not spec.hosts:
         place.error("at least one host is required")
-    if len(spec.hosts) > 256:
-        place.error(f"256 hosts at most, not {len(spec.hosts)}")
     for index, host in enumerate(spec.hosts):
         if host == "*":
             place.at(index).error("a service has a name: * is not accepted")

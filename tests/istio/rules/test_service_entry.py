@@ -103,6 +103,11 @@ def test_what_istio_takes_but_warns_about(expect: Callable[..., None], spec: str
     expect("ServiceEntry", spec, path, part, "warning")
 
 
+def test_lists_have_a_greatest_length(expect: Callable[..., None]) -> None:
+    hosts = ", ".join(f"h{n}.example.com" for n in range(257))
+    expect("ServiceEntry", f"hosts: [{hosts}]", "hosts", "256 at most, not 257")
+
+
 def test_tcp_has_an_address_unless_its_allocation_is_switched_off(judge: Callable[..., list[object]]) -> None:
     spec = "hosts: [a]\nresolution: STATIC\nports: [{number: 1, name: a, protocol: TCP}]"
     off = 'labels: {networking.istio.io/enable-autoallocate-ip: "false"}'
