@@ -37,7 +37,8 @@ def test_what_is_in_a_field_that_nothing_acts_on_is_not_told_as_well(load_text: 
     loaded = load_text("""\
         apiVersion: install.istio.io/v1alpha1
         kind: IstioOperator
-        spec: {meshConfig: {defaultTrafficPolicy: {connectionPool: {http: {http2KeepAlive: {interval: 1s, timeout: 1s}}}}}}
+        spec:
+          meshConfig: {defaultTrafficPolicy: {connectionPool: {http: {http2KeepAlive: {interval: 1s, timeout: 1s}}}}}
         """)
     assert told(loaded) == [("warning", "PYP0005", "spec.meshConfig.defaultTrafficPolicy")]
 
