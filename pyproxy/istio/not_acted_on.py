@@ -7,16 +7,15 @@ from __future__ import annotations
 
 from pyproxy.istio import operator
 from pyproxy.istio.fields import Message
-from pyproxy.istio.kubernetes import KubernetesService
 from pyproxy.istio.mesh import config, proxy
 from pyproxy.istio.networking.destination_rule import (
     HTTPSettings,
     LoadBalancerSettings,
     PortTrafficPolicy,
-    TCPSettings,
+    RetryBudget,
     TrafficPolicy,
 )
-from pyproxy.istio.networking.gateway import Server
+from pyproxy.istio.networking.gateway import Server, ServerTLSSettings
 from pyproxy.istio.networking.proxy_config import ProxyConfig
 from pyproxy.istio.networking.service_entry import ServiceEntry
 from pyproxy.istio.networking.sidecar import IstioIngressListener
@@ -40,26 +39,16 @@ KINDS_NOT_ACTED_ON = frozenset(
 
 FIELDS_NOT_ACTED_ON: dict[type[Message], frozenset[str]] = {
     VirtualService: frozenset(("tls", "tcp")),
-    TrafficPolicy: frozenset(("outlier_detection", "tls", "tunnel", "proxy_protocol", "retry_budget")),
-    PortTrafficPolicy: frozenset(("outlier_detection", "tls")),
+    TrafficPolicy: frozenset(("tls", "tunnel", "proxy_protocol")),
+    PortTrafficPolicy: frozenset(("tls",)),
     LoadBalancerSettings: frozenset(("zone_aware_lb_setting", "backend_utilization")),
-    TCPSettings: frozenset(("max_connections",)),
-    HTTPSettings: frozenset(
-        (
-            "http1_max_pending_requests",
-            "http2_max_requests",
-            "max_retries",
-            "h2_upgrade_policy",
-            "use_client_protocol",
-            "max_concurrent_streams",
-            "http2_keep_alive",
-        )
-    ),
+    RetryBudget: frozenset(("budget_interval",)),
+    HTTPSettings: frozenset(("h2_upgrade_policy", "use_client_protocol", "max_concurrent_streams", "http2_keep_alive")),
     ServiceEntry: frozenset(("subject_alt_names",)),
     IstioIngressListener: frozenset(("tls",)),
-    Server: frozenset(("tls", "default_endpoint")),
-    ProxyConfig: frozenset(("environment_variables", "image")),
-    KubernetesService: frozenset(("traffic_distribution",)),
+    Server: frozenset(("default_endpoint",)),
+    ServerTLSSettings: _all_but(ServerTLSSettings, "https_redirect"),
+    ProxyConfig: frozenset(("concurrency", "environment_variables", "image")),
     TrafficSplit: frozenset(("matches",)),
     config.MeshConfig: _all_but(
         config.MeshConfig,
@@ -72,18 +61,31 @@ FIELDS_NOT_ACTED_ON: dict[type[Message], frozenset[str]] = {
         "default_http_retry_policy",
         "default_inbound_http_retry_policy",
         "default_service_export_to",
+        "default_traffic_policy",
         "default_virtual_service_export_to",
         "dns_refresh_rate",
         "enable_tracing",
+        "locality_lb_setting",
         "outbound_traffic_policy",
         "path_normalization",
-        "protocol_detection_timeout",
         "root_namespace",
         "tcp_keepalive",
         "trust_domain",
     ),
     config.OutboundTrafficPolicy: frozenset(("tls",)),
-    proxy.ProxyConfig: _all_but(proxy.ProxyConfig, "concurrency", "proxy_metadata", "tracing"),
+    proxy.ProxyConfig: _all_but(
+        proxy.ProxyConfig,
+        "connection_settings",
+        "gateway_topology",
+        "interception_mode",
+        "mesh_id",
+        "proxy_headers",
+        "proxy_metadata",
+        "tracing",
+    ),
+    proxy.ConnectionSettings: _all_but(proxy.ConnectionSettings, "profile", "http_idle_timeout", "http_merge_slashes"),
+    proxy.ProxyHeaders: _all_but(proxy.ProxyHeaders, "attempt_count", "request_id", "server"),
+    proxy.Topology: _all_but(proxy.Topology, "num_trusted_proxies"),
     proxy.Tracing: _all_but(proxy.Tracing, "sampling"),
 }
 
@@ -91,5 +93,7 @@ FIELDS_OF_THE_INSTALLATION: dict[type[Message], frozenset[str]] = {
     operator.IstioOperator: _all_but(operator.IstioOperator, "mesh_config", "values"),
     operator.Values: _all_but(operator.Values, "global_"),
     operator.GlobalConfig: _all_but(operator.GlobalConfig, "mesh_id", "network", "multi_cluster", "proxy"),
+    operator.MultiClusterConfig: _all_but(operator.MultiClusterConfig, "cluster_name"),
+    operator.ProxyConfig: _all_but(operator.ProxyConfig, "cluster_domain"),
 }
 """What an IstioOperator says to its installer. There is none here: one notice each."""

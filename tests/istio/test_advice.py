@@ -35,12 +35,48 @@ def test_a_field_that_nothing_acts_on_is_told_once_however_much_is_in_it(load_te
 
 def test_what_is_in_a_field_that_nothing_acts_on_is_not_told_as_well(load_text: LoadText) -> None:
     loaded = load_text("""\
+        apiVersion: networking.istio.io/v1
+        kind: Sidecar
+        metadata: {name: a}
+        spec:
+          workloadSelector: {labels: {app: a}}
+          ingress:
+            - port: {number: 80, name: http, protocol: HTTPS}
+              defaultEndpoint: 127.0.0.1:8080
+              tls: {mode: SIMPLE, serverCertificate: /a, privateKey: /b}
+        """)
+    assert told(loaded) == [("warning", "PYP0005", "spec.ingress[0].tls")]
+
+
+def test_what_is_acted_on_is_not_told(load_text: LoadText) -> None:
+    loaded = load_text("""\
         apiVersion: install.istio.io/v1alpha1
         kind: IstioOperator
         spec:
-          meshConfig: {defaultTrafficPolicy: {connectionPool: {http: {http2KeepAlive: {interval: 1s, timeout: 1s}}}}}
+          meshConfig:
+            defaultTrafficPolicy: {connectionPool: {tcp: {maxConnections: 9}, http: {http1MaxPendingRequests: 9}}}
+            localityLbSetting: {enabled: false}
+            defaultConfig:
+              interceptionMode: NONE
+              gatewayTopology: {numTrustedProxies: 1}
+              proxyHeaders: {server: {value: web}, requestId: {disabled: true}, attemptCount: {disabled: true}}
+              connectionSettings: {httpIdleTimeout: 60s, httpMergeSlashes: true}
+        ---
+        apiVersion: networking.istio.io/v1
+        kind: DestinationRule
+        metadata: {name: a}
+        spec:
+          host: a
+          trafficPolicy:
+            connectionPool: {tcp: {maxConnections: 9}, http: {http2MaxRequests: 9, maxRetries: 9}}
+            retryBudget: {percent: 20, minRetryConcurrency: 3}
+        ---
+        apiVersion: networking.istio.io/v1
+        kind: Gateway
+        metadata: {name: a}
+        spec: {servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ["*"], tls: {httpsRedirect: true}}]}
         """)
-    assert told(loaded) == [("warning", "PYP0005", "spec.meshConfig.defaultTrafficPolicy")]
+    assert told(loaded) == []
 
 
 def test_what_is_empty_is_not_told(load_text: LoadText) -> None:
