@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from tests.compose.engine import Engine
 
 TOP = Path(__file__).parents[2]
@@ -16,30 +18,28 @@ BUILD_SECONDS, UP_SECONDS = 420, 120
 
 
 class Project:
-    """The compose project. Its documents are a copy, so that a test may edit them."""
+    """The compose project, in a copy of what it is made of, so that a test may edit the documents."""
 
     def __init__(self, engine: Engine, folder: Path) -> None:
         self._engine = engine
         self.config = folder / "config"
-        for name in ("config", "examples"):
-            shutil.copytree(TOP / name, folder / name)
+        for name in ("config", "examples", "pyproxy", "requirements"):
+            shutil.copytree(TOP / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        for name in ("Dockerfile", ".dockerignore", "pyproject.toml", "README.md"):
+            shutil.copy(TOP / name, folder / name)
         ports = [_free_port(), _free_port()]
         self.orders, self.prometheus = (f"http://127.0.0.1:{port}" for port in ports)
         engine.environment |= {"ORDER_SERVICE_PORT": str(ports[0]), "PROMETHEUS_PORT": str(ports[1])}
-        program = ["docker-compose", "--file", str(TOP / "docker-compose.yml")]
-        self._compose = [*program, "--project-directory", str(folder), "--project-name", NAME]
+        network = folder / "network.json"
+        network.write_text(json.dumps(_on_the_machines_network(TOP / "docker-compose.yml")))
+        files = ("--file", str(TOP / "docker-compose.yml"), "--file", str(network))
+        self._compose = ["docker-compose", *files, "--project-directory", str(folder), "--project-name", NAME]
 
     def build(self) -> None:
-        """Build the images, under the names that the file gives them. The builds share the machine's network."""
-        build = ("build", "--network", "host", *_proxies())
-        # The first stage has a tag of its own, so that it stays in the cache when what hangs loose is pruned.
-        stage = ("--target", "build", "--tag", "pyproxy-mesh/pyproxy:build")
-        self._engine.docker(*build, *stage, str(TOP), timeout=BUILD_SECONDS)
-        self._engine.docker(*build, "--tag", "pyproxy-mesh/pyproxy:dev", str(TOP), timeout=BUILD_SECONDS)
-        for service in ("user-service", "order-service"):
-            named = ("--build-arg", f"SERVICE={service}", "--tag", f"pyproxy-mesh/{service}:dev")
-            self._engine.docker(*build, *named, str(TOP / "examples" / "go"), timeout=BUILD_SECONDS)
-        self._engine.docker("image", "prune", "--force")
+        """Build the images as the file says, on the machine's network, so as to reach packages the way it does."""
+        self.compose("build", *_proxies(), timeout=BUILD_SECONDS)
+        # What hangs loose are the first stages of these builds: the cache of the next. Of older ones nobody has use.
+        self._engine.docker("image", "prune", "--force", "--filter", "until=48h")
 
     def up(self) -> None:
         """Start everything, and wait until every container is healthy."""
@@ -85,6 +85,12 @@ class Project:
     def compose(self, *arguments: str, timeout: float = 60) -> str:
         """Standard output of docker-compose. Raises AssertionError when it fails."""
         return self._engine.run([*self._compose, *arguments], timeout=timeout)
+
+
+def _on_the_machines_network(file: Path) -> dict[str, Any]:
+    """What to lay over a compose file so that its builds use the network of the machine."""
+    services = yaml.safe_load(file.read_text())["services"]
+    return {"services": {name: {"build": {"network": "host"}} for name, one in services.items() if "build" in one}}
 
 
 def _free_port() -> int:
