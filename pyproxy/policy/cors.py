@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pyproxy.core.http import Headers, RequestHead
+from pyproxy.core.text_match import TextMatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,8 @@ class Cors:
     max_age: bytes = b""
     allow_credentials: bool = False
     forward_unmatched_preflights: bool = True
+    origins: tuple[TextMatch, ...] = ()
+    """What `allow_origin` was compiled from."""
 
 
 def allowed_origin(cors: Cors, head: RequestHead) -> bytes:

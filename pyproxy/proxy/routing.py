@@ -157,13 +157,11 @@ def rewrite(exchange: Exchange, route: Route, action: Forward, destination: Dest
         head.headers = apply_ops(head.headers, destination.request_headers, ctx)
     if route.request_headers is not None:
         head.headers = apply_ops(head.headers, route.request_headers, ctx)
-    template = action.rewrite_authority or destination.host_rewrite
-    if template is not None:
-        authority = template(ctx)
-        if authority and authority != head.authority:
-            head.headers.append((b"x-envoy-original-host", head.authority))
-            ctx.original_authority = head.authority
-            head.authority = authority
+    authority = action.rewrite_authority or destination.host_rewrite
+    if authority is not None and authority != head.authority:
+        head.headers.append((b"x-envoy-original-host", head.authority))
+        ctx.original_authority = head.authority
+        head.authority = authority
     if action.rewrite_path is not None:
         target = rewrite_target(head.target, action.rewrite_path)
         if target != head.target:

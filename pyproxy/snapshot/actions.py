@@ -22,8 +22,9 @@ from pyproxy.istio.networking.virtual_service import (
     StringMatch,
 )
 from pyproxy.policy.fault import FaultPolicy
+from pyproxy.snapshot.conditions import text_match
 from pyproxy.snapshot.matching import compile_string
-from pyproxy.snapshot.model import Cors, DirectResponse, Redirect
+from pyproxy.snapshot.model import Cors, DirectResponse, PathRewrite, Redirect
 
 MILLION = 1_000_000
 REDIRECT_CODES = frozenset({301, 302, 303, 307, 308})
@@ -73,6 +74,17 @@ def compile_rewrite(rewrite: HTTPRewrite | None, prefix: bytes | None) -> Callab
         return lambda path: uri
     size = len(prefix)
     return lambda path: uri + path[size:]
+
+
+def describe_rewrite(rewrite: HTTPRewrite | None) -> PathRewrite | None:
+    """The same in the operator's words."""
+    if rewrite is None:
+        return None
+    regex = rewrite.uri_regex_rewrite
+    if regex is None:
+        return PathRewrite(rewrite.uri) if rewrite.uri else None
+    text, pattern = regex.rewrite or "", regex.match or ""
+    return PathRewrite(text, pattern) if compile_substitution(pattern, text) is not None else None
 
 
 _ESCAPE = re.compile(rb"\\(.?)", re.DOTALL)
@@ -177,6 +189,7 @@ def compile_cors(block: CorsPolicy | None) -> Cors | None:
     origins = block.allow_origins or tuple(StringMatch(exact=origin) for origin in block.allow_origin)
     return Cors(
         allow_origin=tuple(_origin_test(origin) for origin in origins),
+        origins=tuple(text_match(origin) for origin in origins),
         allow_methods=",".join(block.allow_methods).encode(),
         allow_headers=",".join(block.allow_headers).encode(),
         expose_headers=",".join(block.expose_headers).encode(),

@@ -16,6 +16,7 @@ from pyproxy.snapshot.hosts import intersection
 from pyproxy.snapshot.matching import applies_to_connections
 from pyproxy.snapshot.mesh import MeshSettings
 from pyproxy.snapshot.model import (
+    Conditions,
     Direction,
     Identity,
     Listener,
@@ -24,6 +25,7 @@ from pyproxy.snapshot.model import (
     Redirect,
     Route,
     RouteTable,
+    TextMatch,
     VirtualHost,
 )
 from pyproxy.snapshot.routes import Place, Routes
@@ -233,4 +235,5 @@ _TO_HTTPS = Route(
     matches=_is_plain,
     action=Redirect(301, scheme=b"https"),
     description="scheme is not https (httpsRedirect)",
+    conditions=Conditions(without_headers=((":scheme", TextMatch("exact", "https")),)),
 )

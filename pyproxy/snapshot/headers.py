@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pyproxy.core.context import RequestContext
 from pyproxy.istio.networking.virtual_service import HeaderOperations, Headers
 from pyproxy.snapshot.model import HeaderOps, Template
 from pyproxy.wire.format import FormatError, compile_header_value
@@ -50,39 +49,38 @@ def merge(route: LevelOps, destination: LevelOps) -> LevelOps:
     )
 
 
-def constant(text: str) -> Template:
-    """A template without commands."""
-    value = text.encode()
-
-    def render(context: RequestContext) -> bytes:
-        return value
-
-    return render
-
-
 def _joined(first: HeaderOps | None, second: HeaderOps | None) -> HeaderOps | None:
     if first is None or second is None:
         return first or second
-    return HeaderOps(first.remove + second.remove, first.set + second.set, first.add + second.add)
+    return HeaderOps(
+        remove=first.remove + second.remove,
+        set=first.set + second.set,
+        add=first.add + second.add,
+        set_texts=first.set_texts + second.set_texts,
+        add_texts=first.add_texts + second.add_texts,
+    )
 
 
 def _operations(operations: HeaderOperations | None) -> HeaderOps | None:
     """None when nothing is left to do. Istio orders the names of one operation by alphabet."""
     if operations is None:
         return None
+    set_lines, add_lines = _lines(operations.set), _lines(operations.add)
     compiled = HeaderOps(
         remove=tuple(name.lower().encode() for name in operations.remove if not _internal(name)),
-        set=_lines(operations.set),
-        add=_lines(operations.add),
+        set=tuple((name, template) for name, template, _ in set_lines),
+        add=tuple((name, template) for name, template, _ in add_lines),
+        set_texts=tuple(text for _, _, text in set_lines),
+        add_texts=tuple(text for _, _, text in add_lines),
     )
     return compiled if compiled.remove or compiled.set or compiled.add else None
 
 
-def _lines(lines: Mapping[str, str]) -> tuple[tuple[bytes, Template], ...]:
-    """Name and template of each line. What would never be written, or not be understood, is left out."""
+def _lines(lines: Mapping[str, str]) -> list[tuple[bytes, Template, str]]:
+    """Name, template and text of each line. What would never be written, or not be understood, is left out."""
     wanted = ((name, value) for name, value in sorted(lines.items()) if value and not _internal(name))
-    compiled = ((name.lower().encode(), _template(value)) for name, value in wanted)
-    return tuple((name, template) for name, template in compiled if template is not None)
+    compiled = ((name.lower().encode(), _template(value), value) for name, value in wanted)
+    return [(name, template, value) for name, template, value in compiled if template is not None]
 
 
 def _template(value: str) -> Template | None:

@@ -13,6 +13,7 @@ from types import MappingProxyType
 
 from pyproxy.core.context import RequestContext
 from pyproxy.core.http import RequestHead
+from pyproxy.core.text_match import TextMatch as TextMatch
 from pyproxy.policy.balancing import LoadBalancing
 from pyproxy.policy.circuit_breaker import CircuitBreakers
 from pyproxy.policy.cors import Cors as Cors
@@ -168,6 +169,9 @@ class HeaderOps:
     remove: tuple[bytes, ...] = ()
     set: tuple[tuple[bytes, Template], ...] = ()
     add: tuple[tuple[bytes, Template], ...] = ()
+    set_texts: tuple[str, ...] = ()
+    """What the templates of `set` were compiled from; `add_texts` likewise."""
+    add_texts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +182,7 @@ class Destination:
     weight: int = 1
     request_headers: HeaderOps | None = None
     response_headers: HeaderOps | None = None
-    host_rewrite: Template | None = None
+    host_rewrite: bytes | None = None
     """From `headers.request.set` of `host` or `:authority` at this level."""
 
 
@@ -209,6 +213,15 @@ class DirectResponse:
 
 
 @dataclass(frozen=True, slots=True)
+class PathRewrite:
+    """What `Forward.rewrite_path` was compiled from: `text` takes the place of what matched, or of what is found."""
+
+    text: str
+    pattern: str = ""
+    """RE2; what it finds is replaced, and `text` may name its groups. Empty: what the route matched is replaced."""
+
+
+@dataclass(frozen=True, slots=True)
 class Forward:
     """Sends the request to a destination chosen by weight."""
 
@@ -218,12 +231,32 @@ class Forward:
     """Running sums of weight, for several destinations; the last is the total."""
     rewrite_path: Callable[[bytes], bytes] | None = None
     """Path without query → new path; the exchange keeps the query."""
-    rewrite_authority: Template | None = None
+    path_rewrite: PathRewrite | None = None
+    """`rewrite_path` in the operator's words."""
+    rewrite_authority: bytes | None = None
     timeout: float = 0.0
     """Seconds; 0 is none."""
     retry: RetryPolicy | None = None
     mirrors: tuple[Mirror, ...] = ()
     hash_policies: tuple[HashPolicy, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What `Route.matches` was compiled from: all of it must hold. Names of headers are lower case.
+
+    `:method`, `:authority` and `:scheme` stand among the headers; so do `@request.auth.claims` of a token.
+    """
+
+    path: TextMatch | None = None
+    """Of the path without its query; None for one that every path meets."""
+    ignore_case: bool = False
+    """Of an exact path or a prefix."""
+    headers: tuple[tuple[str, TextMatch], ...] = ()
+    without_headers: tuple[tuple[str, TextMatch], ...] = ()
+    """No line of that name meets the match. A missing one counts as empty; where presence is asked, as missing."""
+    query: tuple[tuple[str, TextMatch], ...] = ()
+    """The first parameter of that name, not decoded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +281,8 @@ class Route:
     """`name.namespace`, for people."""
     operation: str = ""
     """Envoy's decorator operation: the span's name."""
+    conditions: Conditions | None = None
+    """`matches` in the operator's words."""
 
 
 @dataclass(frozen=True, slots=True)

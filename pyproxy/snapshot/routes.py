@@ -20,17 +20,20 @@ from pyproxy.snapshot.actions import (
     compile_fault,
     compile_redirect,
     compile_rewrite,
+    describe_rewrite,
     matched_prefix,
     mirror_share,
     per_million,
 )
 from pyproxy.snapshot.clusters import cluster_name
+from pyproxy.snapshot.conditions import conditions_of
 from pyproxy.snapshot.destination_rules import DestinationPolicy, DestinationRules
-from pyproxy.snapshot.headers import LevelOps, compile_headers, constant, merge
+from pyproxy.snapshot.headers import LevelOps, compile_headers, merge
 from pyproxy.snapshot.hosts import MESH
 from pyproxy.snapshot.matching import applies, compile_match, describe, is_catch_all
 from pyproxy.snapshot.mesh import MeshSettings
 from pyproxy.snapshot.model import (
+    Conditions,
     Destination,
     DirectResponse,
     Forward,
@@ -77,7 +80,7 @@ class Routes:
         self._policies: dict[str, DestinationPolicy | None] = {}
         self._identity = identity
         self._mesh = mesh
-        self._predicates: dict[int, tuple[HTTPMatchRequest, Predicate | None]] = {}
+        self._compiled: dict[int, tuple[HTTPMatchRequest, Predicate | None, Conditions | None]] = {}
         self._shared: dict[int, tuple[int, tuple[Route, ...]]] = {}
         self._default_retry = compile_retry(mesh.config.default_http_retry_policy, hashed=False)
         self._hashed_retry = compile_retry(mesh.config.default_http_retry_policy, hashed=True)
@@ -159,9 +162,10 @@ class Routes:
             if len(rule.route) == 1:
                 level = merge(level, compile_headers(rule.route[0].headers))
             action = self._forward(rule, place, level, prefix)
+        matches, conditions = self._match(match)
         return Route(
             name=f"{rule.name or ''}.{match.name}" if match.name else rule.name or "",
-            matches=self._predicate(match),
+            matches=matches,
             action=action,
             matched_prefix=prefix,
             request_headers=level.request,
@@ -171,14 +175,15 @@ class Routes:
             description=describe(match),
             virtual_service=rules.full_name,
             operation=_operation(rules, rule, match, action, place.port),
+            conditions=conditions,
         )
 
-    def _predicate(self, match: HTTPMatchRequest) -> Predicate | None:
+    def _match(self, match: HTTPMatchRequest) -> tuple[Predicate | None, Conditions | None]:
         """One VirtualService may stand on many ports; its matches are compiled once."""
-        known = self._predicates.get(id(match))
+        known = self._compiled.get(id(match))
         if known is None:
-            known = self._predicates[id(match)] = (match, compile_match(match))
-        return known[1]
+            known = self._compiled[id(match)] = (match, compile_match(match), conditions_of(match))
+        return known[1], known[2]
 
     def _forward(self, rule: HTTPRoute, place: Place, level: LevelOps, prefix: bytes | None) -> Forward:
         authority = (rule.rewrite and rule.rewrite.authority) or level.authority
@@ -194,7 +199,8 @@ class Routes:
             destinations=tuple(destinations) or (_NO_CLUSTER,),
             cumulative=tuple(accumulate(each.weight for each in destinations)) if len(destinations) > 1 else (),
             rewrite_path=compile_rewrite(rule.rewrite, prefix),
-            rewrite_authority=constant(authority) if authority else None,
+            path_rewrite=describe_rewrite(rule.rewrite),
+            rewrite_authority=authority.encode() if authority else None,
             timeout=rule.timeout or 0.0,
             retry=self._retry(rule, hashed=hashed),
             mirrors=self._mirrors(rule, place),
@@ -214,7 +220,7 @@ class Routes:
             weight=each.weight or 0,
             request_headers=level.request,
             response_headers=level.response,
-            host_rewrite=constant(level.authority) if level.authority and not hide_authority else None,
+            host_rewrite=level.authority.encode() if level.authority and not hide_authority else None,
         )
 
     def _mirrors(self, rule: HTTPRoute, place: Place) -> tuple[Mirror, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pyproxy.core.context import RequestContext
 from pyproxy.istio.networking.virtual_service import Headers
-from pyproxy.snapshot.headers import compile_headers, constant, merge
+from pyproxy.snapshot.headers import compile_headers, merge
 from pyproxy.snapshot.model import HeaderOps
 from tests.snapshot.documents import request
 
@@ -48,6 +48,17 @@ def test_names_are_lower_case_and_sorted_and_values_may_hold_commands() -> None:
     assert found.response is None
 
 
+def test_the_texts_stand_beside_their_templates_whatever_was_left_out() -> None:
+    first = compile_headers(level(request={"set": {"x-b": "%BAD%", "x-c": "100%%", "x-a": ""}, "add": {"x-d": "d"}}))
+    second = compile_headers(level(request={"set": {"x-e": "%REQ(x-user)%"}}))
+
+    found = merge(first, second).request
+
+    assert found is not None
+    assert [name for name, _ in found.set] == [b"x-c", b"x-e"]
+    assert (found.set_texts, found.add_texts) == (("100%%", "%REQ(x-user)%"), ("d",))
+
+
 def test_an_empty_value_is_never_written() -> None:
     assert compile_headers(level(request={"set": {"x": ""}})).request is None
 
@@ -80,7 +91,3 @@ def test_a_level_without_operations_changes_nothing() -> None:
 
     assert merge(route, compile_headers(None)).request is route.request
     assert merge(compile_headers(None), route).request is route.request
-
-
-def test_a_constant_is_taken_literally() -> None:
-    assert constant("a%b%%")(context()) == b"a%b%%"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pyproxy.core.context import RequestContext
 from pyproxy.policy.balancing import Algorithm
-from pyproxy.snapshot.model import DirectResponse, HashKind, Identity, Redirect, Route, Template
+from pyproxy.snapshot.model import DirectResponse, HashKind, Identity, PathRewrite, Redirect, Route, Template
 from tests.snapshot.documents import compiled, entry, find, forward, mesh, request, rules, shares, target
 
 REVIEWS = entry(
@@ -219,7 +219,8 @@ def test_rewrites_of_path_and_authority() -> None:
 
     assert forward(route).rewrite_path is not None
     assert forward(route).rewrite_path(b"/foo/bar") == b"//bar"
-    assert text(forward(route).rewrite_authority) == b"b.com"
+    assert forward(route).path_rewrite == PathRewrite("/")
+    assert forward(route).rewrite_authority == b"b.com"
 
 
 def test_a_regex_rewrites_within_the_path() -> None:
@@ -279,7 +280,7 @@ def test_one_destination_merges_both_levels_and_several_do_not() -> None:
     assert one.request_headers is not None
     assert [text(value) for _, value in one.request_headers.set] == [b"route", b"own"]
     assert forward(one).destinations[0].request_headers is None
-    assert text(forward(one).rewrite_authority) == b"own.com"
+    assert forward(one).rewrite_authority == b"own.com"
 
     assert several.request_headers is not None
     assert several.destination_headers_first
@@ -287,7 +288,7 @@ def test_one_destination_merges_both_levels_and_several_do_not() -> None:
     own = forward(several).destinations[0]
     assert own.request_headers is not None
     assert [text(value) for _, value in own.request_headers.set] == [b"own"]
-    assert text(own.host_rewrite) == b"own.com"
+    assert own.host_rewrite == b"own.com"
     assert forward(several).rewrite_authority is None
 
 
@@ -301,7 +302,7 @@ def test_the_routes_authority_beats_a_destinations() -> None:
 """
     )
 
-    assert text(forward(route).rewrite_authority) == b"route.com"
+    assert forward(route).rewrite_authority == b"route.com"
     assert [each.host_rewrite for each in forward(route).destinations] == [None, None]
 
 
