@@ -11,7 +11,7 @@ import fcntl
 import logging
 import termios
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import httptools
 
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 DELAYED_CLOSE = 1.0
 """Seconds that a client has to read a final response before the connection is cut (Envoy delayed_close_timeout)."""
+MAX_EARLY = 64 * 1024
+"""Bytes taken of a client that asked for an upgrade before it is answered."""
 MAX_CONNECTION_TOKENS = 9
 _REJECTED_NOMINATIONS = frozenset({b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"})
 _names = NameTable(REQUEST_FATES)
@@ -88,6 +90,10 @@ class Http1Server:
         self._chunked = False
         self._out: list[bytes] = []
         self._request_paused = False
+        self._unparsed = b""
+        """Header lines that frame what the parser gives back unparsed, because the request asks for an upgrade."""
+        self._stopped: memoryview | None = None
+        """What the parser gave back behind a request that waits for the one before it."""
         self._broken: ClientError | None = None
         """What comes after the requests in the queue cannot be served."""
         self._early = b""
@@ -111,8 +117,7 @@ class Http1Server:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            self._on_upgrade(data[upgrade.args[0] :])
-            return
+            self._on_upgrade(memoryview(data)[upgrade.args[0] :])
         except httptools.HttpParserError as error:
             self._on_parser_error(error)
             return
@@ -155,16 +160,23 @@ class Http1Server:
             self._note(lower, value.strip(), fate)
 
     def on_headers_complete(self) -> None:
-        self._head_complete = True
-        if self._closing:  # the request before it, in the same read, was the last one
+        if self._head_complete or self._closing:
+            # Our own head before a body that an upgrade left unparsed; or a request behind the last one.
+            self._head_complete = True
             return
+        self._head_complete = True
         self.deadline = 0.0
         notable = self._notable
         keep_alive = self._parser.should_keep_alive()
         # llhttp keeps alive by default from 1.1 on, and formatting the version costs as much as parsing a header.
         minor = 1 if keep_alive and b"connection" not in notable else self._version()
+        end = self._is_bodiless(minor)  # before Connection may nominate what frames the message
+        stops = b"upgrade" in notable and self._parser.should_upgrade()
+        framing = _framing(notable) if stops and not end else b""
         head = self._make_head(minor, keep_alive=keep_alive)
-        end = self._is_bodiless(minor)
+        if stops and b":upgrade" in notable:
+            end, framing = False, b"\r\n"
+        self._unparsed = framing
         size = self._bytes or head_size(head)
         self._url, self._headers, self._notable, self._carries_trace = b"", [], {}, False
         if self._exchange is not None or self._queue:
@@ -182,6 +194,8 @@ class Http1Server:
             self._exchange.on_body(chunk)
 
     def on_message_complete(self) -> None:
+        if self._unparsed:  # says a parser that stops here, whatever follows
+            return
         self._bytes = 0
         self._head_complete = False
         if self._queue:
@@ -426,7 +440,7 @@ class Http1Server:
             notable[b":upgrade"] = b"1"
         if b"host" in named:
             notable.pop(b":host", None)
-        named -= {b"close", b"keep-alive", b"upgrade", b"te", b"content-length", b"host"}
+        named -= {b"close", b"keep-alive", b"upgrade", b"te", b"host"}
         if named:
             self._headers = [line for line in self._headers if line[0] not in named]
             for name in named:
@@ -463,6 +477,9 @@ class Http1Server:
             exchange.on_body(chunk)
         if queued.ended:
             exchange.on_request_end()
+        if self._stopped is not None and not self._queue:
+            rest, self._stopped = self._stopped, None
+            self._on_upgrade(rest)
         exchange.on_read_end()
 
     def _client_gone(self) -> None:
@@ -472,30 +489,49 @@ class Http1Server:
         if exchange is not None:
             exchange.on_client_gone()
 
-    def _on_upgrade(self, rest: bytes) -> None:
+    def _on_upgrade(self, rest: memoryview) -> None:
         """The parser stopped: CONNECT, or a request that wants to switch protocols."""
-        exchange = self._exchange
-        if exchange is None and not self._queue:  # answered already
-            if rest and not self._closing:
-                self._resume_parsing(rest)
-            return
-        head = exchange.head if exchange is not None else self._queue[-1].head
-        if head.method == b"CONNECT" and exchange is not None and self._connect is not None:
-            self._connect.start(self, exchange, rest)
-        elif exchange is not None and exchange.upgrade:
-            self._early += rest
-            self.transport.pause_reading()
-        else:
-            self._resume_parsing(rest)
+        while self._is_http_still(rest):
+            try:
+                self._parser.feed_data(rest)
+                return
+            except httptools.HttpParserUpgrade as upgrade:
+                rest = rest[upgrade.args[0] :]
+            except httptools.HttpParserError as error:
+                self._on_parser_error(error)
+                return
 
-    def _resume_parsing(self, rest: bytes) -> None:
-        """An upgrade that we do not take part in: what follows is HTTP/1.1 still."""
+    def _is_http_still(self, rest: memoryview) -> bool:
+        """Whether to parse on. Else the rest is a tunnel's, or nobody's, or waits until that is known."""
+        exchange = self._exchange
+        if self._closing:
+            return False
+        if self._queue:
+            self._stopped = rest
+            self.transport.pause_reading()
+            return False
+        unparsed, self._unparsed = self._unparsed, b""
+        if exchange is not None and exchange.head.method == b"CONNECT" and self._connect is not None:
+            self._connect.start(self, exchange, bytes(rest))
+            return False
+        if exchange is not None and exchange.upgrade:
+            self._parser = cast(Any, Held(self))
+            self.hold(bytes(rest))
+            return False
         self._parser = httptools.HttpRequestParser(self)
-        if rest:
-            self.data_received(rest)
+        if unparsed:
+            self._parser.feed_data(b"POST / HTTP/1.1\r\n" + unparsed + b"\r\n")
+            self._url = b""
+        return True
+
+    def hold(self, data: bytes) -> None:
+        """Bytes behind an upgrade request that has no answer yet."""
+        self._early += data
+        if len(self._early) > MAX_EARLY:
+            self.transport.pause_reading()
 
     def _on_parser_error(self, error: httptools.HttpParserError) -> None:
-        cause = error.__context__
+        cause = error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else None
         if isinstance(cause, ClientError):
             self._refuse(cause)
         elif cause is not None:
@@ -552,6 +588,17 @@ class Http1Server:
         asyncio.get_running_loop().call_later(DELAYED_CLOSE, self.transport.close)
 
 
+class Held:
+    """Stands where the parser was, while it is not known whose the bytes are."""
+
+    def __init__(self, server: Http1Server) -> None:
+        self._server = server
+
+    def feed_data(self, data: bytes) -> None:
+        """As the parser's."""
+        self._server.hold(data)
+
+
 class Tracker:
     """The open connections of one listener: who is idle too long, who must be told of a drain."""
 
@@ -587,6 +634,12 @@ class Tracker:
 
 def _reply_to(error: ClientError) -> replies.Reply:
     return replies.SLOW_HEAD if error.status == 408 else replies.codec_error(error.status, error.details)
+
+
+def _framing(notable: dict[bytes, bytes]) -> bytes:
+    """The header line that frames a body."""
+    length = notable.get(b"content-length")
+    return b"transfer-encoding: chunked\r\n" if length is None else b"content-length: %b\r\n" % length
 
 
 def head_size(head: RequestHead) -> int:
