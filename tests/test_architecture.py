@@ -15,7 +15,7 @@ ROWS = (
     {"snapshot"},
     {"runtime"},
     {"upstream", "telemetry"},
-    {"proxy"},
+    {"proxy", "envoy"},
     {"downstream"},
     {"admin"},
     {"reload", "settings"},

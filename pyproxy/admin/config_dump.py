@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from pyproxy.admin.envoy.clusters import assignment_resource, cluster_resource
-from pyproxy.admin.envoy.listeners import listener_resource
-from pyproxy.admin.envoy.routes import table_resource
-from pyproxy.admin.envoy.values import TYPE, Resource, address, node, timestamp
 from pyproxy.admin.pages import BadRequest, Page, Query, as_json, text
 from pyproxy.admin.patterns import Matches, pattern
 from pyproxy.admin.served import Served
+from pyproxy.envoy.clusters import assignment_resource, cluster_resource
+from pyproxy.envoy.listeners import listener_resource
+from pyproxy.envoy.routes import table_resource
+from pyproxy.envoy.values import TYPE, Resource, address, node, timestamp
 
 _SECRET_FIELDS = frozenset({"accesstoken", "clientsecret", "password", "privatekey", "secretkey", "token"})
 _REDACTED = "[redacted]"

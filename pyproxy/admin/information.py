@@ -8,9 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from pyproxy import __version__
-from pyproxy.admin.envoy.values import Resource, address, duration, node, timestamp
 from pyproxy.admin.pages import Page, Query, as_json, text
 from pyproxy.admin.served import Served
+from pyproxy.envoy.values import Resource, address, duration, node, timestamp
 
 _STATUS = Path("/proc/self/status")
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import chain
 
-from pyproxy.admin.envoy.values import TYPE, Resource, duration, given, istio_metadata
+from pyproxy.envoy.values import TYPE, Resource, duration, given, istio_metadata
 from pyproxy.policy.fault import FaultPolicy
 from pyproxy.policy.hashing import HashKind, HashPolicy
 from pyproxy.policy.retry import RetryPolicy

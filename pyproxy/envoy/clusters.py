@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from pyproxy.admin.envoy.values import TYPE, Resource, address, duration, given, istio_metadata, locality
+from pyproxy.envoy.values import TYPE, Resource, address, duration, given, istio_metadata, locality
 from pyproxy.policy.balancing import Algorithm, LoadBalancing
 from pyproxy.policy.circuit_breaker import CircuitBreakers
 from pyproxy.policy.outlier import OutlierPolicy

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pyproxy.admin.envoy.values import TYPE, Resource, address, duration, given
+from pyproxy.envoy.values import TYPE, Resource, address, duration, given
 from pyproxy.snapshot.model import (
     INBOUND_PASSTHROUGH_CLUSTER,
     PASSTHROUGH_CLUSTER,
