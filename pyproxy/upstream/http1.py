@@ -28,6 +28,7 @@ _FATES = {
     b"transfer-encoding": _DROP,
     b"upgrade": _DROP,
     b"server": _DROP,
+    b"x-envoy-decorator-operation": _DROP,
     b"x-envoy-upstream-service-time": _DROP,
     b"x-envoy-peer-metadata": _DROP,
     b"x-envoy-peer-metadata-id": _DROP,
@@ -106,7 +107,10 @@ class Http1Client:
         self._upgrade_head = ResponseHead(101, [])
         self._headers: Headers = []
         self._notable: dict[bytes, bytes] = {}
-        self._head_bytes = 0
+        self._bytes = 0
+        """Read since the response or the last piece of its body began: no head or trailers may be so long."""
+        self._begun = False
+        """The first byte of a head is there."""
         self._head_done = False
         self._ended = False
         """The handler knows that nothing follows."""
@@ -168,7 +172,9 @@ class Http1Client:
             self.pool.discard(self)
             self.transport.abort()
             return
-        self._stats.upstream_cx_rx_bytes_total += len(data)
+        size = len(data)
+        self._stats.upstream_cx_rx_bytes_total += size
+        self._bytes += size
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -179,13 +185,10 @@ class Http1Client:
                 return
         if self._complete:
             self._release()
-        elif self._head_done:
-            if self._handler is not None:
-                self._handler.on_read_end()
-        else:
-            self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES:
-                self._reset(Outcome.PROTOCOL_ERROR, "http1.headers_too_large")
+        elif self._bytes > MAX_HEAD_BYTES:
+            self._reset(Outcome.PROTOCOL_ERROR)
+        elif self._head_done and self._handler is not None:
+            self._handler.on_read_end()
 
     def eof_received(self) -> bool:
         self.usable = False
@@ -197,9 +200,9 @@ class Http1Client:
         self.usable = False
         handler, self._handler = self._handler, None
         if handler is not None:
-            if self._until_close and self._head_done:
+            if self._until_close and exc is None:
                 handler.on_end()
-            elif self._head_bytes or self._head_done:
+            elif self._begun or self._head_done:
                 handler.on_reset(Outcome.PROTOCOL_ERROR, "")
             else:
                 handler.on_reset(Outcome.CONNECTION_TERMINATION, "")
@@ -216,6 +219,7 @@ class Http1Client:
     # Parser callbacks
 
     def on_message_begin(self) -> None:
+        self._begun = True
         if self._complete:
             self._dirty = True
 
@@ -235,23 +239,20 @@ class Http1Client:
         if self._complete or handler is None:
             return
         status: int = self._parser.get_status_code()
-        head = ResponseHead(status, self._headers, self._notable)
-        if status < 200:
-            self._headers, self._notable = [], {}
-            if status != 101:
-                handler.on_informational(head)
-            else:
-                self._head_done = True
-                self._upgrade_head = head
-            return
-        self._head_done = True
-        notable = head.notable
+        notable = self._notable
+        head = ResponseHead(status, self._headers, notable)
         length = notable.get(b"content-length")
         coding = notable.get(b"transfer-encoding")
-        if len(self._headers) > MAX_HEADERS:
-            raise _BadResponse("http1.too_many_headers")
+        if self._bytes > MAX_HEAD_BYTES or len(self._headers) + len(notable) > MAX_HEADERS:
+            self._check_size()
+        if status < 200:
+            self._on_early_head(handler, head, framed=length is not None or coding is not None)
+            return
+        self._head_done = True
         self.usable = self.usable and self._parser.should_keep_alive()
         if self._head_request or status == 204 or status == 304 or length == b"0":
+            if status == 204 and (length is not None or coding is not None):
+                _take_framing_off(head)
             self._ended = True
             self._complete = self._head_request
             handler.on_head(head, end=True)
@@ -266,10 +267,12 @@ class Http1Client:
         if self._complete:
             self._dirty = True
         elif self._handler is not None:
+            self._bytes = 0
             self._handler.on_body(chunk)
 
     def on_message_complete(self) -> None:
         if not self._head_done or self._complete:  # a 1xx, or more than one answer
+            self._begun = False
             return
         self._complete = True
         if self._handler is not None and not self._ended:
@@ -279,13 +282,13 @@ class Http1Client:
 
     def _survives(self, error: httptools.HttpParserError) -> bool:
         """Whether the response is whole in spite of a parser error: then only this connection is lost."""
-        cause = error.__context__
+        cause = error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else None
         if cause is not None and not isinstance(cause, _BadResponse):
             _log.error("an upstream callback failed", exc_info=cause)
         if self._complete:
             self._dirty = True
             return True
-        self._reset(Outcome.PROTOCOL_ERROR, str(cause or f"http1.codec_error: {error}"))
+        self._reset(Outcome.PROTOCOL_ERROR)
         return False
 
     def _release(self) -> None:
@@ -296,27 +299,49 @@ class Http1Client:
         self._handler = None
         self._headers = []
         self._notable = {}
-        self._head_bytes = 0
-        self._head_done = self._ended = self._complete = self._until_close = False
+        self._bytes = 0
+        self._begun = self._head_done = self._ended = self._complete = self._until_close = False
         if self._dirty or self._out:
             self.usable = False
         self.pool.release(self)
 
-    def _reset(self, outcome: Outcome, reason: str) -> None:
+    def _on_early_head(self, handler: ResponseHandler, head: ResponseHead, *, framed: bool) -> None:
+        """A head that is not the last: a 1xx, which may not frame a body, or the 101 that was asked for."""
+        if head.status < 100 or framed or (head.status == 101 and not self._upgrading):
+            raise _BadResponse("http1.codec_error")
+        self._headers, self._notable = [], {}
+        if head.status == 101:
+            self._upgrade_head = head
+        else:
+            handler.on_informational(head)
+
+    def _check_size(self) -> None:
+        """What was read is more than a head may have; was it the head?"""
+        headers = [*self._headers, *((name, value) for name, value in self._notable.items() if _FATES[name] == _DROP)]
+        if len(headers) > MAX_HEADERS or sum(len(name) + len(value) for name, value in headers) > MAX_HEAD_BYTES:
+            raise _BadResponse("http1.headers_too_large")
+
+    def _reset(self, outcome: Outcome) -> None:
         handler, self._handler = self._handler, None
         self.usable = False
         self.transport.abort()
         if handler is not None:
-            handler.on_reset(outcome, reason)
+            handler.on_reset(outcome, "")
 
     def _on_upgrade(self, rest: bytes) -> None:
         handler = self._handler
-        if handler is None or not self._upgrading:
-            self._reset(Outcome.PROTOCOL_ERROR, "http1.unexpected_upgrade")
+        if handler is None:
             return
         self._handler = None
         self.usable = False
         handler.on_upgraded(self._upgrade_head, rest)
+
+
+def _take_framing_off(head: ResponseHead) -> None:
+    """204 has no body and says nothing of one. Raises _BadResponse when it does. RFC 9110 section 8.6."""
+    if b"transfer-encoding" in head.notable or head.notable[b"content-length"] != b"0":
+        raise _BadResponse("http1.codec_error")
+    head.headers = [line for line in head.headers if line[0] != b"content-length"]
 
 
 def set_keepalive(sock: socket.socket, probes: int | None, time: int | None, interval: int | None) -> None:
