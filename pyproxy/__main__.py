@@ -40,7 +40,10 @@ class _Group(click.Group):
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "PYPROXY"})
 @click.version_option(__version__, prog_name="pyproxy")
 def cli() -> None:
-    """The service-mesh data plane without Kubernetes: Istio's documents in, Envoy's behaviour out."""
+    """The service-mesh data plane without Kubernetes: Istio's documents in, Envoy's behaviour out.
+
+    Begin with `pyproxy lab`. `pyproxy COMMAND --help` tells a command's flags.
+    """
 
 
 def main() -> None:

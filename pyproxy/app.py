@@ -58,9 +58,7 @@ class App:
         self.resolver = Resolver()
         self._access_log: AccessLogger | None = None
         self._stopping = asyncio.Event()
-        self._reloader = Reloader(
-            settings.config, self.identity_of, self._listening(), self._take_up, self.clock
-        )
+        self._reloader = Reloader(settings.config, self.identity_of, self._listening(), self._take_up, self.clock)
         self.live: Live = None  # type: ignore[assignment]  # set in start, before any use
         self.env: Environment = None  # type: ignore[assignment]  # likewise
 
@@ -285,6 +283,9 @@ class App:
         return {**bound, **self.admin.addresses()}
 
     def _announce(self) -> None:
+        if self.settings.gateway and not self.listeners:
+            labels = ",".join(f"{name}={value}" for name, value in self.settings.labels.items()) or "none"
+            _log.warning("no Gateway document has a server for labels %s: give --labels that its selector fits", labels)
         addresses = self.addresses()
         _log.info("ready: %s", "  ".join(f"{name}={address}" for name, address in addresses.items()))
         path = self.settings.ready_file

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 from collections.abc import Iterator, Mapping
 
 from aiohttp import web
@@ -14,7 +13,7 @@ from pyproxy.admin.endpoints import Endpoint, answer
 from pyproxy.admin.guard import Guard
 from pyproxy.admin.pages import Page, text
 from pyproxy.admin.served import Served
-from pyproxy.core.errors import CommandError
+from pyproxy.core.errors import cannot_listen
 
 _log = logging.getLogger("pyproxy.admin")
 SLICE = 0.001
@@ -57,11 +56,9 @@ class Port:
         try:
             await web.TCPSite(self._runner, self._address, self._port, reuse_address=True).start()
         except OSError as error:
-            raise CommandError(
-                f"cannot listen on {self._address}:{self._port} (--{self.name}-port): {os.strerror(error.errno or 0)}. "
-                f"Stop what uses the port, or choose another with --{self.name}-port (0: any free one).",
-                exit_code=1,
-            ) from error
+            flag = f"--{self.name}-port"
+            elsewhere = f"{flag} (0: any free one)"
+            raise cannot_listen(f"{self._address}:{self._port}", flag, elsewhere, error) from error
         host, port = self._runner.addresses[0][:2]
         self.bound = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 

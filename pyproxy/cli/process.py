@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import logging
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ import click
 
 from pyproxy.app import run_app
 from pyproxy.core.errors import CommandError
+from pyproxy.istio.files import SUFFIXES, find_files
 from pyproxy.settings import Settings
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+_SECONDS = re.compile(r"\d+(?:\.\d+)?")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -29,12 +32,23 @@ class Duration(click.ParamType[float]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         if isinstance(value, float | int):
             return float(value)
-        if _DURATION.sub("", value) == "" and value:
+        if value and _DURATION.sub("", value) == "":
             return sum(float(number) * _UNITS[unit] for number, unit in _DURATION.findall(value))
-        try:
+        if _SECONDS.fullmatch(value):
             return float(value)
+        self.fail(f"{value!r} is not a duration such as 5s, 250ms or 1m30s", param, ctx)
+
+
+class Address(click.ParamType[str | None]):
+    """An IP address; empty is none."""
+
+    name = "ip"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str | None:
+        try:
+            return str(ipaddress.ip_address(value)) if value else None
         except ValueError:
-            self.fail(f"{value!r} is not a duration such as 5s, 250ms or 1m30s", param, ctx)
+            self.fail(f"{value!r} is not an IP address such as 127.0.0.1", param, ctx)
 
 
 class Labels(click.ParamType[dict[str, str]]):
@@ -51,12 +65,15 @@ class Labels(click.ParamType[dict[str, str]]):
         return {key.strip(): text.strip() for key, _, text in pairs}
 
 
-def flag(*names: str, **settings: Any) -> Callable[[Any], Any]:
-    variable = names[0].removeprefix("--").replace("-", "_").upper()
-    return click.option(*names, envvar=f"PYPROXY_{variable}", show_default=True, **settings)
+def flag(name: str, **settings: Any) -> Callable[[Any], Any]:
+    """An option with its variable: `--admin-port` is PYPROXY_ADMIN_PORT."""
+    variable = name.removeprefix("--").replace("-", "_").upper()
+    shown = settings.get("default") not in (None, "")
+    return click.option(name, envvar=f"PYPROXY_{variable}", show_default=shown, **settings)
 
 
 PORT = click.IntRange(0, 65535)
+PORT.name = "port"
 _SHARED = (
     flag(
         "--config",
@@ -67,13 +84,18 @@ _SHARED = (
     ),
     flag("--namespace", default="default", help="Namespace of this proxy."),
     flag("--service-account", default="default", help="Service account of this proxy."),
-    flag("--labels", type=Labels(), default="", help="Labels of this proxy: k=v,..."),
-    flag("--address", default=None, help="One address for every listener of this proxy."),
-    flag("--admin-port", type=PORT, default=15000, help="Admin."),
+    flag("--labels", type=Labels(), default="", help="Labels of this proxy, as in app=web,version=v1."),
+    flag("--address", type=Address(), default=None, help="One address for every listener of this proxy."),
+    flag("--admin-port", type=PORT, default=15000, help="Admin pages, in Envoy's shape."),
     flag("--status-port", type=PORT, default=15021, help="GET /healthz/ready."),
     flag("--metrics-port", type=PORT, default=15090, help="GET /stats/prometheus."),
-    flag("--certs", type=click.Path(path_type=Path), default=None, help="Folder of certificates."),
-    flag("--workers", type=click.IntRange(0), default=None, help="Processes; 0: one per core."),
+    flag(
+        "--certs",
+        type=click.Path(path_type=Path),
+        default=None,
+        help="Folder of certificates; not used in this version.",
+    ),
+    flag("--workers", type=click.IntRange(0), default=None, help="Processes; one serves so far."),
     flag("--drain-duration", type=Duration(), default="5s", help="Time for open requests after SIGTERM."),
     flag(
         "--request-headers-timeout", type=Duration(), default="10s", help="Time for a client to send a head; 0: none."
@@ -93,17 +115,35 @@ def shared_options(command: Any) -> Any:
 
 
 def serve(**flags: Any) -> None:
-    """Run a proxy with these flags; click has checked each alone."""
+    """Run a proxy with these flags; click has checked each alone. Raises CommandError."""
     settings = Settings(**flags)
+    _check(settings)
+    set_up_logging(settings.log_level, settings.log_format)
+    for warning in _warnings(settings):
+        logging.getLogger("pyproxy").warning("%s", warning)
+    run_app(settings)
+
+
+def _check(settings: Settings) -> None:
     missing = [str(path) for path in settings.config if not path.exists()]
     if missing:
         raise CommandError(
             f"no such file or folder: {', '.join(missing)}. Give --config PATH with Istio documents (YAML or JSON)."
         )
-    set_up_logging(settings.log_level, settings.log_format)
+    ready = settings.ready_file
+    if ready is not None and not ready.absolute().parent.is_dir():
+        raise CommandError(f"--ready-file {ready}: there is no folder {ready.absolute().parent}; make it first.")
+
+
+def _warnings(settings: Settings) -> Iterator[str]:
+    """What the flags ask for that will not happen."""
+    if not any(find_files(settings.config)):
+        where = ", ".join(str(path) for path in settings.config)
+        yield f"no documents in {where}: put some there ({', '.join('*' + suffix for suffix in SUFFIXES)})"
     if settings.workers not in (None, 1):
-        logging.getLogger("pyproxy").warning("--workers %d: one process serves in this version", settings.workers)
-    run_app(settings)
+        yield f"--workers {settings.workers}: one process serves in this version"
+    if settings.certs is not None:
+        yield f"--certs {settings.certs}: there is no TLS in this version"
 
 
 def set_up_logging(level: str, style: str) -> None:

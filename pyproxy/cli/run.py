@@ -10,14 +10,20 @@ from pyproxy.cli.process import PORT, flag, serve, shared_options
 
 
 @click.command()
-@flag("--workload", default="", help="NAME[.NAMESPACE] of the WorkloadEntry that this proxy stands beside.")
+@flag(
+    "--workload",
+    metavar="NAME[.NAMESPACE]",
+    default="",
+    help="WorkloadEntry that this proxy stands beside. Without it --labels and --namespace say who the proxy is.",
+)
 @flag("--outbound-port", type=PORT, default=15001, help="Capture of the workload's outgoing traffic.")
 @flag("--inbound-port", type=PORT, default=15006, help="Capture of the workload's incoming traffic.")
 @flag("--http-proxy-port", type=PORT, default=15007, help="HTTP forward proxy.")
-@flag("--app-address", default="127.0.0.1", help="Where the workload itself listens.")
+@flag("--app-address", default="127.0.0.1", help="Where the workload itself listens: IP or host name.")
 @shared_options
 def run(**flags: Any) -> None:
-    """Run one proxy beside one workload.
+    """Run one proxy beside one workload, until SIGTERM or Ctrl-C. Each flag has a variable: --admin-port is
+    PYPROXY_ADMIN_PORT.
 
     \b
     Example:
@@ -30,7 +36,7 @@ def run(**flags: Any) -> None:
 @click.command()
 @shared_options
 def gateway(**flags: Any) -> None:
-    """Run one proxy as an ingress, egress or east-west gateway.
+    """Run one proxy as a gateway: it serves the Gateway documents whose selector fits --labels.
 
     \b
     Example:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from pyproxy.istio.files import SUFFIXES, find_files
 from pyproxy.istio.loader import Loaded, load
 from pyproxy.istio.problems import Problem, Severity
 
@@ -40,6 +41,8 @@ def validate(paths: tuple[Path, ...], output: str) -> None:
         for problem in loaded.problems:
             click.echo(_as_text(problem))
         click.echo(_summary(loaded))
+        if not any(find_files(paths)):
+            click.echo(f"A folder is searched for {', '.join('*' + suffix for suffix in SUFFIXES)}.")
     sys.exit(0 if loaded.ok else 1)
 
 

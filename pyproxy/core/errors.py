@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 
 class ProxyError(Exception):
     """Ends an exchange. Leaves say what happened, families whose fault it is."""
@@ -30,3 +33,16 @@ class CommandError(Exception):
     def __init__(self, message: str, *, exit_code: int = 2) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+_NO_SUCH_ADDRESS = "This machine has no such address: choose one that it has, or one of 127.0.0.0/8 on Linux."
+_NOT_ALLOWED = "Ports below 1024 need root, CAP_NET_BIND_SERVICE or a lower net.ipv4.ip_unprivileged_port_start."
+
+
+def cannot_listen(address: str, whose: str, elsewhere: str, error: OSError) -> CommandError:
+    """Why an address cannot be had and what to do; `elsewhere` says how to choose another."""
+    number = error.errno or 0
+    remedies = {errno.EADDRNOTAVAIL: _NO_SUCH_ADDRESS, errno.EACCES: _NOT_ALLOWED}
+    remedy = remedies.get(number, f"Stop what uses the port, or choose another with {elsewhere}.")
+    reason = os.strerror(number) if number > 0 else str(error)
+    return CommandError(f"cannot listen on {address} ({whose}): {reason}. {remedy}", exit_code=1)

@@ -13,7 +13,7 @@ import struct
 from collections.abc import Iterator
 from typing import cast
 
-from pyproxy.core.errors import CommandError
+from pyproxy.core.errors import cannot_listen
 from pyproxy.core.loop import spawn
 from pyproxy.downstream.connect import ConnectHandler
 from pyproxy.downstream.http1 import Http1Server, Tracker
@@ -57,12 +57,8 @@ class BoundListener:
                 self._protocol, address, self.listener.port, backlog=BACKLOG, reuse_address=True, reuse_port=False
             )
         except OSError as error:
-            raise CommandError(
-                f"cannot listen on {address}:{self.listener.port} ({self.listener.name}): "
-                f"{os.strerror(error.errno or 0)}. "
-                "Stop what uses the port, or choose another with the flag or document that names it.",
-                exit_code=1,
-            ) from error
+            where = address if address.startswith("unix:") else f"{address}:{self.listener.port}"
+            raise cannot_listen(where, self.listener.name, "the flag or document that names it", error) from error
         self._server = server
         self.port = server.sockets[0].getsockname()[1]
         self._env.own_addresses.update(_own_addresses(address, self.port))

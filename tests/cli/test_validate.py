@@ -75,6 +75,12 @@ def test_a_folder_without_documents_is_said_to_have_none(tmp_path: Path) -> None
     assert (result.exit_code, result.output) == (0, "no documents found\n")
 
 
+def test_a_folder_without_files_is_said_to_be_searched_for_which(tmp_path: Path) -> None:
+    (tmp_path / "documents.txt").touch()
+    result = CliRunner().invoke(validate, [str(tmp_path)])
+    assert result.output.splitlines() == ["no documents found", "A folder is searched for *.yaml, *.yml, *.json."]
+
+
 @pytest.mark.parametrize("arguments", [[], ["/no/such/path"], ["--output", "xml", "."], ["--unknown"]])
 def test_bad_usage_exits_with_2(arguments: list[str]) -> None:
     assert CliRunner().invoke(validate, arguments).exit_code == 2
