@@ -6,13 +6,16 @@ ARG PIP_INDEX_URL
 ARG PIP_EXTRA_INDEX_URL
 ARG PIP_TRUSTED_HOST
 ARG PIP_DEFAULT_TIMEOUT
+# The data path is compiled to C.
+RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
-RUN python -m venv /opt/pyproxy
 COPY requirements/ requirements/
-RUN /opt/pyproxy/bin/pip install --no-cache-dir --require-hashes -r requirements/build.lock -r requirements/run.lock
-COPY pyproject.toml README.md ./
+RUN python -m venv /opt/build && /opt/build/bin/pip install --no-cache-dir --require-hashes -r requirements/build.lock
+RUN python -m venv /opt/pyproxy && /opt/pyproxy/bin/pip install --no-cache-dir --require-hashes -r requirements/run.lock
+COPY pyproject.toml setup.py README.md ./
 COPY pyproxy/ pyproxy/
-RUN /opt/pyproxy/bin/pip install --no-cache-dir --no-deps --no-build-isolation . \
+RUN PYPROXY_COMPILE=1 /opt/build/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /dist . \
+    && /opt/pyproxy/bin/pip install --no-cache-dir --no-deps /dist/*.whl \
     && /opt/pyproxy/bin/pip uninstall --yes setuptools pip
 
 FROM python:3.12-slim-bookworm

@@ -67,7 +67,7 @@ def extensions() -> list[Extension]:
     if not wanted():
         return []
     # What is not compiled is not judged here: `mypy` does that, where its dependencies are installed.
-    options = ["--ignore-missing-imports", "--follow-imports=silent"]
+    options = ["--ignore-missing-imports", "--follow-imports=silent", "--no-warn-return-any"]
     try:
         from mypyc.build import mypycify
 

@@ -25,7 +25,7 @@ class Project:
         self.config = folder / "config"
         for name in ("config", "examples", "pyproxy", "requirements"):
             shutil.copytree(TOP / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-        for name in ("Dockerfile", ".dockerignore", "pyproject.toml", "README.md"):
+        for name in ("Dockerfile", ".dockerignore", "pyproject.toml", "setup.py", "README.md"):
             shutil.copy(TOP / name, folder / name)
         ports = [_free_port(), _free_port()]
         self.orders, self.prometheus = (f"http://127.0.0.1:{port}" for port in ports)

@@ -15,7 +15,7 @@ from pathlib import Path
 from tests.compose.engine import Engine, cache_dir
 
 SUITE = "bookworm"
-PACKAGES = ("ca-certificates", "python3", "python3-venv")
+PACKAGES = ("ca-certificates", "python3", "python3-dev", "python3-venv")
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 SECONDS = 600
 

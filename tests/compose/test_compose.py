@@ -77,6 +77,11 @@ def test_a_sidecar_runs_as_istios_proxy_user(project: Project) -> None:
     ]
 
 
+def test_a_sidecars_data_path_is_compiled(project: Project) -> None:
+    printed = project.python("order-service-sidecar", "import pyproxy.proxy.exchange as module; print(module.__file__)")
+    assert printed.strip().endswith(".so")
+
+
 def test_the_canary_takes_a_tenth(split: Counter[str]) -> None:
     assert split["v1"] + split["v2"] == REQUESTS
     assert split["v2"] in CANARY
