@@ -11,9 +11,12 @@ from collections.abc import Iterator, Mapping
 from pyproxy.admin.pages import BadRequest, Page, Query, as_json, text
 from pyproxy.admin.patterns import Matches, pattern
 from pyproxy.admin.served import Served
-from pyproxy.envoy.clusters import assignment_resource, cluster_resource
-from pyproxy.envoy.listeners import listener_resource
+from pyproxy.envoy.bootstrap import collectors
+from pyproxy.envoy.clusters import cluster_resource
+from pyproxy.envoy.endpoints import assignment_resource
+from pyproxy.envoy.listeners import Listeners
 from pyproxy.envoy.routes import table_resource
+from pyproxy.envoy.tables import tables_of
 from pyproxy.envoy.values import TYPE, Resource, address, node, timestamp
 
 _SECRET_FIELDS = frozenset({"accesstoken", "clientsecret", "password", "privatekey", "secretkey", "token"})
@@ -39,6 +42,7 @@ def _configs(served: Served, named: Matches) -> Iterator[Resource]:
     serving = served.live.serving
     snapshot = serving.snapshot
     settings = served.settings
+    listeners = Listeners(snapshot)
     version: Resource = {"version_info": snapshot.version}
     stamp = version | {"last_updated": timestamp(served.reload_status.succeeded_at or served.started_at)}
     yield _dump("Bootstrap") | {
@@ -52,16 +56,21 @@ def _configs(served: Served, named: Matches) -> Iterator[Resource]:
         _dump("Clusters")
         | version
         | {
+            "static_clusters": (
+                {"cluster": _config("cluster.v3.Cluster", cluster), "last_updated": timestamp(served.started_at)}
+                for cluster in collectors(snapshot)
+                if named(str(cluster["name"]))
+            ),
             "dynamic_active_clusters": (
-                stamp | {"cluster": cluster_resource(cluster)}
+                stamp | {"cluster": _config("cluster.v3.Cluster", cluster_resource(cluster))}
                 for name, cluster in snapshot.clusters.items()
                 if named(name)
-            )
+            ),
         }
     )
     yield _dump("Endpoints") | {
         _ENDPOINTS: (
-            stamp | {"endpoint_config": assignment_resource(state)}
+            stamp | {"endpoint_config": _config("endpoint.v3.ClusterLoadAssignment", assignment_resource(state))}
             for name, state in serving.clusters.items()
             if named(name)
         )
@@ -73,7 +82,8 @@ def _configs(served: Served, named: Matches) -> Iterator[Resource]:
             "dynamic_listeners": (
                 {
                     "name": bound.listener.name,
-                    "active_state": stamp | {"listener": listener_resource(bound.listener, bound.port, snapshot)},
+                    "active_state": stamp
+                    | {"listener": _config("listener.v3.Listener", listeners.resource(bound.listener, bound.port))},
                 }
                 for bound in list(served.listeners.values())
                 if named(bound.listener.name)
@@ -83,8 +93,8 @@ def _configs(served: Served, named: Matches) -> Iterator[Resource]:
     yield _dump("ScopedRoutes")
     yield _dump("Routes") | {
         "dynamic_route_configs": (
-            stamp | {"route_config": table_resource(table)}
-            for name, table in snapshot.route_tables.items()
+            stamp | {"route_config": _config("route.v3.RouteConfiguration", table_resource(table))}
+            for name, table in tables_of(snapshot).items()
             if named(name)
         )
     }
@@ -98,6 +108,10 @@ def _configs(served: Served, named: Matches) -> Iterator[Resource]:
 
 def _dump(what: str) -> Resource:
     return {"@type": f"{TYPE}.admin.v3.{what}ConfigDump"}
+
+
+def _config(kind: str, resource: Resource) -> Resource:
+    return {"@type": f"{TYPE}.config.{kind}", **resource}
 
 
 def _name(document: Mapping[str, object]) -> str:

@@ -1,1 +1,1 @@
-"""The snapshot in Envoy's own words: resources as /config_dump shows them. Start with clusters.py."""
+"""The snapshot in Envoy's own words, for /config_dump and for `export envoy`. Start with bootstrap.py."""

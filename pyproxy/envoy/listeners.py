@@ -1,92 +1,126 @@
-"""Listeners as Envoy's config.listener.v3.Listener: for the capture ports one filter chain per declared port.
+"""Listeners as Envoy's config.listener.v3.Listener: for the capture ports one or two filter chains per declared port.
 
-Source: Envoy api/envoy/config/listener/v3/listener.proto.
+A redirected connection finds its chain by where it was going. One that was addressed to the proxy itself has the
+proxy's own port as its destination, and a chain for that.
+Source: Envoy api/envoy/config/listener/v3/listener.proto, source/common/listener_manager/filter_chain_manager_impl.cc.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from pyproxy.envoy.values import TYPE, Resource, address, duration, given
+from pyproxy.envoy.inspectors import HTTP, listener_filters
+from pyproxy.envoy.manager import http_filter, tcp_filter
+from pyproxy.envoy.tables import INBOUND, server_names
+from pyproxy.envoy.values import Resource, address, given
 from pyproxy.snapshot.model import (
+    BLACKHOLE_CLUSTER,
     INBOUND_PASSTHROUGH_CLUSTER,
     PASSTHROUGH_CLUSTER,
     Direction,
     Listener,
     ListenerKind,
-    PathNormalization,
     Snapshot,
 )
+from pyproxy.snapshot.tables import ALLOW_ANY, ANY
 
+RoutesOf = Callable[[Listener, str, bool], Resource]
+"""Listener, name of a table, and whether the client may have no original destination → `rds` or `route_config`."""
 _DIRECTIONS = {Direction.INBOUND: "INBOUND", Direction.OUTBOUND: "OUTBOUND"}
-_MANAGER = f"{TYPE}.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
-_TCP_PROXY = f"{TYPE}.extensions.filters.network.tcp_proxy.v3.TcpProxy"
-_MERGING = (PathNormalization.MERGE_SLASHES, PathNormalization.DECODE_AND_MERGE_SLASHES)
-_ROUTER = {
-    "name": "envoy.filters.http.router",
-    "typed_config": {"@type": f"{TYPE}.extensions.filters.http.router.v3.Router"},
-}
 
 
-def listener_resource(listener: Listener, port: int, snapshot: Snapshot) -> Resource:
-    """One listener; `port` is the one it is bound to."""
-    resource: Resource = {
-        "@type": f"{TYPE}.config.listener.v3.Listener",
-        "name": listener.name,
-        "address": address(listener.address, port),
-    }
-    resource |= given(("traffic_direction", _DIRECTIONS.get(listener.http.direction)))
-    if listener.kind is ListenerKind.OUTBOUND_CAPTURE:
-        resource["use_original_dst"] = True
-        resource["filter_chains"] = list(_outbound_chains(listener, snapshot))
-        resource["default_filter_chain"] = _tcp(PASSTHROUGH_CLUSTER)
-    elif listener.kind is ListenerKind.INBOUND_CAPTURE:
-        resource["filter_chains"] = list(_inbound_chains(listener, snapshot))
-        resource["default_filter_chain"] = _tcp(INBOUND_PASSTHROUGH_CLUSTER)
-    elif listener.protocol == "tcp":
-        resource["filter_chains"] = [_tcp(listener.tcp_cluster)]
-    else:
-        resource["filter_chains"] = [_http(listener, listener.route_table or "any")]
-    return resource
+def routes_by_reference(listener: Listener, table: str, by_name: bool) -> Resource:
+    """Tables that stand elsewhere."""
+    return {"rds": {"config_source": {"ads": {}, "resource_api_version": "V3"}, "route_config_name": table}}
 
 
-def _outbound_chains(listener: Listener, snapshot: Snapshot) -> Iterator[Resource]:
-    for port, protocol in snapshot.outbound_ports.items():
-        cluster = snapshot.tcp_routes.get(("", port), PASSTHROUGH_CLUSTER)
-        chain = _tcp(cluster) if protocol == "tcp" else _http(listener, str(port))
-        yield {"filter_chain_match": {"destination_port": port}, **chain}
+class Listeners:
+    """Renders the listeners of one snapshot."""
+
+    def __init__(self, snapshot: Snapshot, routes_of: RoutesOf = routes_by_reference) -> None:
+        self._snapshot = snapshot
+        self._routes_of = routes_of
+
+    def resource(self, listener: Listener, port: int) -> Resource:
+        """One listener; `port` is the one it is bound to, or 0: Envoy picks one."""
+        chains = list(self._chains(listener, port))
+        resource: Resource = {
+            "name": listener.name,
+            "address": address(listener.address, port),
+            **given(("traffic_direction", _DIRECTIONS.get(listener.http.direction))),
+            **listener_filters(listener.kind, chains),
+        }
+        # With no port to tell them by, connections to nobody's port count as addressed to us.
+        default = [chain for chain in chains if "filter_chain_match" not in chain]
+        if listener.kind in (ListenerKind.NAMED, ListenerKind.HTTP_PROXY):
+            return resource | {"filter_chains": chains}
+        return resource | {
+            "filter_chains": [chain for chain in chains if chain not in default],
+            "default_filter_chain": default[0],
+        }
+
+    # Chains
+
+    def _chains(self, listener: Listener, own_port: int) -> Iterator[Resource]:
+        """Those of a capture port end with one for whatever is left; for an unknown own port they begin with it."""
+        mine: Resource = {"destination_port": own_port} if own_port else {}
+        if listener.kind is ListenerKind.OUTBOUND_CAPTURE:
+            yield self._http(listener, ANY, mine, by_name=True)
+            yield from self._outbound(listener)
+            yield self._http(listener, ALLOW_ANY, HTTP)
+            yield self._tcp(self._unknown, {})
+        elif listener.kind is ListenerKind.INBOUND_CAPTURE:
+            yield self._http(listener, INBOUND, mine)
+            for port, protocol in self._snapshot.inbound_ports.items():
+                name = f"inbound|{port}||"
+                yield from self._by_protocol(listener, protocol, name, name, {"destination_port": port})
+            yield self._tcp(INBOUND_PASSTHROUGH_CLUSTER, {})
+        else:
+            table, cluster = listener.route_table or ANY, listener.tcp_cluster or BLACKHOLE_CLUSTER
+            yield from self._by_protocol(listener, listener.protocol, table, cluster, {}, by_name=True)
+
+    @property
+    def _unknown(self) -> str:
+        return PASSTHROUGH_CLUSTER if self._snapshot.allow_any else BLACKHOLE_CLUSTER
+
+    def _outbound(self, listener: Listener) -> Iterator[Resource]:
+        """By address and port, by server name, by port alone."""
+        snapshot = self._snapshot
+        for (place, port), cluster in snapshot.tcp_routes.items():
+            if place:
+                match: Resource = {"destination_port": port, "prefix_ranges": [_exactly(place)]}
+                protocol = snapshot.outbound_protocol(place, port)
+                yield from self._by_protocol(listener, protocol, str(port), cluster, match)
+        for port, protocol in snapshot.outbound_ports.items():
+            cluster = snapshot.tcp_routes.get(("", port)) or self._unknown
+            yield from self._by_protocol(listener, protocol, str(port), cluster, {"destination_port": port})
+        for port in snapshot.tcp_tables:
+            for cluster, names in server_names(snapshot, port):
+                match = {"destination_port": port, "server_names": names, "transport_protocol": "tls"}
+                yield self._tcp(cluster, match)
+
+    def _by_protocol(
+        self, listener: Listener, protocol: str, table: str, cluster: str, match: Resource, *, by_name: bool = False
+    ) -> Iterator[Resource]:
+        """One chain for what is declared; two for what the first bytes tell."""
+        if protocol == "http":
+            yield self._http(listener, table, match, by_name=by_name)
+            return
+        if protocol == "auto":
+            yield self._http(listener, table, {**match, **HTTP}, by_name=by_name)
+        yield self._tcp(cluster, match)
+
+    def _http(self, listener: Listener, table: str, match: Resource, *, by_name: bool = False) -> Resource:
+        routes = self._routes_of(listener, table, by_name)
+        return _chain(match, http_filter(listener, routes, self._snapshot, by_name=by_name))
+
+    def _tcp(self, cluster: str, match: Resource) -> Resource:
+        return _chain(match, tcp_filter(cluster, self._snapshot))
 
 
-def _inbound_chains(listener: Listener, snapshot: Snapshot) -> Iterator[Resource]:
-    for port, protocol in snapshot.inbound_ports.items():
-        table = f"inbound|{port}||"
-        chain = _tcp(table) if protocol == "tcp" else _http(listener, table)
-        yield {"filter_chain_match": {"destination_port": port}, **chain}
+def _chain(match: Resource, network_filter: Resource) -> Resource:
+    return {**given(("filter_chain_match", match)), "filters": [network_filter]}
 
 
-def _http(listener: Listener, table: str) -> Resource:
-    http = listener.http
-    manager: Resource = {
-        "@type": _MANAGER,
-        "stat_prefix": f"{http.direction.value}_{listener.address}_{listener.port}",
-        "rds": {"config_source": {"ads": {}, "resource_api_version": "V3"}, "route_config_name": table},
-        "http_filters": [_ROUTER],
-        "server_name": http.server_name.decode(),
-        "use_remote_address": http.use_remote_address,
-        "normalize_path": http.path_normalization is not PathNormalization.NONE,
-        **given(("merge_slashes", http.path_normalization in _MERGING)),
-        "common_http_protocol_options": {
-            "idle_timeout": duration(http.idle_timeout),
-            "max_headers_count": http.max_headers,
-        },
-        "stream_idle_timeout": duration(http.stream_idle_timeout),
-        "max_request_headers_kb": http.max_request_headers_kb,
-    }
-    if http.xff_trusted_hops:
-        manager["xff_num_trusted_hops"] = http.xff_trusted_hops
-    return {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
-
-
-def _tcp(cluster: str) -> Resource:
-    proxy: Resource = {"@type": _TCP_PROXY, "stat_prefix": cluster, "cluster": cluster}
-    return {"filters": [{"name": "envoy.filters.network.tcp_proxy", "typed_config": proxy}]}
+def _exactly(place: str) -> Resource:
+    return {"address_prefix": place, "prefix_len": 128 if ":" in place else 32}

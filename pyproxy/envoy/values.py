@@ -16,6 +16,16 @@ def duration(seconds: float) -> str:
     return f"{seconds:.9f}".rstrip("0").rstrip(".") + "s"
 
 
+def fraction(per_million: int) -> Resource:
+    """A FractionalPercent."""
+    return {"numerator": per_million, "denominator": "MILLION"}
+
+
+def text(value: bytes | None) -> str | None:
+    """Bytes of the wire as protobuf's text."""
+    return None if value is None else value.decode(errors="replace")
+
+
 def timestamp(at: float) -> str:
     """Unix seconds → `2026-01-31T12:00:00.000Z`."""
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

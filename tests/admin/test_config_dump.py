@@ -29,7 +29,9 @@ def test_everything_that_serves_is_there_by_name(app: FakeApp) -> None:
     _, clusters, listeners, _, routes, _, documents = dump(app)
     assert [one["cluster"]["name"] for one in clusters["dynamic_active_clusters"]] == list(app.snapshot.clusters)
     assert [one["name"] for one in listeners["dynamic_listeners"]] == [one.name for one in app.snapshot.listeners]
-    assert [one["route_config"]["name"] for one in routes["dynamic_route_configs"]] == list(app.snapshot.route_tables)
+    tables = [one["route_config"]["name"] for one in routes["dynamic_route_configs"]]
+    assert tables == [*app.snapshot.route_tables, "virtualInbound"]
+    assert [one["cluster"]["name"] for one in clusters["static_clusters"]] == ["zipkin"]
     assert documents["documents"] == list(app.snapshot.documents)
     stamp = clusters["dynamic_active_clusters"][0]
     assert (stamp["version_info"], stamp["last_updated"]) == (app.snapshot.version, "2027-01-15T08:00:00.000Z")

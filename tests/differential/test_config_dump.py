@@ -19,7 +19,9 @@ def test_envoy_accepts_what_the_dump_shows(envoy_path: str, tmp_path: Path) -> N
     bootstrap = {
         **bootstrap_dump["bootstrap"],
         "static_resources": {
-            "clusters": [untyped(one["cluster"]) for one in clusters["dynamic_active_clusters"]],
+            "clusters": [
+                untyped(one["cluster"]) for one in clusters["static_clusters"] + clusters["dynamic_active_clusters"]
+            ],
             "listeners": [
                 with_tables(untyped(one["active_state"]["listener"]), tables) for one in listeners["dynamic_listeners"]
             ],
@@ -43,7 +45,7 @@ def untyped(resource: dict[str, Any]) -> dict[str, Any]:
 
 
 def with_tables(value: Any, tables: dict[str, Any]) -> Any:
-    """Route tables in place, because there is no control plane to ask; conditions in words become a plain prefix."""
+    """Route tables in place, because there is no control plane to ask."""
     if isinstance(value, list):
         return [with_tables(member, tables) for member in value]
     if not isinstance(value, dict):
@@ -52,6 +54,4 @@ def with_tables(value: Any, tables: dict[str, Any]) -> Any:
         value = {name: member for name, member in value.items() if name != "rds"} | {
             "route_config": tables[value["rds"]["route_config_name"]]
         }
-    if set(value) == {"description"}:
-        return {"prefix": "/"}
     return {name: with_tables(member, tables) for name, member in value.items()}

@@ -1,0 +1,81 @@
+"""What handles a connection: Envoy's HTTP connection manager as Istio's sidecars have it, or its TCP proxy.
+
+Source: Istio pilot/pkg/networking/core/listener_builder.go, pilot/pkg/networking/util/proxy_headers.go.
+"""
+
+from __future__ import annotations
+
+from pyproxy.envoy.filters import http_filters
+from pyproxy.envoy.observability import access_log, tracing
+from pyproxy.envoy.values import TYPE, Resource, duration, given
+from pyproxy.snapshot.model import HttpSettings, Listener, ListenerKind, PathNormalization, Snapshot
+
+_FILTERS = f"{TYPE}.extensions.filters.network"
+_REQUEST_ID = f"{TYPE}.extensions.request_id.uuid.v3.UuidRequestIdConfig"
+_MERGING = (PathNormalization.MERGE_SLASHES, PathNormalization.DECODE_AND_MERGE_SLASHES)
+
+
+def http_filter(listener: Listener, routes: Resource, snapshot: Snapshot, *, by_name: bool) -> Resource:
+    """The network filter that serves HTTP; `routes` is `route_config` or `rds`."""
+    http = listener.http
+    manager: Resource = {
+        "@type": f"{_FILTERS}.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": _prefix(listener),
+        **routes,
+        "http_filters": http_filters(by_name=by_name),
+        **_server(http),
+        "use_remote_address": http.use_remote_address,
+        **given(("xff_num_trusted_hops", http.xff_trusted_hops)),
+        **_paths(http.path_normalization),
+        "generate_request_id": http.generate_request_id,
+        "request_id_extension": {
+            "typed_config": {"@type": _REQUEST_ID, "use_request_id_for_trace_sampling": True},
+        },
+        "proxy_100_continue": http.proxy_100_continue,
+        "upgrade_configs": [{"upgrade_type": "websocket"}],
+        "common_http_protocol_options": {
+            "idle_timeout": duration(http.idle_timeout),
+            "max_headers_count": http.max_headers,
+        },
+        "stream_idle_timeout": duration(http.stream_idle_timeout),
+        "max_request_headers_kb": http.max_request_headers_kb,
+        **given(("tracing", tracing(snapshot.tracing)), ("access_log", access_log(snapshot.access_log))),
+    }
+    if http.request_headers_timeout:
+        manager["request_headers_timeout"] = duration(http.request_headers_timeout)
+    if http.accept_http_10:
+        manager["http_protocol_options"] = {"accept_http_10": True}
+    return {"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}
+
+
+def tcp_filter(cluster: str, snapshot: Snapshot) -> Resource:
+    """The network filter that passes bytes on to a cluster."""
+    proxy: Resource = {
+        "@type": f"{_FILTERS}.tcp_proxy.v3.TcpProxy",
+        "stat_prefix": cluster,
+        "cluster": cluster,
+        **given(("access_log", access_log(snapshot.access_log))),
+    }
+    return {"name": "envoy.filters.network.tcp_proxy", "typed_config": proxy}
+
+
+def _prefix(listener: Listener) -> str:
+    if listener.kind is ListenerKind.INBOUND_CAPTURE:
+        return "inbound_0.0.0.0_15006"
+    return f"{listener.http.direction.value}_{listener.address}_{listener.port}"
+
+
+def _server(http: HttpSettings) -> Resource:
+    """The `server` header; no name leaves the upstream's."""
+    if not http.server_name:
+        return {"server_header_transformation": "PASS_THROUGH"}
+    return {"server_name": http.server_name.decode()}
+
+
+def _paths(kind: PathNormalization) -> Resource:
+    decoding = kind is PathNormalization.DECODE_AND_MERGE_SLASHES
+    return {
+        "normalize_path": kind is not PathNormalization.NONE,
+        **given(("merge_slashes", kind in _MERGING)),
+        "path_with_escaped_slashes_action": "UNESCAPE_AND_FORWARD" if decoding else "KEEP_UNCHANGED",
+    }

@@ -1,0 +1,142 @@
+"""Which names lead to which virtual host, table by table, as Envoy's domains say it.
+
+A port in a request's host does not count where the listener knows the port: by the connection's own destination, or
+because it serves one port only. Where requests are addressed to the proxy itself it does: there every table of a port
+is merged into one, under names with ports (docs/decisions/0006).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from pyproxy.snapshot.model import (
+    INBOUND_PASSTHROUGH_CLUSTER,
+    PASSTHROUGH_CLUSTER,
+    Forward,
+    ListenerKind,
+    RouteTable,
+    Snapshot,
+    VirtualHost,
+)
+from pyproxy.snapshot.services import TLS_PROTOCOLS
+from pyproxy.snapshot.tables import ANY, HTTP_PROXY
+
+INBOUND = ListenerKind.INBOUND_CAPTURE.value
+"""The table for requests to the inbound port itself; the snapshot has none of that name."""
+BLOCKED = ""
+"""In the place of a cluster: CONNECT is answered with 502."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Domains, `*.foo.com`, `foo:*` and `*` among them, and what they lead to."""
+
+    name: str
+    domains: Mapping[str, VirtualHost]
+    names_ports: bool = False
+    tunnels: Mapping[str, str] = field(default_factory=dict)
+    """Domain → the cluster that CONNECT leads to, or BLOCKED; empty where CONNECT is not served."""
+
+    def grouped(self) -> Iterator[tuple[VirtualHost, str | None, list[str]]]:
+        """Virtual hosts, where CONNECT leads from there, and all the names of both together."""
+        groups: dict[tuple[int, str | None], tuple[VirtualHost, str | None, list[str]]] = {}
+        for domain, host in self.domains.items():
+            tunnel = self.tunnels.get(domain)
+            groups.setdefault((id(host), tunnel), (host, tunnel, []))[2].append(domain)
+        yield from groups.values()
+
+
+def tables_of(snapshot: Snapshot) -> dict[str, Table]:
+    """Every table of the snapshot, and one more for requests to the inbound port itself."""
+    tables = {name: Table(name, _domains(table)) for name, table in snapshot.route_tables.items()}
+    if ANY in tables:
+        addressed = _addressed(snapshot)
+        tables[ANY] = Table(ANY, addressed, names_ports=True)
+        tables[HTTP_PROXY] = _with_tunnels(snapshot, addressed)
+        tables[INBOUND] = Table(INBOUND, _inbound(snapshot), names_ports=True)
+    return tables
+
+
+def _domains(table: RouteTable) -> dict[str, VirtualHost]:
+    """What the table itself looks up: a virtual host may list names that belong to another."""
+    domains = {name.decode(): host for name, host in table.exact.items()}
+    domains |= {f"*{suffix.decode()}": host for suffix, host in table.suffixes.items()}
+    return domains | ({} if table.default is None else {"*": table.default})
+
+
+def _addressed(snapshot: Snapshot) -> dict[str, VirtualHost]:
+    """`Snapshot.outbound_table` as domains: the table of the port that the host names, or else the merged one.
+
+    What Envoy has no domain for is a wildcard with a port that nobody declared: such a host counts as unknown.
+    """
+    merged = snapshot.route_tables[ANY]
+    domains: dict[str, VirtualHost] = {}
+    for port, table in snapshot.port_tables.items():
+        domains |= {f"{name.decode()}:{port}": host for name, host in table.exact.items()}
+        domains |= {f"*{suffix.decode()}:{port}": host for suffix, host in table.suffixes.items()}
+    for name, host in merged.exact.items():
+        domains |= {name.decode(): host, f"{name.decode()}:*": host}
+    for suffix, host in merged.suffixes.items():
+        domains[f"*{suffix.decode()}"] = host
+        for port in snapshot.port_tables:
+            domains.setdefault(f"*{suffix.decode()}:{port}", host)
+    for name in merged.exact:
+        if any(name.endswith(suffix) for suffix in merged.suffixes):  # a longer wildcard with a port would come first
+            for port, table in snapshot.port_tables.items():
+                domains.setdefault(f"{name.decode()}:{port}", table.named(name) or merged.exact[name])
+    return domains | ({} if merged.default is None else {"*": merged.default})
+
+
+def _with_tunnels(snapshot: Snapshot, addressed: Mapping[str, VirtualHost]) -> Table:
+    """The same with CONNECT, whose target always names a port: to a TCP service of that name, else to an HTTP one."""
+    unknown = PASSTHROUGH_CLUSTER if snapshot.allow_any else BLOCKED
+    domains = dict(addressed)
+    default = domains.pop("*", None)
+    for port, table in snapshot.tcp_tables.items():
+        for domain in _domains(table):
+            plain = addressed.get(domain) or addressed.get(f"{domain}:*") or default
+            if plain is not None:
+                domains.setdefault(f"{domain}:{port}", plain)
+    tunnels = {domain: _tunnel(snapshot, domain, host) or unknown for domain, host in domains.items()}
+    if default is not None:
+        domains["*"], tunnels["*"] = default, unknown
+    return Table(HTTP_PROXY, domains, names_ports=True, tunnels=tunnels)
+
+
+def _tunnel(snapshot: Snapshot, domain: str, host: VirtualHost) -> str | None:
+    name, _, port = domain.rpartition(":")
+    if not name or not port.isdigit():
+        return None
+    known = snapshot.tcp_cluster("", int(port), name.encode())
+    if known is None and host.service is not None:
+        known = f"outbound|{port}||{host.service.host}"
+    return known if known in snapshot.clusters else None
+
+
+def _inbound(snapshot: Snapshot) -> dict[str, VirtualHost]:
+    """`Snapshot.inbound_table` as domains: the port that the host names, else the lowest, else what is undeclared."""
+    found: dict[str, VirtualHost] = {}
+    undeclared = snapshot.route_tables.get(INBOUND_PASSTHROUGH_CLUSTER)
+    if undeclared is not None and undeclared.default is not None:
+        found["*"] = undeclared.default
+    for name, table in snapshot.route_tables.items():
+        number = name.removeprefix("inbound|").removesuffix("||")
+        if name.startswith("inbound|") and table.default is not None:
+            found[f"*:{number}"] = table.default
+    lowest = next((domain for port in sorted(snapshot.inbound_ports) if (domain := f"*:{port}") in found), None)
+    return found if lowest is None else found | {"*": found[lowest]}
+
+
+def server_names(snapshot: Snapshot, port: int) -> Iterator[tuple[str, list[str]]]:
+    """Clusters of TLS services on a port, each with the server names that lead to it."""
+    found: dict[str, list[str]] = {}
+    for domain, host in _domains(snapshot.tcp_tables[port]).items():
+        action = host.routes[0].action
+        if not isinstance(action, Forward) or domain == "*":
+            continue
+        name = action.destinations[0].cluster
+        cluster = snapshot.clusters.get(name)
+        if cluster is not None and cluster.protocol in TLS_PROTOCOLS and not domain.endswith("."):
+            found.setdefault(name, []).append(domain)
+    yield from found.items()
