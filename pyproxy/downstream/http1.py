@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import logging
+import re
 import termios
 from collections import deque
 from typing import TYPE_CHECKING, Any, cast
@@ -22,7 +23,7 @@ from pyproxy.proxy.environment import ClientConnection, Environment
 from pyproxy.proxy.exchange import Exchange
 from pyproxy.proxy.headers import DROP, HOST, REQUEST_FATES, TRACE
 from pyproxy.proxy.tunnel import Tunnel
-from pyproxy.wire.http1 import LAST_CHUNK, bodiless, encode_chunk, encode_response
+from pyproxy.wire.http1 import LAST_CHUNK, encode_chunk, encode_response
 from pyproxy.wire.names import FORWARD, NameTable
 
 if TYPE_CHECKING:
@@ -34,7 +35,26 @@ DELAYED_CLOSE = 1.0
 MAX_EARLY = 64 * 1024
 """Bytes taken of a client that asked for an upgrade before it is answered."""
 MAX_CONNECTION_TOKENS = 9
+_HEAD_FRAMING = (b"", b"transfer-encoding: chunked\r\n")
+"""By minor version: what HEAD is told of a body of unknown length, or of none. As Envoy does."""
 _REJECTED_NOMINATIONS = frozenset({b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"})
+METHODS = frozenset(
+    b"ACL BIND CHECKOUT CONNECT COPY DELETE GET HEAD LINK LOCK MERGE MKACTIVITY MKCALENDAR MKCOL MOVE NOTIFY OPTIONS "
+    b"PATCH POST PROPFIND PROPPATCH PURGE PUT QUERY REBIND REPORT SEARCH SOURCE SUBSCRIBE TRACE UNBIND UNLINK UNLOCK "
+    b"UNSUBSCRIBE".split()
+)
+"""What Envoy takes for a method; llhttp knows more, of RTSP and others."""
+_AUTHORITY_FORM = re.compile(rb"[^/?#@\\]+:\d{1,5}")
+_AUTHORITY = re.compile(rb"(?:\[[^\[\]@/?#\\]+\]|[^\[\]:@/?#\\]+)(?::(\d{1,5}))?(?=[/?]|\Z)")
+_NAMED_ERRORS = {
+    "Invalid HTTP version": (426, "low_version"),
+    "Invalid header value char": (400, "http1.invalid_characters"),
+    "Invalid `Transfer-Encoding` header value": (501, "http1.invalid_transfer_encoding"),
+    "Empty Transfer-Encoding": (501, "http1.invalid_transfer_encoding"),
+    "Transfer-Encoding can't be present with Content-Length": (400, "http1.content_length_and_chunked_not_allowed"),
+    "Content-Length can't be present with Transfer-Encoding": (400, "http1.content_length_and_chunked_not_allowed"),
+}
+"""llhttp's words for a broken head → status and details where Envoy has others than 400 and codec_error."""
 _names = NameTable(REQUEST_FATES)
 _known = _names.known
 _log = logging.getLogger("pyproxy.downstream")
@@ -168,12 +188,15 @@ class Http1Server:
         self.deadline = 0.0
         notable = self._notable
         keep_alive = self._parser.should_keep_alive()
+        method: bytes = self._parser.get_method()
+        if method not in METHODS:
+            raise ClientError("http1.codec_error")
         # llhttp keeps alive by default from 1.1 on, and formatting the version costs as much as parsing a header.
         minor = 1 if keep_alive and b"connection" not in notable else self._version()
         end = self._is_bodiless(minor)  # before Connection may nominate what frames the message
         stops = b"upgrade" in notable and self._parser.should_upgrade()
         framing = _framing(notable) if stops and not end else b""
-        head = self._make_head(minor, keep_alive=keep_alive)
+        head = self._make_head(method, minor, keep_alive=keep_alive)
         if stops and b":upgrade" in notable:
             end, framing = False, b"\r\n"
         self._unparsed = framing
@@ -219,8 +242,8 @@ class Http1Server:
             self._out.append(data)
             return len(data)
         if end:
-            if not sized and not bodiless(head.status, self._method):
-                framing = b"content-length: 0\r\n"
+            if not sized and head.status != 204 and head.status != 304:
+                framing = b"content-length: 0\r\n" if self._method != b"HEAD" else _HEAD_FRAMING[self._minor]
         elif not sized:
             if self._minor:
                 self._chunked = True
@@ -275,6 +298,7 @@ class Http1Server:
         self.flush()
         tunnel = Tunnel(self.transport, connection.transport, self.tunnel_ended)
         early, self._early = self._early, b""
+        exchange.ctx.bytes_received -= len(early)  # the tunnel counts them
         tunnel.start(from_client=early, from_upstream=rest)
 
     def exchange_finished(self) -> None:
@@ -343,7 +367,8 @@ class Http1Server:
     # For itself
 
     def _note(self, name: bytes, value: bytes, fate: int) -> None:
-        """A header that means something to us. Repeated: Host is refused, Connection joined, others stay."""
+        """A header that means something to us. Repeated: Host and what frames are refused, trace headers stay two
+        lines, others become one line with a comma, as Envoy makes it."""
         notable = self._notable
         if fate == HOST:
             if b":host" in notable:
@@ -354,12 +379,20 @@ class Http1Server:
             self._carries_trace = True
         if name not in notable:
             notable[name] = value
-        elif name == b"connection":
-            notable[name] += b"," + value
         elif name == b"transfer-encoding":
             raise ClientError("http1.codec_error")
+        elif fate != TRACE:
+            self._join(name, value, fate)
+            return
         if fate != DROP:
             self._headers.append((name, value))
+
+    def _join(self, name: bytes, value: bytes, fate: int) -> None:
+        """A line more of a header that was there already."""
+        joined = self._notable[name] + b"," + value
+        self._notable[name] = joined
+        if fate != DROP:
+            self._headers = [(name, joined) if line[0] == name else line for line in self._headers]
 
     def _version(self) -> int:
         """The minor version. Raises ClientError where Envoy answers 426."""
@@ -370,18 +403,21 @@ class Http1Server:
             return 0
         raise ClientError("low_version", status=426)
 
-    def _make_head(self, minor: int, *, keep_alive: bool) -> RequestHead:
+    def _make_head(self, method: bytes, minor: int, *, keep_alive: bool) -> RequestHead:
         notable = self._notable
-        if len(self._headers) > self.connection.settings.max_headers:
-            raise ClientError("http1.too_many_headers", status=431)
-        if self._bytes > self.connection.settings.max_request_headers_kb * 1024:
+        settings = self.connection.settings
+        if len(self._headers) + len(notable) > settings.max_headers:
+            self._check_count()
+        if self._bytes > settings.max_request_headers_kb * 1024:
             self._check_size()
         if b"connection" in notable:
             self._apply_connection_header(notable[b"connection"].lower())
-        method = self._parser.get_method()
         authority = notable.get(b":host", b"")
         target = self._url
-        if target[:1] != b"/" and method != b"CONNECT" and target != b"*":
+        if method == b"CONNECT":
+            if not _AUTHORITY_FORM.fullmatch(target):
+                raise ClientError("http1.invalid_url")
+        elif target[:1] != b"/" and (target != b"*" or method != b"OPTIONS"):
             authority, target = split_absolute(target)
             notable[b":host"] = authority
         return RequestHead(
@@ -409,13 +445,21 @@ class Http1Server:
         length = notable.get(b"content-length")
         return length is None or length == b"0"
 
+    def _check_count(self) -> None:
+        """There may be more lines than a head may have."""
+        if len(self._lines()) > self.connection.settings.max_headers:
+            raise ClientError("http1.too_many_headers", status=431)
+
     def _check_size(self) -> None:
-        """What was read is more than a head may have; was it the head? Target and what is taken off count too."""
-        kept = {name for name, _ in self._headers}
-        lines = [*self._headers, *(line for line in self._notable.items() if line[0] not in kept)]
-        size = len(self._url) + sum(len(name) + len(value) for name, value in lines)
+        """What was read is more than a head may have; was it the head?"""
+        size = len(self._url) + sum(len(name) + len(value) for name, value in self._lines())
         if size > self.connection.settings.max_request_headers_kb * 1024:
             raise ClientError("http1.headers_too_large", status=431)
+
+    def _lines(self) -> Headers:
+        """What arrived, with what was taken off."""
+        kept = {name for name, _ in self._headers}
+        return [*self._headers, *(line for line in self._notable.items() if line[0] not in kept)]
 
     def _on_partial_head(self) -> None:
         """A read ended inside a head: it may neither grow nor last for ever."""
@@ -527,6 +571,8 @@ class Http1Server:
     def hold(self, data: bytes) -> None:
         """Bytes behind an upgrade request that has no answer yet."""
         self._early += data
+        if self._exchange is not None:
+            self._exchange.ctx.bytes_received += len(data)
         if len(self._early) > MAX_EARLY:
             self.transport.pause_reading()
 
@@ -542,7 +588,12 @@ class Http1Server:
             self.transport.pause_reading()
             self._exchange.on_read_end()
         else:
-            self._refuse(ClientError("http1.codec_error"))
+            status, details = (
+                (400, "http1.codec_error")
+                if self._head_complete
+                else _NAMED_ERRORS.get(str(error), (400, "http1.codec_error"))
+            )
+            self._refuse(ClientError(details, status=status))
 
     def _refuse(self, error: ClientError) -> None:
         """Answer what cannot be served, and close. Source: Envoy's codec errors."""
@@ -648,16 +699,13 @@ def head_size(head: RequestHead) -> int:
 
 
 def split_absolute(url: bytes) -> tuple[bytes, bytes]:
-    """Authority and origin-form target of an absolute-form target. Raises ClientError on another scheme."""
+    """Authority and the rest of an absolute-form target. Raises ClientError on another scheme or a bad authority."""
     scheme, separator, rest = url.partition(b"://")
-    if not separator or scheme.lower() not in (b"http", b"https"):
-        raise ClientError("http1.invalid_scheme")
-    for index, byte in enumerate(rest):
-        if byte in b"/?#":
-            authority, target = rest[:index], rest[index:]
-            break
-    else:
-        authority, target = rest, b"/"
-    if not authority or b"@" in authority:
+    if not separator:
         raise ClientError("http1.invalid_url")
-    return authority, target if target[:1] == b"/" else b"/" + target
+    if scheme.lower() not in (b"http", b"https"):
+        raise ClientError("http1.invalid_scheme")
+    found = _AUTHORITY.match(rest)
+    if found is None or (found[1] and int(found[1]) > 65535):
+        raise ClientError("http1.invalid_url")
+    return found[0], rest[found.end() :] or b"/"

@@ -206,7 +206,7 @@ class Attempt:
         if settings.direction is not Direction.INBOUND and not self.host.cluster.cluster.mesh_external:
             lines += PEER_LINES % exchange.env.own_metadata
         if exchange.upgrade:
-            lines += b"upgrade: %b\r\nconnection: upgrade\r\n" % exchange.upgrade
+            lines += b"upgrade: %b\r\nconnection: %b\r\n" % (exchange.upgrade, exchange.head.notable[b"connection"])
         return lines
 
     def _on_per_try_timeout(self) -> None:

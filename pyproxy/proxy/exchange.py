@@ -28,11 +28,13 @@ from pyproxy.proxy.routing import abort_or_preflight, answer, choose_destination
 from pyproxy.runtime.clusters import ClusterState, HostState
 from pyproxy.snapshot.model import Destination, Direction, Forward, Route
 from pyproxy.telemetry.trace_headers import continue_trace
+from pyproxy.wire.http1 import bodiless
 
 RETRY_BUFFER = 1024 * 1024
 """Bytes of a request body kept for another attempt (Envoy per_connection_buffer_limit_bytes)."""
 UNSENT_BUFFER = 64 * 1024
 """Bytes of a body taken from the client while there is no connection to send them on."""
+_PASSED_ON = frozenset({100, 102, 103, 104})
 _NOTHING_KNOWN: dict[bytes, bytes] = {}
 _log = logging.getLogger("pyproxy.proxy")
 
@@ -232,7 +234,7 @@ class Exchange(Forwarder):
         self._destination = destination
         self._prepare(route, action, destination)
         self.next_attempt()
-        if self.timeouts is not None and self.request_ended and not self.finished:
+        if self.timeouts is not None and (self.request_ended or self.upgrade) and not self.finished:
             self.start_timeout()
         return None
 
@@ -291,6 +293,9 @@ class Exchange(Forwarder):
         ):
             return
         ctx.details = "via_upstream"
+        if self.upgrade and head.status < 400:
+            self._refuse_handshake(attempt, head, end=end)
+            return
         grpc_status = notable.get(b"grpc-status")
         if grpc_status is not None:
             ctx.grpc_status = grpc_status.decode("latin-1")
@@ -307,11 +312,21 @@ class Exchange(Forwarder):
             headers = apply_ops(headers, destination.response_headers, ctx)
         self._send_head(head, headers, end=end)
 
+    def _refuse_handshake(self, attempt: Attempt, head: ResponseHead, *, end: bool) -> None:
+        """An upgrade answered as if it had been none: the status counts, a body could be anything."""
+        self.ctx.details = "websocket_handshake_unsuccessful"
+        head.notable.pop(b"content-length", None)
+        if not end:
+            self.drop_attempt()
+        self._send_head(head, [line for line in head.headers if line[0] != b"content-length"], end=True)
+
     def informational(self, head: ResponseHead) -> None:
-        """A 1xx from the upstream: passed on, and the end of retries."""
-        if self.connection.settings.proxy_100_continue and not self.response_started:
-            self.replayable = False
-            self.stream.send_informational(head)
+        """A 1xx from the upstream: the first is passed on, and the end of retries. Source: Envoy filter_manager.cc."""
+        if self.informed or head.status not in _PASSED_ON or not self.connection.settings.proxy_100_continue:
+            return
+        self.informed = True
+        self.replayable = False
+        self.stream.send_informational(head)
 
     def attempt_body(self, chunk: bytes) -> None:
         """Body bytes from the upstream."""
@@ -350,7 +365,7 @@ class Exchange(Forwarder):
         self.cancel_timers()
         self.ctx.details = "via_upstream"
         head.headers.append((b"upgrade", head.notable.get(b"upgrade", self.upgrade)))
-        head.headers.append((b"connection", b"upgrade"))
+        head.headers.append((b"connection", head.notable.get(b"connection", b"upgrade")))
         self.connection.stats.downstream_cx_upgrades_total += 1
         self.connection.stats.downstream_cx_upgrades_active += 1
         self._send_head(head, head.headers, end=False)
@@ -388,20 +403,24 @@ class Exchange(Forwarder):
 
     def reply(self, reply: replies.Reply) -> None:
         """Answer from here."""
+        if self.finished:  # somebody waited while the client left
+            return
         ctx = self.ctx
         if reply.flag:
             ctx.add_flag(reply.flag)
         ctx.details = reply.details
         self.drop_attempt()
         status, headers, body = reply.status, list(reply.headers), reply.body
-        if self._is_grpc() and reply.details != "direct_response":
+        if self._is_grpc():
             status, headers, body = 200, replies.grpc_reply_headers(reply), b""
             ctx.grpc_status = dict(headers)[b"grpc-status"].decode()
         head = ResponseHead(status, headers)
         if body:
-            head.notable[b"content-length"] = length = b"%d" % len(body)
-            headers += [(b"content-length", length), (b"content-type", b"text/plain")]
-        if self.head.method == b"HEAD":
+            headers.append((b"content-type", b"text/plain"))
+            if status != 204:
+                head.notable[b"content-length"] = length = b"%d" % len(body)
+                headers.append((b"content-length", length))
+        if bodiless(status, self.head.method):
             body = b""
         self._send_head(head, headers, end=not body, close=reply.close)
         if body and not self.finished:

@@ -33,6 +33,8 @@ class Forwarder:
     request_ended = False
     response_started = False
     finished = False
+    informed = False
+    """A 1xx went to the client."""
     reading = False
     """A read of the client's bytes is being parsed: what goes upstream leaves when it is through."""
     timeouts: Timeouts | None = None
@@ -132,7 +134,7 @@ class Forwarder:
             return
         self.attempt = None
         ctx = self.ctx
-        ctx.upstream_transport_failure = reason if outcome is not Outcome.PROTOCOL_ERROR else ""
+        ctx.upstream_transport_failure = reason
         if self._may_repeat_on_fresh_connection(attempt, outcome):
             self._fresh_tries += 1
             self.next_attempt(fresh=True)
@@ -144,7 +146,7 @@ class Forwarder:
                 self._retry_after(delay)
                 return
             self._note_retry_end(state)
-        self.reply(replies.upstream_failure(outcome, reason, retried=ctx.attempts > 1))
+        self.reply(replies.upstream_failure(outcome, reason, retried=ctx.attempts > 1, started=self.informed))
 
     def _may_repeat_on_fresh_connection(self, attempt: Attempt, outcome: Outcome) -> bool:
         """The peer closed a kept connection just as we used it: nobody's fault, and no retry of the policy's."""

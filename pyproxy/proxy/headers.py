@@ -48,6 +48,7 @@ REQUEST_FATES: dict[bytes, int] = {
     b"x-envoy-attempt-count": DROP,
     b"x-envoy-peer-metadata": DROP,
     b"x-envoy-peer-metadata-id": DROP,
+    b"x-forwarded-client-cert": DROP,
     b"content-length": KEEP,
     b"content-type": KEEP,
     b"expect": KEEP,
@@ -72,7 +73,7 @@ _EDGE_DROPS = frozenset(
         b"x-envoy-external-address",
     }
 )
-_URL = re.compile(rb"[A-Za-z][A-Za-z0-9+.\-]*://[^/?#\s]+")
+_NO_REFERER = re.compile(rb"\s|\A[A-Za-z][A-Za-z0-9+.\-]*:(?!//[^/?#])|\A:")
 
 
 def without(headers: Headers, *names: bytes) -> Headers:
@@ -93,7 +94,7 @@ def mutate_request(head: RequestHead, settings: HttpSettings, peer: str, tls: bo
     if te is not None and b"trailers" in [token.strip() for token in te.lower().split(b",")]:
         head.headers.append((b"te", b"trailers"))
     referer = notable.get(b"referer")
-    if referer is not None and (not _URL.match(referer) or len(head.get_all(b"referer")) > 1):
+    if referer is not None and _NO_REFERER.search(referer):
         head.headers = without(head.headers, b"referer")
 
 

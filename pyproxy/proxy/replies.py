@@ -27,6 +27,7 @@ NO_ROUTE_FOR_CONNECT = Reply(404, flag="NR", details="route_not_found", close=Tr
 NO_CLUSTER = Reply(503, flag="NC", details="cluster_not_found")
 NO_HEALTHY_UPSTREAM = Reply(503, b"no healthy upstream", flag="UH", details="no_healthy_upstream")
 MISSING_HOST = Reply(400, details="missing_host_header", close=True)
+QUERY_WITHOUT_TYPE = Reply(400, details="query_missing_content_type", close=True)
 BAD_PATH = Reply(400, details="path_normalization_failed", close=True)
 NOT_A_PATH = Reply(404, details="absolute_path_rejected")
 SLOW_HEAD = Reply(408, b"request header timeout", details="request_header_timeout", close=True)
@@ -46,8 +47,8 @@ _OVERLOADED = ((b"x-envoy-overloaded", b"true"),)
 _BEFORE = "upstream connect error or disconnect/reset before headers. "
 
 
-def upstream_failure(outcome: Outcome, transport_reason: str, *, retried: bool) -> Reply:
-    """What the client gets when the last attempt ended without a response head."""
+def upstream_failure(outcome: Outcome, transport_reason: str, *, retried: bool, started: bool = False) -> Reply:
+    """What the client gets when the last attempt ended without a response head; `started`: it had a 1xx."""
     if outcome is Outcome.NO_HEALTHY_UPSTREAM:
         return NO_HEALTHY_UPSTREAM
     if outcome is Outcome.TIMEOUT:
@@ -58,12 +59,12 @@ def upstream_failure(outcome: Outcome, transport_reason: str, *, retried: bool) 
     lead = "retried and the latest reset reason: " if retried else "reset reason: "
     details = words.replace(" ", "_")
     if transport_reason:
-        details += "|" + transport_reason.replace(" ", "_")
+        details += "|" + transport_reason
     return Reply(
         502 if outcome is Outcome.PROTOCOL_ERROR else 503,
         (_BEFORE + lead + words).encode(),
         flag=RESPONSE_FLAG[outcome],
-        details=f"upstream_reset_before_response_started{{{details}}}",
+        details=f"upstream_reset_{'after' if started else 'before'}_response_started{{{details}}}",
         headers=_OVERLOADED if outcome is Outcome.OVERFLOW else (),
     )
 

@@ -22,10 +22,13 @@ from pyproxy.snapshot.model import (
     Route,
 )
 from pyproxy.telemetry.request_id import ensure_request_id
-from pyproxy.wire.paths import normalize
+from pyproxy.wire.paths import PLAIN, normalize
 
 if TYPE_CHECKING:
     from pyproxy.proxy.exchange import Exchange
+
+BASE = PathNormalization.BASE
+_SPECIAL_METHODS = frozenset({b"CONNECT", b"QUERY"})
 
 
 def find_route(exchange: Exchange) -> Route | replies.Reply:
@@ -48,6 +51,7 @@ def find_route(exchange: Exchange) -> Route | replies.Reply:
     )
     split = split_authority(head.authority)
     if split is None:
+        ctx.request = RequestHead(b"", b"", b"", [])  # what cannot be trusted is not logged
         return replies.codec_error(400, "http.invalid_authority")
     virtual_host = connection.virtual_host(snapshot, split[0], split[1])
     route = virtual_host.route_for(head) if virtual_host is not None else None
@@ -63,8 +67,11 @@ def _check(head: RequestHead, connection: ClientConnection) -> replies.Reply | N
     """Host and path; the path is left in canonical form."""
     if b":host" not in head.notable:
         return replies.MISSING_HOST
-    if head.method == b"CONNECT":
-        return replies.NO_ROUTE_FOR_CONNECT
+    if head.method in _SPECIAL_METHODS:
+        if head.method == b"CONNECT":
+            return replies.NO_ROUTE_FOR_CONNECT
+        if not head.notable.get(b"content-type"):
+            return replies.QUERY_WITHOUT_TYPE
     target = head.target
     if target[:1] != b"/":
         connection.stats.downstream_rq_non_relative_path += 1
@@ -72,10 +79,11 @@ def _check(head: RequestHead, connection: ClientConnection) -> replies.Reply | N
     kind = connection.settings.path_normalization
     if kind is PathNormalization.NONE:
         return None
-    if b"/." in target or b"%" in target or b"//" in target or b"\\" in target or b"#" in target:
+    path = head.path
+    if path.translate(None, PLAIN) or b"/." in path or b"#" in target or (kind is not BASE and b"//" in path):
         canonical = normalize(
             target,
-            merge_slashes=kind is not PathNormalization.BASE,
+            merge_slashes=kind is not BASE,
             decode_slashes=kind is PathNormalization.DECODE_AND_MERGE_SLASHES,
         )
         if canonical is None:

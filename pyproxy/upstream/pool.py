@@ -271,8 +271,8 @@ def pool_of(host: HostState, clock: Clock) -> HostPool:
 
 
 def connect_failure(error: OSError) -> tuple[Outcome, str]:
-    """Envoy's word for a failed connect and its transport failure reason."""
-    text = os.strerror(error.errno) if error.errno else str(error)
+    """Envoy's word for a failed connect and its transport failure reason, in which no space is left."""
+    text = (os.strerror(error.errno) if error.errno else str(error)).replace(" ", "_")
     if error.errno in _LOCAL_FAILURES:
-        return Outcome.LOCAL_CONNECTION_FAILURE, f"immediate_connect_error: {text}"
-    return Outcome.REMOTE_CONNECTION_FAILURE, f"delayed_connect_error: {text}"
+        return Outcome.LOCAL_CONNECTION_FAILURE, f"immediate_connect_error:_{text}"
+    return Outcome.REMOTE_CONNECTION_FAILURE, f"delayed_connect_error:_{text}"

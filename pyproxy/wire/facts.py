@@ -57,15 +57,20 @@ def _header_names(argument: str) -> tuple[bytes, bytes]:
 
 
 _REQUEST_FIELDS: Mapping[bytes, Callable[[RequestContext], bytes | None]] = {
-    b":method": lambda ctx: ctx.request.method,
-    b":path": lambda ctx: ctx.request.target,
-    b":authority": lambda ctx: ctx.request.authority,
-    b"host": lambda ctx: ctx.request.authority,
+    b":method": lambda ctx: ctx.request.method or None,
+    b":path": lambda ctx: ctx.request.target if ctx.request.method != b"CONNECT" and ctx.request.target else None,
+    b":authority": lambda ctx: _authority(ctx),
+    b"host": lambda ctx: _authority(ctx),
     b":scheme": lambda ctx: ctx.request.scheme,
     b"x-request-id": lambda ctx: ctx.request_id or ctx.request.get(b"x-request-id"),
     b"x-envoy-original-path": lambda ctx: ctx.original_target or ctx.request.get(b"x-envoy-original-path"),
     b"x-envoy-original-host": lambda ctx: ctx.original_authority or ctx.request.get(b"x-envoy-original-host"),
 }
+
+
+def _authority(ctx: RequestContext) -> bytes | None:
+    """An empty Host is one."""
+    return ctx.request.authority if ctx.request.authority or b":host" in ctx.request.notable else None
 
 
 def request_header(name: bytes) -> Callable[[RequestContext], bytes | None]:

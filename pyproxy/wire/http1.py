@@ -9,7 +9,7 @@ from pyproxy.core.http import RequestHead, ResponseHead
 LAST_CHUNK = b"0\r\n\r\n"
 
 # Envoy prints "Unknown" for what its table lacks, and RFC 9110's words where Python has older ones.
-_UNKNOWN_TO_ENVOY = {103, 418, 451}
+_UNKNOWN_TO_ENVOY = {102, 103, 418, 451}
 _RENAMED = {
     302: "Found",
     413: "Payload Too Large",
@@ -19,7 +19,7 @@ _RENAMED = {
 }
 REASONS: dict[int, str] = {
     status.value: _RENAMED.get(status.value, status.phrase) for status in HTTPStatus if status not in _UNKNOWN_TO_ENVOY
-}
+} | {599: "Last Unassigned Server Error Code"}
 _STATUS_LINES: dict[int, bytes] = {
     code: f"HTTP/1.1 {code} {REASONS.get(code, 'Unknown')}".encode() for code in range(100, 600)
 }

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import re
 
-_NOTABLE = re.compile(rb"[%\\#]|/\.")
-_ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
+PLAIN = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,;=:@/[]"
+"""Characters that stay in a path as they are."""
+_NOT_PLAIN = re.compile(rb"[^%%%b]" % re.escape(PLAIN))
+_DOTS_WITH_PARAMETERS = re.compile(rb"/(\.\.?);[^/]*")
+_ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})?")
+_BARE_PERCENT = b"\0"
+"""Stands for a `%` that begins no escape, until it is known that it begins none afterwards either."""
+_NEW_ESCAPE = re.compile(rb"\0(?=[0-9A-Fa-f]{2})")
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _SLASHES = re.compile(rb"//+")
 _ESCAPED_SLASH = re.compile(rb"%(2[fF]|5[cC])")
@@ -13,8 +19,6 @@ _ESCAPED_SLASH = re.compile(rb"%(2[fF]|5[cC])")
 
 def normalize(target: bytes, *, merge_slashes: bool = False, decode_slashes: bool = False) -> bytes | None:
     """The target with its path in canonical form, the query untouched; None where Envoy answers 400."""
-    if not _NOTABLE.search(target) and not (merge_slashes and b"//" in target):
-        return target
     if b"#" in target:
         return None
     path, mark, query = target.partition(b"?")
@@ -29,10 +33,13 @@ def normalize(target: bytes, *, merge_slashes: bool = False, decode_slashes: boo
 
 
 def _canonical(path: bytes) -> bytes | None:
-    """Unreserved escapes decoded, backslashes turned, dot segments resolved and clamped at the root."""
+    """Unreserved escapes decoded, others made, backslashes turned, dot segments resolved and clamped at the root."""
+    path = _DOTS_WITH_PARAMETERS.sub(rb"/\1", path)
     if b"%00" in path:
         return None
-    path = _ESCAPE.sub(_decode_unreserved, path).replace(b"\\", b"/")
+    path = _ESCAPE.sub(_decode_unreserved, path)
+    path = _NEW_ESCAPE.sub(b"%25", path).replace(_BARE_PERCENT, b"%").replace(b"\\", b"/")
+    path = _NOT_PLAIN.sub(_escape, path)
     if b"/." not in path:
         return path
     segments: list[bytes] = []
@@ -52,6 +59,12 @@ def _canonical(path: bytes) -> bytes | None:
     return b"/" + b"/".join(segments)
 
 
+def _escape(found: re.Match[bytes]) -> bytes:
+    return b"%%%02X" % found[0][0]
+
+
 def _decode_unreserved(found: re.Match[bytes]) -> bytes:
+    if not found[1]:
+        return _BARE_PERCENT
     byte = int(found[1], 16)
     return bytes((byte,)) if byte in _UNRESERVED else found[0]
