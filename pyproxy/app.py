@@ -17,14 +17,12 @@ from pyproxy.admin.server import AdminServers
 from pyproxy.core.errors import CommandError
 from pyproxy.core.loop import Clock, SystemClock, spawn
 from pyproxy.downstream.listener import BoundListener
-from pyproxy.istio.resources import Document
 from pyproxy.proxy.environment import Environment
 from pyproxy.reload import Loaded, Reloader, ReloadStatus, read
 from pyproxy.runtime.counters import HttpStats, ListenerManagerStats
 from pyproxy.runtime.live import Live
 from pyproxy.settings import Settings
-from pyproxy.snapshot.compile import identity_of
-from pyproxy.snapshot.model import Direction, Identity, Listener, ListenerKind, Listening, Snapshot
+from pyproxy.snapshot.model import Direction, Listener, ListenerKind, Snapshot
 from pyproxy.telemetry.access_log import AccessLogger
 from pyproxy.telemetry.metrics import IstioMetrics
 from pyproxy.telemetry.peer_metadata import own_metadata
@@ -58,7 +56,7 @@ class App:
         self.resolver = Resolver()
         self._access_log: AccessLogger | None = None
         self._stopping = asyncio.Event()
-        self._reloader = Reloader(settings.config, self.identity_of, self._listening(), self._take_up, self.clock)
+        self._reloader = Reloader(settings.config, settings.identity_in, settings.listening, self._take_up, self.clock)
         self.live: Live = None  # type: ignore[assignment]  # set in start, before any use
         self.env: Environment = None  # type: ignore[assignment]  # likewise
 
@@ -79,7 +77,7 @@ class App:
 
     async def start(self) -> None:
         """Load, bind, and say so."""
-        loaded = read(self.settings.config, self.identity_of, self._listening())
+        loaded = read(self.settings.config, self.settings.identity_in, self.settings.listening)
         if loaded.snapshot is None:
             raise CommandError(_complaint(loaded), exit_code=1)
         self._wire(loaded.snapshot)
@@ -167,31 +165,7 @@ class App:
             if not keep_listening:
                 loop.call_later(self.settings.drain_duration if graceful else 0, bound.stop_accepting)
 
-    def identity_of(self, documents: Sequence[Document]) -> Identity:
-        """Who this proxy is, by its WorkloadEntry or by its flags."""
-        settings = self.settings
-        if settings.workload:
-            return identity_of(documents, settings.workload)
-        return Identity(
-            workload=settings.labels.get("app", "gateway" if settings.gateway else ""),
-            namespace=settings.namespace,
-            labels=settings.labels,
-            service_account=settings.service_account,
-            gateway=settings.gateway,
-            address=settings.address or "127.0.0.1",
-        )
-
     # For itself
-
-    def _listening(self) -> Listening:
-        settings = self.settings
-        return Listening(
-            address=settings.address,
-            outbound_port=settings.outbound_port,
-            inbound_port=settings.inbound_port,
-            http_proxy_port=settings.http_proxy_port,
-            app_address=settings.app_address,
-        )
 
     def _wire(self, snapshot: Snapshot) -> None:
         discovery = DnsDiscovery(self.resolver, self.rng)

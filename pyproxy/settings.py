@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from pyproxy.istio.resources import Document
+from pyproxy.snapshot.identity import identity_of
+from pyproxy.snapshot.model import Identity, Listening
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +47,27 @@ class Settings:
     def status_address(self) -> str:
         """Where status and metrics listen."""
         return self.address or "0.0.0.0"
+
+    def identity_in(self, documents: Sequence[Document]) -> Identity:
+        """Who this proxy is, by its WorkloadEntry or by its flags. Raises CommandError for a workload nobody has."""
+        if self.workload:
+            return identity_of(documents, self.workload)
+        return Identity(
+            workload=self.labels.get("app", "gateway" if self.gateway else ""),
+            namespace=self.namespace,
+            labels=self.labels,
+            service_account=self.service_account,
+            gateway=self.gateway,
+            address=self.address or "127.0.0.1",
+        )
+
+    @property
+    def listening(self) -> Listening:
+        """Where the listeners that no document places are bound."""
+        return Listening(
+            address=self.address,
+            outbound_port=self.outbound_port,
+            inbound_port=self.inbound_port,
+            http_proxy_port=self.http_proxy_port,
+            app_address=self.app_address,
+        )
