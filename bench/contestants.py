@@ -12,6 +12,7 @@ from pathlib import Path
 
 from bench import documents
 from bench.baselines.arguments import Arguments, encode
+from bench.build import ROOT, BuildFailedError, compiled_tree
 from bench.envoy import bootstrap
 from bench.process import free_port, running, wait_for_ok, wait_for_port
 from bench.scenarios import Mesh
@@ -26,6 +27,8 @@ class Contestant:
     port: int
     """Where the client connects."""
     metrics_url: str = ""
+    remark: str = ""
+    """What the table must say of it."""
 
 
 @dataclass(frozen=True)
@@ -62,19 +65,32 @@ def envoy(place: Place) -> Iterator[Contestant]:
 
 @contextmanager
 def pyproxy(place: Place) -> Iterator[Contestant]:
-    """pyproxy as installed (`-P`: not as it lies in this folder, where it is never compiled), one worker process."""
-    folder = place.folder / "config"
+    """pyproxy as `pip install .` leaves it: compiled, where that can be."""
+    try:
+        tree, remark = compiled_tree(), ""
+    except BuildFailedError as error:
+        print(f"pyproxy is measured as plain Python; compiling it failed:\n{error}", file=sys.stderr)
+        tree, remark = ROOT, "not compiled"
+    with _pyproxy("pyproxy", tree, remark, place) as contestant:
+        yield contestant
+
+
+@contextmanager
+def _pyproxy(name: str, tree: Path, remark: str, place: Place) -> Iterator[Contestant]:
+    """pyproxy from a folder, as a user runs it, with one worker process."""
+    folder = place.folder / f"{name}-config"
     documents.write(folder, place.mesh, place.ports)
     names = ("outbound", "inbound", "http-proxy", "admin", "status", "metrics")
     ports = {name: free_port() for name in names}
-    command = [sys.executable, "-P", "-m", "pyproxy", "run", "--config", str(folder), "--workload", "client"]
+    command = ["env", f"PYTHONPATH={tree}", sys.executable, "-P", "-m", "pyproxy", "run"]
+    command += ["--config", str(folder), "--workload", "client"]
     command += ["--address", "127.0.0.1", "--workers", "1", "--log-level", "warning"]
-    for name, port in ports.items():
-        command += [f"--{name}-port", str(port)]
-    with running(command, cores=place.cores, log=place.log("pyproxy")) as pid:
-        wait_for_ok(f"http://127.0.0.1:{ports['status']}/healthz/ready", pid=pid, log=place.log("pyproxy"))
+    for flag, port in ports.items():
+        command += [f"--{flag}-port", str(port)]
+    with running(command, cores=place.cores, log=place.log(name)) as pid:
+        wait_for_ok(f"http://127.0.0.1:{ports['status']}/healthz/ready", pid=pid, log=place.log(name))
         metrics = f"http://127.0.0.1:{ports['metrics']}/stats/prometheus"
-        yield Contestant("pyproxy", pid, ports["outbound"], metrics)
+        yield Contestant(name, pid, ports["outbound"], metrics, remark)
 
 
 @contextmanager
@@ -90,10 +106,11 @@ def _baseline(name: str, module: str, place: Place) -> Iterator[Contestant]:
 STARTERS: dict[str, Callable[[Place], AbstractContextManager[Contestant]]] = {
     "envoy": envoy,
     "pyproxy": pyproxy,
+    "uncompiled": partial(_pyproxy, "uncompiled", ROOT, ""),
     "aiohttp": partial(_baseline, "aiohttp", "naive_aiohttp"),
     "parse": partial(_baseline, "parse", "parse"),
     "copy": partial(_baseline, "copy", "copy"),
 }
 """In the order in which a round measures them."""
 MESH_PROXIES = ("envoy", "pyproxy", "aiohttp")
-"""Those that apply a scenario's policies; the others are floors."""
+"""Those that every scenario measures. `uncompiled` is pyproxy in plain Python; parse and copy are floors."""

@@ -108,7 +108,7 @@ class Bench:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
             nginx = stack.enter_context(upstream(folder, cores=self._cores.load))
             contestants = self._start(scenario, folder, nginx, stack)
-            measured = {contestant.name: Measured() for contestant in contestants}
+            measured = {contestant.name: Measured(remark=contestant.remark) for contestant in contestants}
             time.sleep(SETTLE_SECONDS)
             for contestant in contestants:
                 measured[contestant.name].idle_bytes = resident_bytes(contestant.pid)

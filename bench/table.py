@@ -48,6 +48,7 @@ class Measured:
     """Resident before its first request."""
     loaded_bytes: int = 0
     """The most that was resident under load."""
+    remark: str = ""
     uncounted: int | None = None
     """Requests that wrk sent and the proxy's metrics lack; None when it has no metrics."""
 
@@ -118,7 +119,7 @@ def align(rows: Sequence[Sequence[str]]) -> str:
 
 
 def _remarks(measured: Measured) -> str:
-    remarks = []
+    remarks = [measured.remark] if measured.remark else []
     errors = sum(sample.load.errors for sample in measured.samples)
     if errors:
         remarks.append(f"{errors} errors")

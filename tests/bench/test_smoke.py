@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bench import documents, memory, verify
+from bench import build, documents, memory, verify
 from bench.baselines.arguments import Arguments, encode, parse
 from bench.envoy import bootstrap, cluster_name
 from bench.load import LoadResult, parse_result, script
@@ -97,6 +97,17 @@ def test_nginx_accepts_its_configuration(tmp_path: Path) -> None:
 def test_baseline_arguments_survive_the_command_line(header: tuple[str, str] | None) -> None:
     arguments = Arguments(8080, PORTS, (("v1", 90), ("v2", 10)), header)
     assert parse(encode(arguments)) == arguments
+
+
+def test_a_changed_source_is_another_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pyproxy").mkdir()
+    (tmp_path / "setup.py").write_text("")
+    (tmp_path / "pyproxy" / "app.py").write_text("x = 1")
+    monkeypatch.setattr(build, "ROOT", tmp_path)
+    before = build.digest()
+    assert build.digest() == before
+    (tmp_path / "pyproxy" / "app.py").write_text("x = 2")
+    assert build.digest() != before
 
 
 # What wrk is told, and says
