@@ -57,7 +57,8 @@ class ConnectHandler:
             hung_up(host)
             server.tunnel_ended(received, sent)
 
-        Tunnel(server.transport, upstream.transport, ended).start(from_client=rest, from_upstream=upstream.early)
+        server.tunnel = tunnel = Tunnel(server.transport, upstream.transport, ended)
+        tunnel.start(from_client=rest, from_upstream=upstream.early)
 
     async def _destination(self, exchange: Exchange, name: bytes, port: int) -> HostState | None:
         """The host to dial; None when the exchange was answered instead."""

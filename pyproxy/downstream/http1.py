@@ -116,6 +116,8 @@ class Http1Server:
         """What the parser gave back behind a request that waits for the one before it."""
         self._broken: ClientError | None = None
         """What comes after the requests in the queue cannot be served."""
+        self.tunnel: Tunnel | None = None
+        """What this connection became."""
         self._early = b""
         """Bytes that came after an upgrade request, before its answer."""
 
@@ -296,7 +298,7 @@ class Http1Server:
         connection = attempt.connection
         assert exchange is not None and connection is not None
         self.flush()
-        tunnel = Tunnel(self.transport, connection.transport, self.tunnel_ended)
+        self.tunnel = tunnel = Tunnel(self.transport, connection.transport, self.tunnel_ended)
         early, self._early = self._early, b""
         exchange.ctx.bytes_received -= len(early)  # the tunnel counts them
         tunnel.start(from_client=early, from_upstream=rest)
@@ -330,7 +332,8 @@ class Http1Server:
         self.connection.stats.downstream_cx_active -= 1
         self._tracker.remove(self)
         if exchange is not None:
-            exchange.tunnel_closed(received, sent)
+            by_client = self.tunnel is not None and self.tunnel.ended_by is self.tunnel.client
+            exchange.tunnel_closed(received, sent, by_client=by_client)
 
     # From the tracker
 

@@ -128,7 +128,6 @@ class Attempt:
             pool: HostPool = pool_of(self.host, self.exchange.env.clock)
             pool.cancel(self)
         else:
-            self.host.cluster.stats.upstream_rq_tx_reset += 1
             connection.abandon()
 
     # From the connection (ResponseHandler)
@@ -140,9 +139,7 @@ class Attempt:
     def on_head(self, head: ResponseHead, *, end: bool) -> None:
         if self._done:
             return
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._cancel_timer()
         if not self.exchange.request_ended and self.connection is not None:
             self.connection.usable = False  # the response came before the request was whole
         if self.host.monitor is not None:
@@ -185,8 +182,17 @@ class Attempt:
 
     def on_upgraded(self, head: ResponseHead, rest: bytes) -> None:
         if not self._done:
-            self._finish(101)
+            self._cancel_timer()
             self.exchange.attempt_upgraded(self, head, rest)
+
+    # From the tunnel that its connection became
+
+    def tunnel_closed(self) -> None:
+        """The connection is no more."""
+        self._finish(101)
+        connection = self.connection
+        assert connection is not None
+        connection.pool.lost(connection)
 
     # For itself
 
@@ -228,11 +234,14 @@ class Attempt:
         if self.host.monitor is not None:
             self.host.monitor.record_failure(outcome)
 
-    def _finish(self, status: int = 0) -> None:
-        """Exactly once per attempt: the gauges."""
-        self._done = True
+    def _cancel_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _finish(self, status: int = 0) -> None:
+        """Exactly once per attempt: the gauges."""
+        self._done = True
+        self._cancel_timer()
         if self._counted:
             self.host.end_request(status)

@@ -35,6 +35,7 @@ RETRY_BUFFER = 1024 * 1024
 UNSENT_BUFFER = 64 * 1024
 """Bytes of a body taken from the client while there is no connection to send them on."""
 _PASSED_ON = frozenset({100, 102, 103, 104})
+_UPSTREAM_ENDED_TUNNEL = "upstream_reset_after_response_started{connection_termination}"
 _NOTHING_KNOWN: dict[bytes, bytes] = {}
 _log = logging.getLogger("pyproxy.proxy")
 
@@ -380,12 +381,17 @@ class Exchange(Forwarder):
         self.ctx.status = 200
         self.ctx.details = "via_upstream"
 
-    def tunnel_closed(self, received: int, sent: int) -> None:
+    def tunnel_closed(self, received: int, sent: int, *, by_client: bool) -> None:
         """Both ways of the tunnel are at their end; counts are bytes from and to the client."""
         self.connection.stats.downstream_cx_upgrades_active -= 1
-        self.ctx.bytes_received += received
-        self.ctx.bytes_sent += sent
-        self.attempt = None
+        ctx = self.ctx
+        ctx.bytes_received += received
+        ctx.bytes_sent += sent
+        ctx.add_flag("DC" if by_client else "UC")
+        ctx.details = "downstream_remote_disconnect" if by_client else _UPSTREAM_ENDED_TUNNEL
+        attempt, self.attempt = self.attempt, None
+        if attempt is not None:
+            attempt.tunnel_closed()
         self._finish()
 
     def upstream_writable(self, writable: bool) -> None:

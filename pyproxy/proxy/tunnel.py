@@ -14,6 +14,8 @@ class Tunnel:
 
     def __init__(self, client: asyncio.Transport, upstream: asyncio.Transport, ended: Ended) -> None:
         self._ended: Ended | None = ended
+        self.ended_by: TunnelSide | None = None
+        """The side that sent its end first."""
         self.client = TunnelSide(self, client)
         self.upstream = TunnelSide(self, upstream)
         self.client.peer = self.upstream
@@ -32,6 +34,11 @@ class Tunnel:
                 side.connection_lost(None)
             else:
                 side.transport.resume_reading()
+
+    def side_ended(self, side: TunnelSide) -> None:
+        """Nothing more will come from a side."""
+        if self.ended_by is None:
+            self.ended_by = side
 
     def side_lost(self) -> None:
         """One side is gone for good: so is the other, once it has what was meant for it."""
@@ -61,6 +68,7 @@ class TunnelSide(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         self.ended = True
+        self._tunnel.side_ended(self)
         if self.peer.ended or self.peer.lost:
             self.transport.close()
             self.peer.transport.close()
@@ -78,4 +86,5 @@ class TunnelSide(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True
+        self._tunnel.side_ended(self)
         self._tunnel.side_lost()
