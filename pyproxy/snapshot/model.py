@@ -479,17 +479,20 @@ class Snapshot:
     def inbound_table(self, captured: int | None, named: int | None, host: bytes) -> VirtualHost | None:
         """The virtual host for a request to the inbound port: by its original port, or, called by name, by Host's.
 
-        A request that names no port of the workload's goes to the lowest one; one that was on its way to a port that
-        nobody declared goes there.
+        A request that names no port of the workload's goes to the lowest one. One that was on its way to a port that
+        nobody declared goes on to it, and only such a one: a stranger's Host must not choose a destination from here.
         """
         for port in (captured, named):
             table = self.route_tables.get(f"inbound|{port}||") if port is not None else None
             if table is not None:
                 return table.virtual_host_for(host)
-        if captured is None and self.inbound_ports:
-            return self.route_tables[f"inbound|{min(self.inbound_ports)}||"].virtual_host_for(host)
-        undeclared = self.route_tables.get(INBOUND_PASSTHROUGH_CLUSTER)
-        return undeclared.virtual_host_for(host) if undeclared is not None else None
+        if captured is not None:
+            table = self.route_tables.get(INBOUND_PASSTHROUGH_CLUSTER)
+        elif self.inbound_ports:
+            table = self.route_tables[f"inbound|{min(self.inbound_ports)}||"]
+        else:
+            return None
+        return table.virtual_host_for(host) if table is not None else None
 
     def outbound_protocol(self, address: str, port: int) -> str:
         """What a captured connection to an address carries: http, tcp, auto; empty: nobody declared the port."""

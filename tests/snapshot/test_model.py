@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from pyproxy.snapshot.model import DirectResponse, Route, RouteTable, VirtualHost
+from pyproxy.snapshot.model import (
+    INBOUND_PASSTHROUGH_CLUSTER,
+    DirectResponse,
+    Identity,
+    Route,
+    RouteTable,
+    Snapshot,
+    VirtualHost,
+)
 from tests.snapshot.documents import request
 
 DEFAULT = VirtualHost("default", ("*",), ())
@@ -34,3 +42,29 @@ def test_the_first_route_that_matches() -> None:
     assert host.route_for(request(method="PUT")) is routes[1]
     assert host.route_for(request()) is None
     assert VirtualHost("h", (), (*routes, Route("all", None, refuse))).route_for(request()) is not None
+
+
+def inbound(*ports: int) -> Snapshot:
+    names = [*(f"inbound|{port}||" for port in ports), INBOUND_PASSTHROUGH_CLUSTER]
+    tables = {name: RouteTable(name, {}, default=VirtualHost(name, ("*",), ())) for name in names}
+    return Snapshot(Identity(), (), tables, {}, inbound_ports=dict.fromkeys(ports, "http"))
+
+
+def inbound_host(snapshot: Snapshot, captured: int | None, named: int | None) -> str:
+    found = snapshot.inbound_table(captured, named, b"x")
+    return "" if found is None else found.name
+
+
+def test_an_inbound_request_goes_to_the_port_it_was_captured_for_or_names_or_the_lowest() -> None:
+    snapshot = inbound(8080, 9090)
+    assert inbound_host(snapshot, 9090, 8080) == "inbound|9090||"
+    assert inbound_host(snapshot, None, 9090) == "inbound|9090||"
+    assert inbound_host(snapshot, None, 80) == "inbound|8080||"
+    assert inbound_host(snapshot, None, None) == "inbound|8080||"
+
+
+def test_only_a_captured_request_passes_through_to_an_undeclared_port() -> None:
+    for snapshot in (inbound(), inbound(8080)):
+        assert inbound_host(snapshot, 15, None) == INBOUND_PASSTHROUGH_CLUSTER
+    assert inbound_host(inbound(), None, 15000) == ""  # else the inbound port were a way to whatever we can reach
+    assert inbound_host(inbound(), None, None) == ""
