@@ -205,6 +205,7 @@ class Attempt:
         lines = b""
         if settings.attempt_count_header:
             lines = b"x-envoy-attempt-count: %d\r\n" % exchange.ctx.attempts
+        lines += exchange.operation_line
         if exchange.timeouts is not None:
             expected = exchange.expected_timeout_ms()
             if expected:

@@ -22,7 +22,7 @@ from pyproxy.proxy import replies
 from pyproxy.proxy.attempt import Attempt
 from pyproxy.proxy.environment import ClientConnection, Environment
 from pyproxy.proxy.forwarder import Forwarder
-from pyproxy.proxy.headers import apply_ops
+from pyproxy.proxy.headers import apply_ops, operation_line
 from pyproxy.proxy.mirror import Mirroring
 from pyproxy.proxy.routing import abort_or_preflight, answer, choose_destination, find_route, rewrite, wants_upgrade
 from pyproxy.runtime.clusters import ClusterState, HostState
@@ -36,6 +36,7 @@ UNSENT_BUFFER = 64 * 1024
 """Bytes of a body taken from the client while there is no connection to send them on."""
 _PASSED_ON = frozenset({100, 102, 103, 104})
 _UPSTREAM_ENDED_TUNNEL = "upstream_reset_after_response_started{connection_termination}"
+_DECORATOR = b"x-envoy-decorator-operation"
 _NOTHING_KNOWN: dict[bytes, bytes] = {}
 _log = logging.getLogger("pyproxy.proxy")
 
@@ -95,6 +96,8 @@ class Exchange(Forwarder):
     response_header_bytes = 0
     _mirroring: Mirroring | None = None
     _destination: Destination | None = None
+    _operation = ""
+    """What the server's side calls this request, told to the caller's proxy unless that has a name of its own."""
     _kept_size = 0
     _paused = False
     _cookies: tuple[bytes, ...] = ()
@@ -245,15 +248,22 @@ class Exchange(Forwarder):
         notable = head.notable
         ctx = self.ctx
         self.retry_policy = action.retry
+        tracing = self.serving.snapshot.tracing
         ctx.trace = continue_trace(
             head.headers,
             notable if head.carries_trace else _NOTHING_KNOWN,
-            self.serving.snapshot.tracing,
+            tracing,
             self.env.rng,
             traced=self.traced,
         )
         if self.connection.settings.direction is Direction.INBOUND:
             ctx.peer_metadata = notable.get(b"x-envoy-peer-metadata")
+            if tracing.enabled and not notable.get(_DECORATOR):
+                self._operation = route.operation
+        elif tracing.enabled and route.operation:
+            self.operation_line = operation_line(route.operation)
+        if not tracing.enabled and _DECORATOR in notable:
+            head.headers.append((_DECORATOR, notable[_DECORATOR]))
         if action.hash_policies:
             self._hash_request(action)
         rewrite(self, route, action, destination)
@@ -457,10 +467,13 @@ class Exchange(Forwarder):
         server = settings.server_name or head.notable.get(b"server")  # an empty name passes the upstream's own through
         if server:
             headers.append((b"server", server))
-        if settings.direction is Direction.INBOUND and b"x-envoy-peer-metadata-id" in self.head.notable:
-            identifier, metadata = self.env.own_metadata
-            headers.append((b"x-envoy-peer-metadata-id", identifier))
-            headers.append((b"x-envoy-peer-metadata", metadata))
+        if settings.direction is Direction.INBOUND:
+            if self._operation:
+                headers.append((_DECORATOR, self._operation.encode()))
+            if b"x-envoy-peer-metadata-id" in self.head.notable:
+                identifier, metadata = self.env.own_metadata
+                headers.append((b"x-envoy-peer-metadata-id", identifier))
+                headers.append((b"x-envoy-peer-metadata", metadata))
         head.headers = headers
         ctx.response = head
         ctx.status = head.status

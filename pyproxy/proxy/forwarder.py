@@ -33,6 +33,8 @@ class Forwarder:
     request_ended = False
     response_started = False
     finished = False
+    operation_line = b""
+    """The header line that names the route's operation to the next proxy."""
     informed = False
     """A 1xx went to the client."""
     reading = False
@@ -204,10 +206,8 @@ class Forwarder:
         assert self.cluster is not None
         self.cluster.stats.upstream_rq_retry += 1
         self.cluster.stats.upstream_rq_retry_backoff_exponential += 1
-        if delay <= 0:
-            self.next_attempt()
-        else:
-            self._backoff = asyncio.get_running_loop().call_later(delay, self._after_backoff)
+        # By a timer even for 0: a connection that has just answered is back in its pool by then.
+        self._backoff = asyncio.get_running_loop().call_later(delay, self._after_backoff)
 
     def _after_backoff(self) -> None:
         self._backoff = None

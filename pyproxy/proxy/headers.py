@@ -57,7 +57,7 @@ REQUEST_FATES: dict[bytes, int] = {
     b"x-forwarded-for": KEEP,
     b"x-forwarded-proto": KEEP,
     b"x-envoy-external-address": KEEP,
-    b"x-envoy-decorator-operation": KEEP,
+    b"x-envoy-decorator-operation": DROP,
     **dict.fromkeys(TRACE_HEADERS, TRACE),
 }
 
@@ -128,6 +128,20 @@ def trusted_client(forwarded: bytes, peer: str, settings: HttpSettings) -> str:
 
 def _looks_like_ip(text: str) -> bool:
     return ":" in text or (text.count(".") == 3 and text.replace(".", "").isdigit())
+
+
+_MOST_OPERATIONS = 16384
+_operation_lines: dict[str, bytes] = {}
+
+
+def operation_line(operation: str) -> bytes:
+    """The header line that tells the next proxy what to call its span."""
+    line = _operation_lines.get(operation)
+    if line is None:
+        if len(_operation_lines) >= _MOST_OPERATIONS:
+            _operation_lines.clear()
+        line = _operation_lines[operation] = b"x-envoy-decorator-operation: %b\r\n" % operation.encode()
+    return line
 
 
 def apply_ops(headers: Headers, ops: HeaderOps, ctx: RequestContext) -> Headers:
