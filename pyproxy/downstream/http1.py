@@ -10,6 +10,8 @@ import asyncio
 import fcntl
 import logging
 import re
+import socket
+import struct
 import termios
 from collections import deque
 from typing import TYPE_CHECKING, Any, cast
@@ -32,9 +34,12 @@ if TYPE_CHECKING:
 
 DELAYED_CLOSE = 1.0
 """Seconds that a client has to read a final response before the connection is cut (Envoy delayed_close_timeout)."""
+CLOSING_PATIENCE = 30.0
+"""Seconds that a client may read nothing of what is left of a connection's last response."""
 MAX_EARLY = 64 * 1024
 """Bytes taken of a client that asked for an upgrade before it is answered."""
 MAX_CONNECTION_TOKENS = 9
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _HEAD_FRAMING = (b"", b"transfer-encoding: chunked\r\n")
 """By minor version: what HEAD is told of a body of unknown length, or of none. As Envoy does."""
 _REJECTED_NOMINATIONS = frozenset({b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"})
@@ -92,6 +97,8 @@ class Http1Server:
         """When the head being read must be whole; 0 is never. Monotonic seconds."""
         self.idle_since = 0.0
         self._closing = False
+        self._left = -1
+        """Bytes that a client had still to read of a closing connection when it was looked at last."""
         # Request being read
         self._parser = httptools.HttpRequestParser(self)
         self._url = b""
@@ -100,14 +107,18 @@ class Http1Server:
         self._carries_trace = False
         self._head_complete = False
         self._bytes = 0
-        """Of the message being read, or of what may become one."""
+        """Read since the head, or the last piece of the body, began: no head and no trailers may be so long."""
         # Exchange under way
         self._exchange: Exchange | None = None
+        self._writable = True
+        """The client reads what it is sent; else what it asks for has to wait."""
         self._queue: deque[Queued] = deque()
         self._keep_alive = True
         self._minor = 1
         self._method = b""
         self._chunked = False
+        self._until_close = False
+        """The end of the connection is the end of the response: it must not come when the response is not whole."""
         self._out: list[bytes] = []
         self._request_paused = False
         self._unparsed = b""
@@ -146,8 +157,8 @@ class Http1Server:
         exchange = self._exchange
         if exchange is not None:
             exchange.on_read_end()
-        if self._bytes and not self._head_complete:
-            self._on_partial_head()
+        if self._bytes:
+            self._on_partial_read(data)
 
     def eof_received(self) -> bool:
         # Envoy does not serve a half-closed client: an end of input is the client leaving.
@@ -160,12 +171,16 @@ class Http1Server:
         self._tracker.remove(self)
 
     def pause_writing(self) -> None:
+        self._writable = False
         if self._exchange is not None:
             self._exchange.on_client_writable(False)
 
     def resume_writing(self) -> None:
+        self._writable = True
         if self._exchange is not None:
             self._exchange.on_client_writable(True)
+        else:
+            self._start_queued()
 
     # Parser callbacks
 
@@ -202,9 +217,10 @@ class Http1Server:
         if stops and b":upgrade" in notable:
             end, framing = False, b"\r\n"
         self._unparsed = framing
-        size = self._bytes or head_size(head)
+        size = (end and self._bytes) or head_size(head)
+        self._bytes = 0
         self._url, self._headers, self._notable, self._carries_trace = b"", [], {}, False
-        if self._exchange is not None or self._queue:
+        if self._exchange is not None or self._queue or not self._writable:
             queued = Queued(head, size)
             queued.ended = end
             self._queue.append(queued)
@@ -213,6 +229,7 @@ class Http1Server:
         self._start(head, size, end=end)
 
     def on_body(self, chunk: bytes) -> None:
+        self._bytes = 0
         if self._queue:
             self._queue[-1].body.append(chunk)
         elif self._exchange is not None:
@@ -231,8 +248,9 @@ class Http1Server:
     # What an exchange may ask (ClientStream)
 
     def send_informational(self, head: ResponseHead) -> None:
-        self._out.append(encode_response(head, b""))
-        self.flush()
+        if self._minor:
+            self._out.append(encode_response(head, b""))
+            self.flush()
 
     def send_head(self, head: ResponseHead, *, end: bool, close: bool = False) -> int:
         exchange = self._exchange
@@ -252,6 +270,7 @@ class Http1Server:
                 framing = b"transfer-encoding: chunked\r\n"
             else:
                 self._keep_alive = False
+                self._until_close = True
         whole = exchange is None or exchange.request_ended
         if close or not whole or self._env.draining or self._tracker.draining:
             self._keep_alive = False
@@ -281,7 +300,13 @@ class Http1Server:
     def abort(self) -> None:
         self.flush()
         self._closing = True
-        self.transport.close()
+        if self._until_close:
+            wrapped = self.transport.get_extra_info("socket")
+            if wrapped is not None:
+                wrapped.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+            self.transport.abort()
+        else:
+            self.transport.close()
 
     def pause_request(self) -> None:
         self._request_paused = True
@@ -343,6 +368,15 @@ class Http1Server:
         self.connection.stats.downstream_rq_header_timeout += 1
         self._refuse(ClientError("request_header_timeout", status=408))
 
+    def on_still_closing(self, now: float) -> None:
+        """Closed, but for what the client has still to read: cut it when it reads nothing for long."""
+        left = self.transport.get_write_buffer_size()
+        if left != self._left:
+            self._left = left
+            self.deadline = now + CLOSING_PATIENCE
+        elif self.deadline <= now:
+            self.transport.abort()
+
     def on_idle(self) -> None:
         """No request for too long."""
         self.connection.stats.downstream_cx_idle_timeout += 1
@@ -361,6 +395,11 @@ class Http1Server:
         """Bytes have arrived that the event loop has not given us yet: the connection is idle no more."""
         wrapped = self.transport.get_extra_info("socket")
         return wrapped is not None and any(fcntl.ioctl(wrapped.fileno(), termios.FIONREAD, bytes(4)))
+
+    @property
+    def closing(self) -> bool:
+        """The last response is written; the client has still to read it."""
+        return self._closing
 
     @property
     def busy(self) -> bool:
@@ -464,11 +503,15 @@ class Http1Server:
         kept = {name for name, _ in self._headers}
         return [*self._headers, *(line for line in self._notable.items() if line[0] not in kept)]
 
-    def _on_partial_head(self) -> None:
-        """A read ended inside a head: it may neither grow nor last for ever."""
-        settings = self.connection.settings
-        if self._bytes > settings.max_request_headers_kb * 1024:
-            self._refuse(ClientError("http1.headers_too_large", status=431))
+    def _on_partial_read(self, data: bytes) -> None:
+        """A read ended inside a head, or inside trailers: they may not grow for ever, nor a head last for ever."""
+        if self._bytes > self.connection.settings.max_request_headers_kb * 1024:
+            what = "trailers" if self._head_complete else "headers"
+            self._refuse(ClientError(f"http1.{what}_too_large", status=431))
+        elif self._head_complete:
+            pass
+        elif self._bytes == len(data) and not data.strip(b"\r\n"):
+            self._bytes = 0  # empty lines begin no request
         elif not self.deadline and self._exchange is None:
             self.deadline = self._tracker.head_deadline()
 
@@ -514,7 +557,7 @@ class Http1Server:
 
     def _start_queued(self) -> None:
         """The next pipelined request."""
-        if not self._queue or self._exchange is not None or self._closing:
+        if not self._queue or self._exchange is not None or self._closing or not self._writable:
             return
         queued = self._queue.popleft()
         if not self._queue and not self._request_paused:
@@ -573,6 +616,7 @@ class Http1Server:
 
     def hold(self, data: bytes) -> None:
         """Bytes behind an upgrade request that has no answer yet."""
+        self._bytes = 0
         self._early += data
         if self._exchange is not None:
             self._exchange.ctx.bytes_received += len(data)
@@ -580,6 +624,8 @@ class Http1Server:
             self.transport.pause_reading()
 
     def _on_parser_error(self, error: httptools.HttpParserError) -> None:
+        if self._closing:
+            return
         cause = error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else None
         if isinstance(cause, ClientError):
             self._refuse(cause)
@@ -588,6 +634,7 @@ class Http1Server:
             self.transport.abort()
         elif not self._keep_alive and not self._head_complete and self._exchange is not None:
             # Bytes after a request that said `connection: close`: nobody will answer them.
+            self._bytes += 1  # unread, so that the close is a slow one
             self.transport.pause_reading()
             self._exchange.on_read_end()
         else:
@@ -600,6 +647,8 @@ class Http1Server:
 
     def _refuse(self, error: ClientError) -> None:
         """Answer what cannot be served, and close. Source: Envoy's codec errors."""
+        if self._closing:
+            return
         exchange = self._exchange
         stats = self.connection.stats
         if exchange is not None:
@@ -612,8 +661,7 @@ class Http1Server:
                 exchange.on_read_end()
                 return
             if exchange.response_started:
-                exchange.ctx.add_flag("DPE")
-                exchange.on_client_gone()
+                exchange.on_client_gone(flag="DPE", details=error.details)
                 self.abort()
                 return
             self._keep_alive = False
@@ -679,7 +727,9 @@ class Tracker:
         """Once a second: slow heads and idle connections."""
         for connection in list(self.connections):
             idle = connection.connection.settings.idle_timeout
-            if connection.deadline:
+            if connection.closing:
+                connection.on_still_closing(now)
+            elif connection.deadline:
                 if connection.deadline <= now:
                     connection.on_slow_head()
             elif idle and not connection.busy and now - connection.idle_since >= idle:

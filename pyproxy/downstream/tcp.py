@@ -32,6 +32,8 @@ class TcpProxy(asyncio.Protocol):
         self._closed = closed
         self._early = b""
         self._gone = False
+        self._ended = False
+        """The client has sent all it will send."""
         self._joined = False
         self._host: HostState | None = None
         self._cluster: ClusterState | None = None
@@ -48,6 +50,7 @@ class TcpProxy(asyncio.Protocol):
         self.transport.pause_reading()
 
     def eof_received(self) -> bool:
+        self._ended = True
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -98,10 +101,12 @@ class TcpProxy(asyncio.Protocol):
         self._env.metrics.record_tcp_opened(
             self._ctx, direction=self._connection.settings.direction, cluster=cluster.cluster, endpoint=host.endpoint
         )
-        tunnel = Tunnel(self.transport, upstream.transport, self._ended)
+        tunnel = Tunnel(self.transport, upstream.transport, self._tunnel_ended)
         tunnel.start(from_client=self._early, from_upstream=upstream.early)
+        if self._ended:
+            tunnel.client.eof_received()
 
-    def _ended(self, received: int, sent: int) -> None:
+    def _tunnel_ended(self, received: int, sent: int) -> None:
         assert self._host is not None and self._cluster is not None
         hung_up(self._host)
         self._env.metrics.record_tcp_closed(

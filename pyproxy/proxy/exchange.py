@@ -180,12 +180,12 @@ class Exchange(Forwarder):
         if attempt is not None and attempt.connection is not None:
             attempt.connection.flush()
 
-    def on_client_gone(self) -> None:
-        """The client closed: nobody waits for the response."""
+    def on_client_gone(self, *, flag: str = "DC", details: str = "downstream_remote_disconnect") -> None:
+        """The client closed, or broke its request: nobody waits for the response."""
         if self.finished:
             return
-        self.ctx.add_flag("DC")
-        self.ctx.details = "downstream_remote_disconnect"
+        self.ctx.add_flag(flag)
+        self.ctx.details = details
         self.drop_attempt()
         self._finish()
 

@@ -38,13 +38,15 @@ class Borrower(Protocol):
 class HostPool:
     """The connections to one host, of one worker."""
 
-    __slots__ = ("_clock", "_connecting", "_idle", "_open", "_retired", "_waiting", "host")
+    __slots__ = ("_clock", "_connecting", "_fresh", "_idle", "_open", "_retired", "_waiting", "host")
 
     def __init__(self, host: HostState, clock: Clock) -> None:
         self.host = host
         self._clock = clock
         self._idle: list[Http1Client] = []
         self._waiting: deque[Borrower] = deque()
+        self._fresh: deque[Borrower] = deque()
+        """They wait for a connection that has carried nothing yet."""
         self._connecting = 0
         self._open: set[Http1Client] = set()
         self._retired = False
@@ -67,20 +69,22 @@ class HostPool:
             cluster.stats.upstream_rq_pending_overflow += 1
             borrower.on_connect_failed(Outcome.OVERFLOW, "")
             return None
-        self._wait(borrower)
+        self._wait(borrower, self._waiting)
         self._dial_for_waiting()
         return None
 
     def borrow_fresh(self, borrower: Borrower) -> None:
         """A connection that has carried nothing yet."""
-        self._wait(borrower)
-        self._start_dial()
+        self._wait(borrower, self._fresh)
+        self._dial_for_waiting()
 
     def cancel(self, borrower: Borrower) -> None:
         """The borrower waits no longer; its dial goes on, and then idles."""
-        try:
-            self._waiting.remove(borrower)
-        except ValueError:
+        for queue in (self._waiting, self._fresh):
+            if borrower in queue:
+                queue.remove(borrower)
+                break
+        else:
             return
         self._waits_no_more()
         self.host.cluster.stats.upstream_rq_cancelled += 1
@@ -99,7 +103,7 @@ class HostPool:
             self._dial_for_waiting()
             return
         if self._waiting:
-            self._lend(connection)
+            self._lend(connection, self._waiting)
             return
         self._keep(connection)
 
@@ -153,8 +157,8 @@ class HostPool:
 
     # For itself
 
-    def _wait(self, borrower: Borrower) -> None:
-        self._waiting.append(borrower)
+    def _wait(self, borrower: Borrower, queue: deque[Borrower]) -> None:
+        queue.append(borrower)
         cluster = self.host.cluster
         cluster.ceilings.pending += 1
         cluster.stats.upstream_rq_pending_total += 1
@@ -168,7 +172,7 @@ class HostPool:
     def _dial_for_waiting(self) -> None:
         """One dial for each who waits, under max_connections; a host without any connection may always open one."""
         cluster = self.host.cluster
-        while self._connecting < len(self._waiting):
+        while self._connecting < len(self._waiting) + len(self._fresh):
             if not cluster.ceilings.may_connect:
                 cluster.stats.upstream_cx_overflow += 1
                 if self.connections:
@@ -227,15 +231,15 @@ class HostPool:
         duration = self.host.cluster.cluster.connection.max_connection_duration
         now = self._clock.monotonic()
         connection.expires = now + duration if duration else 0.0
-        if self._waiting:
-            self._lend(connection)
+        if self._fresh or self._waiting:
+            self._lend(connection, self._fresh or self._waiting)
         elif self._retired:
             connection.close()
         else:
             self._keep(connection)
 
-    def _lend(self, connection: Http1Client) -> None:
-        borrower = self._waiting.popleft()
+    def _lend(self, connection: Http1Client, queue: deque[Borrower]) -> None:
+        borrower = queue.popleft()
         self._waits_no_more()
         cluster = self.host.cluster
         if cluster.ceilings.may_request:
@@ -255,7 +259,9 @@ class HostPool:
         stats = self.host.cluster.stats
         stats.upstream_cx_connect_fail += 1
         self.host.stats.cx_connect_fail += 1
-        waiting, self._waiting = self._waiting, deque()
+        waiting = [*self._fresh, *self._waiting]
+        self._fresh.clear()
+        self._waiting.clear()
         self._waits_no_more(len(waiting))
         stats.upstream_rq_pending_failure_eject += len(waiting)
         for borrower in waiting:
