@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.differential.envoy_process import Envoy, Upstreams
+from tests.differential.resilience import Comparison, compared, selected
 
 
 @pytest.fixture(scope="session")
@@ -50,3 +51,18 @@ def start_envoy(
     yield start
     for process in started:
         process.close()
+
+
+@pytest.fixture(scope="module")
+def comparison(
+    request: pytest.FixtureRequest,
+    start_envoy: Callable[[Sequence[Any], Sequence[Any]], Envoy],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Comparison]:
+    """Both proxies, when the module's SCENARIOS are through."""
+    module = request.module
+    scenarios = selected(module.SCENARIOS, request)
+    folder = tmp_path_factory.mktemp("resilience")
+    with compared(scenarios, start_envoy, folder, *getattr(module, "FLAGS", ())) as found:
+        found.run()
+        yield found

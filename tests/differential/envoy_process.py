@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 EXTENSIONS = "type.googleapis.com/envoy.extensions"
-_OPTIONS = ("--concurrency", "1", "--disable-hot-restart", "-l", "warning")
+_OPTIONS = ("--concurrency", "1", "--disable-hot-restart", "-l", "warning", "--file-flush-interval-msec", "100")
 
 
 class Upstreams:
@@ -95,7 +95,7 @@ class Envoy:
             )
         try:
             self._await(lambda: admin.exists() and ":" in admin.read_text(), folder)
-            self._admin = int(admin.read_text().rpartition(":")[2])
+            self.admin_port = int(admin.read_text().rpartition(":")[2])
             self._await(lambda: self.get_admin("/ready").strip() == "LIVE", folder)
         except BaseException:
             self.close()
@@ -111,7 +111,7 @@ class Envoy:
 
     def get_admin(self, path: str) -> str:
         """A page of the admin port."""
-        connection = http.client.HTTPConnection("127.0.0.1", self._admin, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.admin_port, timeout=10)
         try:
             connection.request("GET", path)
             return connection.getresponse().read().decode()

@@ -1,0 +1,587 @@
+"""One scenario through a real Envoy and through pyproxy, before the same scripted hosts: what can be seen is the same.
+
+A scenario is written as Istio documents say it. pyproxy reads the documents; Envoy gets what istiod would make of them.
+Each scenario has a host name, a cluster and a script of its own. All run side by side, and those that differ run once
+more, under another name, with a note: a busy machine may stretch a time, but not twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.differential import istio_as_envoy
+from tests.differential.envoy_process import EXTENSIONS, Envoy, http_listener
+from tests.differential.istio_as_envoy import Block, Host
+from tests.differential.scripted_hosts import ADDRESS, OK, Attempt, Run, Script, ScriptedHosts
+from tests.peers import Headers, split_head
+from tests.pyproxy_process import PyproxyProcess
+
+AT_ONCE = 6
+"""Scenarios that run side by side: few enough for two cores."""
+SECONDS = 20.0
+"""How long a client waits for an answer before it gives up."""
+LOG_FIELDS = {
+    "run": "%REQ(X-RUN)%",
+    "status": "%RESPONSE_CODE%",
+    "flags": "%RESPONSE_FLAGS%",
+    "details": "%RESPONSE_CODE_DETAILS%",
+    "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
+    "failure": "%UPSTREAM_TRANSPORT_FAILURE_REASON%",
+    "received": "%BYTES_RECEIVED%",
+    "sent": "%BYTES_SENT%",
+    "host": "%UPSTREAM_HOST%",
+}
+COMPARED = re.compile(
+    r"(retry\.)?upstream_rq_(total|retry.*|timeout|per_try_timeout|pending_total|pending_overflow|active_overflow"
+    r"|pending_failure_eject|cancelled|rx_reset|tx_reset|completed|[1-5]xx|[1-5]\d\d|active|pending_active)"
+    r"|retry_or_shadow_abandoned|lb_healthy_panic|membership_(total|healthy)"
+    r"|upstream_cx_(total|active|connect_fail|connect_timeout|overflow|none_healthy|max_requests|idle_timeout"
+    r"|max_duration_reached)"
+    r"|circuit_breakers\.default\.(cx|rq|rq_pending|rq_retry)_open|outlier_detection\..*"
+)
+"""Statistics of a scenario's cluster that both proxies must have alike."""
+
+
+# What a scenario is
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A request. `body` pieces are sent `pause` seconds apart, the first at once."""
+
+    method: str = "GET"
+    path: str = "/"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: Sequence[bytes] = ()
+    chunked: bool = False
+    pause: float = 0.0
+    times: int = 1
+    """So many, one after the other."""
+    at_once: int = 1
+    """So many clients do it at the same time."""
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Nothing, for so many seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Look:
+    """Note the cluster's statistics of this moment under a name, to be compared too."""
+
+    name: str
+    only: str = r"circuit_breakers.*_open|.*ejections_active|membership_healthy|.*_active"
+
+
+Action = Ask | Wait | Look
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """`route` is what an HTTPRoute says beside where to; `policy` a trafficPolicy."""
+
+    asks: Sequence[Action] = (Ask(),)
+    script: Script = (OK,)
+    hosts: Sequence[Host] = (Host(),)
+    route: Block = field(default_factory=dict)
+    policy: Block = field(default_factory=dict)
+    inbound: bool = False
+    check: Callable[[Seen], object] | None = None
+    """Asserts what both proxies must do, each by itself."""
+    compared: bool = True
+    """Off where chance decides: then only `check` counts."""
+    placed: bool = False
+    """Which host got which attempt is compared, and not only how many each got."""
+    stats: str = ""
+    """More statistics to leave out, as a regular expression."""
+    took: tuple[float, float] | None = None
+    """Seconds between which each answer must have come, from both."""
+    seed: bool = False
+
+
+@dataclass
+class Answer:
+    """What a client got; status 0 is nothing."""
+
+    ask: int
+    status: int = 0
+    headers: Headers = field(default_factory=list)
+    body: bytes = b""
+    whole: bool = False
+    took: float = 0.0
+
+    def get(self, name: bytes) -> bytes | None:
+        """The first value of a header."""
+        return next((value for key, value in self.headers if key == name), None)
+
+
+@dataclass
+class Seen:
+    """What one proxy did in one scenario."""
+
+    answers: list[Answer] = field(default_factory=list)
+    attempts: list[Attempt] = field(default_factory=list)
+    log: list[dict[str, Any]] = field(default_factory=list)
+    stats: dict[str, int] = field(default_factory=dict)
+    looks: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    @property
+    def statuses(self) -> list[int]:
+        """In the order of asking."""
+        return [answer.status for answer in sorted(self.answers, key=lambda answer: answer.ask)]
+
+    @property
+    def by_host(self) -> Counter[int]:
+        """Attempts that each host saw."""
+        return Counter(attempt.host for attempt in self.attempts)
+
+    def comparable(self, scenario: Scenario) -> dict[str, Any]:
+        """What must be equal."""
+        single = len(scenario.hosts) == 1
+        hosts = [attempt.host for attempt in self.attempts] if scenario.placed else sorted(self.by_host.values())
+        hide = re.compile(scenario.stats or r"\Z")
+        logs = [
+            {**line, "host": line["host"] if single or scenario.placed else line["host"] != "-"}
+            for line in sorted(self.log, key=lambda line: line["run"])
+        ]
+        answers = [(each.status, _masked(each.headers), each.body, each.whole) for each in self.answers]
+        if any(isinstance(ask, Ask) and ask.at_once > 1 for ask in scenario.asks):  # who was first is chance
+            answers.sort(key=repr)
+            logs = sorted(({**line, "run": ""} for line in logs), key=repr)
+        return {
+            "answers": answers,
+            "attempts": [_attempt(attempt) for attempt in self.attempts],
+            "hosts": hosts,
+            "log": logs,
+            "stats": {name: value for name, value in self.stats.items() if not hide.fullmatch(name)},
+            "looks": self.looks,
+        }
+
+
+_FIXED = {b"date", b"x-envoy-upstream-service-time", b"x-request-id"}
+
+
+def _masked(headers: Headers) -> Headers:
+    return sorted((name, b"*" if name in _FIXED else value) for name, value in headers)
+
+
+def _attempt(attempt: Attempt) -> tuple[object, ...]:
+    """Later attempts are told of a time that differs by what the earlier ones took."""
+    number = attempt.get(b"x-envoy-attempt-count")
+    first = number == b"1"
+    expected = attempt.get(b"x-envoy-expected-rq-timeout-ms")
+    deadline = attempt.get(b"grpc-timeout")
+    told = [value if first or value is None else b"*" for value in (expected, deadline)]
+    return (number, attempt.method, *told, len(attempt.body), attempt.whole)
+
+
+# The two proxies
+
+
+class Side:
+    """One proxy: where it listens, what it counts, what it logs."""
+
+    def __init__(self, name: str, hosts: ScriptedHosts, ports: Mapping[str, int], admin: int, log: Path) -> None:
+        self.name = name
+        self.admin = admin
+        self._hosts = hosts
+        self._ports = ports
+        self._log = log
+        self._runs: dict[str, tuple[Run, Seen]] = {}
+
+    async def run(self, scenario: Scenario, authority: str) -> Seen:
+        """All that a scenario asks, one thing after the other."""
+        name = f"{authority}/{self.name}"
+        run = self._hosts.runs[name] = Run(scenario.script)
+        seen = Seen(attempts=run.attempts)
+        self._runs[name] = run, seen
+        number = 0
+        for action in scenario.asks:
+            if isinstance(action, Wait):
+                await asyncio.sleep(action.seconds)
+            elif isinstance(action, Look):
+                seen.looks[action.name] = await self.stats(authority, action.only)
+            else:
+                called = f"{authority}:{self._hosts.ports[scenario.hosts[0].kind]}" if scenario.inbound else authority
+                clients = [
+                    self._client(seen, action, called, name, range(start, start + action.times))
+                    for start in range(number, number + action.at_once * action.times, action.times)
+                ]
+                number += action.at_once * action.times
+                await asyncio.gather(*clients)
+        await asyncio.sleep(0.02)  # what the last answer left to do
+        seen.stats = {} if scenario.inbound else await self.stats(authority)
+        return seen
+
+    async def stats(self, authority: str, only: str = "") -> dict[str, int]:
+        """The cluster's statistics that are compared and not 0."""
+        prefix = f"cluster.outbound|80||{authority}."
+        text = await self.page(f"/stats?usedonly&filter=^cluster.outbound%5C%7C80%5C%7C%5C%7C{authority}")
+        found = {}
+        for line in text.splitlines():
+            key, _, value = line.removeprefix(prefix).partition(": ")
+            if value != "0" and COMPARED.fullmatch(key) and re.fullmatch(only or ".*", key):
+                found[key] = int(value)
+        return found
+
+    async def page(self, path: str) -> str:
+        """A page of the admin port."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.admin)
+        writer.write(f"GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n".encode())
+        text = await reader.read()
+        writer.close()
+        head, _, body = text.partition(b"\r\n\r\n")
+        return (_dechunk(body) if b"transfer-encoding: chunked" in head.lower() else body).decode()
+
+    async def _client(self, seen: Seen, ask: Ask, authority: str, name: str, numbers: range) -> None:
+        """One client: a connection for each request, so that none depends on the one before."""
+        for number in numbers:
+            answer = Answer(number)
+            seen.answers.append(answer)
+            begun = time.monotonic()
+            try:
+                async with asyncio.timeout(SECONDS):
+                    await self._ask(ask, authority, f"{name}/{number:04}", answer)
+            except (OSError, asyncio.IncompleteReadError, TimeoutError):
+                pass
+            answer.took = time.monotonic() - begun
+
+    async def _ask(self, ask: Ask, authority: str, run: str, answer: Answer) -> None:
+        port = self._ports["inbound" if authority.startswith("in-") else "outbound"]
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=4 * 1024 * 1024)
+        headers = {"host": authority, "x-run": run, **ask.headers}
+        if ask.chunked:
+            headers["transfer-encoding"] = "chunked"
+        elif ask.body:
+            headers["content-length"] = str(sum(map(len, ask.body)))
+        lines = [f"{ask.method} {ask.path} HTTP/1.1", *(f"{key}: {value}" for key, value in headers.items())]
+        writer.write("\r\n".join([*lines, "\r\n"]).encode())
+        sending = asyncio.ensure_future(_send_body(writer, ask))
+        try:
+            await _read_answer(reader, ask.method, answer)
+        finally:
+            sending.cancel()
+            writer.close()
+
+    def read_log(self, names: Sequence[str], seconds: float) -> None:
+        """Give each run its lines; wait so long for those that are missing."""
+        wanted = {f"{name}/{self.name}/{ask.ask:04}" for name in names for ask in self._runs_seen(name).answers}
+        deadline = time.monotonic() + seconds
+        while not wanted <= {line["run"] for line in self._lines()} and time.monotonic() < deadline:
+            time.sleep(0.05)
+        found: dict[str, list[dict[str, Any]]] = {}
+        for line in self._lines():
+            name, _, number = (line["run"] or "").rpartition("/")
+            line = {**line, "run": number, "host": self._hosts.host_of(line["host"])}
+            line["details"] = re.sub(r"127\.0\.0\.\d:\d+", "ADDRESS", line["details"] or "")
+            found.setdefault(name, []).append(line)
+        for name in names:
+            self._runs_seen(name).log = found.get(f"{name}/{self.name}", [])
+
+    def _runs_seen(self, name: str) -> Seen:
+        return self._runs[f"{name}/{self.name}"][1]
+
+    def _lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self._log.read_text().splitlines()] if self._log.exists() else []
+
+
+async def _send_body(writer: asyncio.StreamWriter, ask: Ask) -> None:
+    for index, piece in enumerate(ask.body):
+        if index:
+            await asyncio.sleep(ask.pause)
+        writer.write(b"%x\r\n%b\r\n" % (len(piece), piece) if ask.chunked else piece)
+        await writer.drain()
+    if ask.chunked:
+        writer.write(b"0\r\n\r\n")
+
+
+async def _read_answer(reader: asyncio.StreamReader, method: str, answer: Answer) -> None:
+    line, headers = split_head(await reader.readuntil(b"\r\n\r\n"))
+    answer.status, answer.headers = int(line.split(b" ")[1]), headers
+    length = answer.get(b"content-length")
+    try:
+        if method == "HEAD" or answer.status in (204, 304):
+            pass
+        elif answer.get(b"transfer-encoding") is not None:
+            while size := int(await reader.readuntil(b"\r\n"), 16):
+                answer.body += (await reader.readexactly(size + 2))[:-2]
+            await reader.readuntil(b"\r\n")
+        elif length is not None:
+            answer.body = await reader.readexactly(int(length))
+        answer.whole = True
+    except asyncio.IncompleteReadError as error:
+        answer.body += error.partial
+
+
+def _dechunk(data: bytes) -> bytes:
+    body = b""
+    while data:
+        size, _, data = data.partition(b"\r\n")
+        count = int(size, 16)
+        body, data = body + data[:count], data[count + 2 :]
+    return body
+
+
+# Both at once
+
+
+class Comparison:
+    """Two proxies that know every selected scenario, each under two names."""
+
+    def __init__(self, scenarios: Mapping[str, Scenario], hosts: ScriptedHosts, sides: tuple[Side, Side]) -> None:
+        self.sides = sides
+        self._scenarios = scenarios
+        self._hosts = hosts
+        self.seen: dict[str, tuple[Seen, Seen]] = {}
+        """Envoy's, pyproxy's."""
+
+    def run(self) -> None:
+        """All of them, and those that differ once more."""
+        self._pass(list(self._scenarios), again=False)
+        differ = [name for name in self._scenarios if self.trouble(name)]
+        if differ:
+            print(f"\nNOTE: {len(differ)} scenario(s) differed and ran once more: {', '.join(differ)}")
+            self._pass(differ, again=True)
+
+    def trouble(self, name: str) -> str:
+        """How the two differ, or what one did that none may; empty when all is well."""
+        scenario = self._scenarios[name]
+        found = []
+        for side, seen in zip(self.sides, self.seen[name], strict=True):
+            try:
+                if scenario.check is not None:
+                    scenario.check(seen)
+                if scenario.took is not None:
+                    least, most = scenario.took
+                    assert all(least <= each.took <= most for each in seen.answers), [a.took for a in seen.answers]
+            except AssertionError as error:
+                found.append(f"{side.name}: {error}")
+        if scenario.compared:
+            theirs, ours = (seen.comparable(scenario) for seen in self.seen[name])
+            found += [
+                f"{key}: Envoy {theirs[key]}\n  pyproxy {ours[key]}" for key in theirs if theirs[key] != ours[key]
+            ]
+        return "\n".join(found)
+
+    def _pass(self, names: Sequence[str], *, again: bool) -> None:
+        asyncio.run(self._all(names, again=again))
+        authorities = [authority(list(self._scenarios).index(name), self._scenarios[name], again) for name in names]
+        for side in self.sides:
+            side.read_log(authorities, 5)
+
+    async def _all(self, names: Sequence[str], *, again: bool) -> None:
+        turns = asyncio.Semaphore(AT_ONCE)
+
+        async def both(name: str) -> None:
+            async with turns:
+                scenario = self._scenarios[name]
+                called = authority(list(self._scenarios).index(name), scenario, again)
+                theirs, ours = await asyncio.gather(*(side.run(scenario, called) for side in self.sides))
+                self.seen[name] = theirs, ours
+
+        await asyncio.gather(*(both(name) for name in names))
+
+
+def authority(index: int, scenario: Scenario, again: bool) -> str:
+    """The host name of a scenario."""
+    return f"{'in' if scenario.inbound else 'out'}-{index}{'b' if again else 'a'}.test"
+
+
+@contextmanager
+def compared(
+    scenarios: Mapping[str, Scenario], start_envoy: Callable[..., Envoy], folder: Path, *flags: str
+) -> Iterator[Comparison]:
+    """Start both with everything that the scenarios need."""
+    hosts = ScriptedHosts()
+    named = {
+        authority(index, scenario, again): scenario
+        for index, scenario in enumerate(scenarios.values())
+        for again in (False, True)
+    }
+    try:
+        envoy_log, our_log = folder / "envoy-access.log", folder / "pyproxy-access.log"
+        listeners, clusters = envoy_listeners(named, envoy_log, hosts), envoy_clusters(named, hosts)
+        envoy = start_envoy(istio_as_envoy.in_seconds(listeners), istio_as_envoy.in_seconds(clusters))
+        process = PyproxyProcess(folder, documents(named, our_log, hosts), "--app-address", ADDRESS, *flags)
+        try:
+            ports = {"outbound": process.outbound, "inbound": process.ports["virtualInbound"]}
+            ours = Side("pyproxy", hosts, ports, process.ports["admin"], our_log)
+            theirs = Side("envoy", hosts, envoy.ports, envoy.admin_port, envoy_log)
+            yield Comparison(scenarios, hosts, (theirs, ours))
+        finally:
+            process.close()
+    finally:
+        hosts.close()
+
+
+def selected(scenarios: Mapping[str, Scenario], request: pytest.FixtureRequest) -> dict[str, Scenario]:
+    """Those whose tests run."""
+    wanted = {
+        item.callspec.params.get("name")
+        for item in request.session.items
+        if hasattr(item, "callspec") and getattr(item, "module", None) is request.module
+    }
+    return {name: scenario for name, scenario in scenarios.items() if name in wanted}
+
+
+# Their configuration
+
+
+def envoy_listeners(named: Mapping[str, Scenario], log: Path, hosts: ScriptedHosts) -> list[dict[str, Any]]:
+    """A sidecar's outbound and inbound listener."""
+    found = []
+    for direction, server in (("outbound", "envoy"), ("inbound", "istio-envoy")):
+        inbound = direction == "inbound"
+        virtual_hosts = [
+            _virtual_host(name, scenario, hosts) for name, scenario in named.items() if scenario.inbound == inbound
+        ]
+        listener = http_listener(
+            direction,
+            [],
+            [{"name": "fault", "typed_config": {"@type": f"{EXTENSIONS}.filters.http.fault.v3.HTTPFault"}}],
+            server_name=server,
+            stream_idle_timeout="0s",
+            delayed_close_timeout="0.2s",
+            proxy_100_continue=True,
+            access_log=[_access_log(log)],
+            route_config={"name": direction, "ignore_port_in_host_matching": True, "virtual_hosts": virtual_hosts},
+        )
+        found.append({**listener, "traffic_direction": direction.upper()})
+    return found
+
+
+def _virtual_host(name: str, scenario: Scenario, hosts: ScriptedHosts) -> dict[str, Any]:
+    hashed = istio_as_envoy.hash_policies(scenario.policy)
+    if scenario.inbound:
+        retry = {"retry_on": "reset-before-request", "num_retries": 2}
+        cluster = _inbound_name(scenario, hosts)
+        route: dict[str, Any] = {"route": {"cluster": cluster, "timeout": "0s", "retry_policy": retry}}
+    else:
+        route = {"route": istio_as_envoy.route_action(scenario.route, f"outbound|80||{name}", hashed=hashed)}
+    if "fault" in scenario.route:
+        route["typed_per_filter_config"] = {"fault": istio_as_envoy.fault_filter(scenario.route["fault"])}
+    return {
+        "name": name,
+        "domains": [name],
+        "routes": [{"match": {"prefix": "/"}, **route}],
+        "include_request_attempt_count": True,
+    }
+
+
+def envoy_clusters(named: Mapping[str, Scenario], hosts: ScriptedHosts) -> list[dict[str, Any]]:
+    """One for each scenario, more where it splits by weight."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, scenario in named.items():
+        cluster = _inbound_name(scenario, hosts) if scenario.inbound else f"outbound|80||{name}"
+        weights = scenario.route.get("weights")
+        if weights:
+            for index, subset in enumerate(weights):
+                called = f"{cluster}-{subset}"
+                found[called] = istio_as_envoy.cluster(
+                    called, scenario.hosts[index : index + 1], hosts.ports, scenario.policy
+                )
+        else:
+            found[cluster] = istio_as_envoy.cluster(cluster, scenario.hosts, hosts.ports, scenario.policy)
+    return list(found.values())
+
+
+def _inbound_name(scenario: Scenario, hosts: ScriptedHosts) -> str:
+    return f"inbound|{hosts.ports[scenario.hosts[0].kind]}||"
+
+
+def _access_log(path: Path) -> dict[str, Any]:
+    kind = f"{EXTENSIONS}.access_loggers.file.v3.FileAccessLog"
+    return {
+        "name": "file",
+        "typed_config": {"@type": kind, "path": str(path), "log_format": {"json_format": LOG_FIELDS}},
+    }
+
+
+# Our documents
+
+
+def documents(named: Mapping[str, Scenario], log: Path, hosts: ScriptedHosts) -> str:
+    """The same for pyproxy, as an operator would write it."""
+    mesh = {
+        "accessLogFile": str(log),
+        "accessLogEncoding": "JSON",
+        "accessLogFormat": json.dumps(LOG_FIELDS),
+        "defaultConfig": {"tracing": {"sampling": 0}},
+    }
+    found = [_document("IstioOperator", "mesh", {"meshConfig": mesh}, "install.istio.io/v1alpha1")]
+    place = {"address": "127.0.0.1", "labels": {"app": "client"}, "locality": "here/a/1", "serviceAccount": "default"}
+    found.append(_document("WorkloadEntry", "client", place))
+    for name, scenario in named.items():
+        found += _inbound_documents(name, scenario, hosts) if scenario.inbound else _outbound(name, scenario, hosts)
+    return "\n---\n".join(json.dumps(document) for document in found)
+
+
+def _outbound(name: str, scenario: Scenario, hosts: ScriptedHosts) -> list[dict[str, Any]]:
+    weights = scenario.route.get("weights")
+    rule = {key: value for key, value in scenario.route.items() if key != "weights"}
+    if weights:
+        rule["route"] = [
+            {"destination": {"host": name, "subset": subset}, "weight": weight} for subset, weight in weights.items()
+        ]
+    else:
+        rule["route"] = [{"destination": {"host": name}}]
+    subsets = [{"name": subset, "labels": {"subset": subset}} for subset in weights or ()]
+    labels = list(weights or [""] * len(scenario.hosts))
+    endpoints = [
+        {
+            "address": ADDRESS,
+            "ports": {"http": hosts.ports[host.kind]},
+            "weight": host.weight,
+            **({"locality": host.locality} if host.locality else {}),
+            **({"labels": {"subset": label}} if label else {}),
+        }
+        for host, label in zip(scenario.hosts, labels, strict=True)
+    ]
+    found = [
+        _service(name, endpoints),
+        _document("VirtualService", name, {"hosts": [name], "http": [rule]}),
+    ]
+    if scenario.policy or subsets:
+        spec = {"host": name, "trafficPolicy": scenario.policy, "subsets": subsets}
+        found.append(_document("DestinationRule", name, {key: value for key, value in spec.items() if value}))
+    return found
+
+
+def _inbound_documents(name: str, scenario: Scenario, hosts: ScriptedHosts) -> list[dict[str, Any]]:
+    port = hosts.ports[scenario.hosts[0].kind]
+    spec = {
+        "hosts": [name],
+        "resolution": "STATIC",
+        "ports": [{"number": port, "name": "http", "protocol": "HTTP"}],
+        "workloadSelector": {"labels": {"app": "client"}},
+    }
+    return [_document("ServiceEntry", name, spec)]
+
+
+def _service(name: str, endpoints: Sequence[Block]) -> dict[str, Any]:
+    spec = {
+        "hosts": [name],
+        "location": "MESH_EXTERNAL",
+        "resolution": "STATIC",
+        "ports": [{"number": 80, "name": "http", "protocol": "HTTP"}],
+        "endpoints": endpoints,
+    }
+    return _document("ServiceEntry", name, spec)
+
+
+def _document(kind: str, name: str, spec: Block, version: str = "networking.istio.io/v1") -> dict[str, Any]:
+    return {"apiVersion": version, "kind": kind, "metadata": {"name": name}, "spec": spec}
