@@ -488,10 +488,9 @@ class Snapshot:
                 return table.virtual_host_for(host)
         if captured is not None:
             table = self.route_tables.get(INBOUND_PASSTHROUGH_CLUSTER)
-        elif self.inbound_ports:
-            table = self.route_tables[f"inbound|{min(self.inbound_ports)}||"]
         else:
-            return None
+            tables = (self.route_tables.get(f"inbound|{port}||") for port in sorted(self.inbound_ports))
+            table = next(filter(None, tables), None)  # a port that carries no HTTP has none
         return table.virtual_host_for(host) if table is not None else None
 
     def outbound_protocol(self, address: str, port: int) -> str:

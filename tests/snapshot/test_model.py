@@ -68,3 +68,8 @@ def test_only_a_captured_request_passes_through_to_an_undeclared_port() -> None:
         assert inbound_host(snapshot, 15, None) == INBOUND_PASSTHROUGH_CLUSTER
     assert inbound_host(inbound(), None, 15000) == ""  # else the inbound port were a way to whatever we can reach
     assert inbound_host(inbound(), None, None) == ""
+
+
+def test_the_lowest_port_is_the_lowest_that_carries_http() -> None:
+    plain = Snapshot(Identity(), (), inbound(8080).route_tables, {}, inbound_ports={82: "tcp", 8080: "http"})
+    assert inbound_host(plain, None, None) == "inbound|8080||"
