@@ -74,7 +74,7 @@ def flag(name: str, **settings: Any) -> Callable[[Any], Any]:
 
 PORT = click.IntRange(0, 65535)
 PORT.name = "port"
-_SHARED = (
+WHO = (
     flag(
         "--config",
         multiple=True,
@@ -85,10 +85,19 @@ _SHARED = (
     flag("--namespace", default="default", help="Namespace of this proxy."),
     flag("--service-account", default="default", help="Service account of this proxy."),
     flag("--labels", type=Labels(), default="", help="Labels of this proxy, as in app=web,version=v1."),
+)
+"""The documents, and who the proxy is where no WorkloadEntry says."""
+SERVING = (
     flag("--address", type=Address(), default=None, help="One address for every listener of this proxy."),
     flag("--admin-port", type=PORT, default=15000, help="Admin pages, in Envoy's shape."),
     flag("--status-port", type=PORT, default=15021, help="GET /healthz/ready."),
     flag("--metrics-port", type=PORT, default=15090, help="GET /stats/prometheus."),
+    flag(
+        "--request-headers-timeout", type=Duration(), default="10s", help="Time for a client to send a head; 0: none."
+    ),
+)
+"""Where and how it serves."""
+_RUNNING = (
     flag(
         "--certs",
         type=click.Path(path_type=Path),
@@ -97,9 +106,6 @@ _SHARED = (
     ),
     flag("--workers", type=click.IntRange(0), default=None, help="Processes; one serves so far."),
     flag("--drain-duration", type=Duration(), default="5s", help="Time for open requests after SIGTERM."),
-    flag(
-        "--request-headers-timeout", type=Duration(), default="10s", help="Time for a client to send a head; 0: none."
-    ),
     flag("--seed", type=int, default=None, help="Makes every random choice repeat."),
     flag("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info"),
     flag("--log-format", type=click.Choice(["text", "json"]), default="text"),
@@ -107,24 +113,33 @@ _SHARED = (
 )
 
 
-def shared_options(command: Any) -> Any:
-    """Add the flags that every proxy process has."""
-    for option in reversed(_SHARED):
-        command = option(command)
-    return command
+def options(*flags: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Several options as one decorator, in the order in which help shows them."""
+
+    def add(command: Any) -> Any:
+        for option in reversed(flags):
+            command = option(command)
+        return command
+
+    return add
+
+
+shared_options = options(*WHO, *SERVING, *_RUNNING)
+"""The flags that every proxy process has."""
 
 
 def serve(**flags: Any) -> None:
     """Run a proxy with these flags; click has checked each alone. Raises CommandError."""
     settings = Settings(**flags)
-    _check(settings)
+    check_paths(settings)
     set_up_logging(settings.log_level, settings.log_format)
     for warning in _warnings(settings):
         logging.getLogger("pyproxy").warning("%s", warning)
     run_app(settings)
 
 
-def _check(settings: Settings) -> None:
+def check_paths(settings: Settings) -> None:
+    """The files and folders of flags must be there. Raises CommandError."""
     missing = [str(path) for path in settings.config if not path.exists()]
     if missing:
         raise CommandError(

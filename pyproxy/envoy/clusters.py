@@ -26,6 +26,7 @@ _DYNAMIC_FORWARD_PROXY: Resource = {
     "typed_config": {
         "@type": f"{TYPE}.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig",
         "dns_cache_config": DNS_CACHE,
+        "allow_insecure_cluster_options": True,  # plain text: there is no certificate to hold a name against
     },
 }
 _BY_NAME = ";by-name"

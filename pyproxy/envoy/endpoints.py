@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from pyproxy.envoy.values import Resource, address, given, istio_metadata, locality
 from pyproxy.runtime.clusters import ClusterState
-from pyproxy.snapshot.model import Cluster, Endpoint
+from pyproxy.snapshot.model import Cluster, Discovery, Endpoint
 
 PlaceT = TypeVar("PlaceT")
 
@@ -18,7 +18,10 @@ PlaceT = TypeVar("PlaceT")
 def configured_assignment(cluster: Cluster) -> Resource:
     """The load_assignment of a cluster whose endpoints documents list."""
     weights = cluster.load_balancing.locality_weights or {}
-    groups = _by_locality(cluster.endpoints, lambda one: (one.locality, one.priority), _endpoint, weights)
+    single = cluster.discovery is Discovery.LOGICAL_DNS  # Envoy takes one host there
+    groups = _by_locality(
+        cluster.endpoints[: 1 if single else None], lambda one: (one.locality, one.priority), _endpoint, weights
+    )
     return {"cluster_name": cluster.name, "endpoints": groups}
 
 

@@ -67,7 +67,8 @@ class Listeners:
         if listener.kind is ListenerKind.OUTBOUND_CAPTURE:
             yield self._http(listener, ANY, mine, by_name=True)
             yield from self._outbound(listener)
-            yield self._http(listener, ALLOW_ANY, HTTP)
+            if own_port:
+                yield self._http(listener, ALLOW_ANY, HTTP)
             yield self._tcp(self._unknown, {})
         elif listener.kind is ListenerKind.INBOUND_CAPTURE:
             yield self._http(listener, INBOUND, mine)

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from pyproxy.snapshot.model import (
-    INBOUND_PASSTHROUGH_CLUSTER,
     PASSTHROUGH_CLUSTER,
     Forward,
     ListenerKind,
@@ -115,15 +114,11 @@ def _tunnel(snapshot: Snapshot, domain: str, host: VirtualHost) -> str | None:
 
 
 def _inbound(snapshot: Snapshot) -> dict[str, VirtualHost]:
-    """`Snapshot.inbound_table` as domains: the port that the host names, else the lowest, else what is undeclared."""
+    """`Snapshot.inbound_table` as domains: the port that the host names, else the lowest; else nothing."""
     found: dict[str, VirtualHost] = {}
-    undeclared = snapshot.route_tables.get(INBOUND_PASSTHROUGH_CLUSTER)
-    if undeclared is not None and undeclared.default is not None:
-        found["*"] = undeclared.default
     for name, table in snapshot.route_tables.items():
-        number = name.removeprefix("inbound|").removesuffix("||")
         if name.startswith("inbound|") and table.default is not None:
-            found[f"*:{number}"] = table.default
+            found[f"*:{name.split('|')[1]}"] = table.default
     lowest = next((domain for port in sorted(snapshot.inbound_ports) if (domain := f"*:{port}") in found), None)
     return found if lowest is None else found | {"*": found[lowest]}
 

@@ -1,0 +1,91 @@
+"""`pyproxy export envoy`: the same mesh as an Envoy bootstrap."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import click
+import yaml
+
+from pyproxy.cli.process import SERVING, WHO, check_paths, flag, options
+from pyproxy.cli.run import SIDECAR
+from pyproxy.core.errors import CommandError
+from pyproxy.envoy.bootstrap import Process, bootstrap
+from pyproxy.envoy.limits import left_out
+from pyproxy.reload import read
+from pyproxy.settings import Settings
+
+_PLAIN = re.compile(r"[A-Za-z/][^\s#:]{3,}")
+"""Texts that no YAML reader takes for a number or a truth value: these need no quotes."""
+
+
+@click.group()
+def export() -> None:
+    """The same mesh for another data plane."""
+
+
+@export.command()
+@options(*SIDECAR, *WHO, *SERVING)
+@flag(
+    "--gateway", is_flag=True, help="A gateway instead of a sidecar: --labels says which Gateway selectors it answers."
+)
+@click.option(
+    "--output", type=click.Choice(["yaml", "json"]), default="yaml", show_default=True, help="How to write it."
+)
+def envoy(output: str, **flags: Any) -> None:
+    """Write the mesh, as one proxy sees it, as an Envoy bootstrap on standard output.
+
+    Everything in it is static. What Envoy cannot take is a warning on standard error. Exit code 1 when a document is
+    not valid.
+
+    \b
+    Example:
+      pyproxy export envoy --config config --workload reviews-v1 > envoy.yaml
+      envoy --mode validate -c envoy.yaml
+    """
+    settings = Settings(**flags)
+    check_paths(settings)
+    loaded = read(settings.config, settings.identity_in, settings.listening)
+    for problem in loaded.problems:
+        click.echo(f"{problem.severity}: {problem}", err=True)
+    if loaded.snapshot is None:
+        raise CommandError(f"{len(loaded.errors)} error(s) in the documents; nothing was exported", exit_code=1)
+    for sentence in left_out(loaded.snapshot):
+        click.echo(f"warning: {sentence}", err=True)
+    sys.stdout.write(as_text(bootstrap(loaded.snapshot, _process(settings)), output))
+
+
+def as_text(document: Mapping[str, object], output: str) -> str:
+    """A document as `json` or as `yaml`; both end with a newline."""
+    if output == "json":
+        return json.dumps(document, indent=2) + "\n"
+    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=10_000, allow_unicode=True)
+
+
+class _Dumper(yaml.CSafeDumper):
+    """Quotes more than PyYAML would: readers differ in what is a number (`08`, `1e3`) or a truth value (`y`)."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        return True
+
+
+def _represent_text(dumper: _Dumper, value: str) -> yaml.Node:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=None if _PLAIN.fullmatch(value) else '"')
+
+
+_Dumper.add_representer(str, _represent_text)
+
+
+def _process(settings: Settings) -> Process:
+    return Process(
+        admin_address=settings.admin_address,
+        admin_port=settings.admin_port,
+        status_address=settings.status_address,
+        status_port=settings.status_port,
+        metrics_port=settings.metrics_port,
+        request_headers_timeout=settings.request_headers_timeout,
+    )
