@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
+_log = logging.getLogger("pyproxy")
 _running: set[asyncio.Task[Any]] = set()
 
 
@@ -33,5 +35,12 @@ def spawn(coroutine: Coroutine[Any, Any, Any], *, name: str) -> asyncio.Task[Any
     """Start a named task and keep a reference until it ends."""
     task = asyncio.get_running_loop().create_task(coroutine, name=name)
     _running.add(task)
-    task.add_done_callback(_running.discard)
+    task.add_done_callback(_ended)
     return task
+
+
+def _ended(task: asyncio.Task[Any]) -> None:
+    """Nobody awaits a spawned task: what it raised must be heard all the same."""
+    _running.discard(task)
+    if not task.cancelled() and task.exception() is not None:
+        _log.error("task %s failed", task.get_name(), exc_info=task.exception())
