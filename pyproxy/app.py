@@ -201,7 +201,10 @@ class App:
             _log.error("%s", error)
 
     async def _bind(self, snapshot: Snapshot) -> None:
-        """Start the listeners that are new, keep those that stay, drain those that are gone."""
+        """Start the listeners that are new, keep those that stay, drain those that are gone.
+
+        Raises CommandError about addresses that cannot be had, once all others are bound.
+        """
         wanted = {_key(listener): listener for listener in snapshot.listeners}
         for key in [key for key in self.listeners if key not in wanted]:
             gone = self.listeners.pop(key)
@@ -209,6 +212,7 @@ class App:
             gone.tracker.draining = True  # the sweep closes what is still idle then
             self.draining_listeners.append(gone)
             self.listener_stats.listener_removed += 1
+        refused: list[str] = []
         for key, listener in wanted.items():
             bound = self.listeners.get(key)
             if bound is not None:
@@ -216,10 +220,17 @@ class App:
                 continue
             stats = self.http_stats.setdefault(_prefix(listener), HttpStats())
             bound = BoundListener(self.env, listener, stats, self.settings.request_headers_timeout)
-            await bound.start()
+            try:
+                await bound.start()
+            except CommandError as error:
+                refused.append(str(error))
+                self.listener_stats.listener_create_failure += 1
+                continue
             self.listeners[key] = bound
             self.listener_stats.listener_added += 1
         self._count_listeners()
+        if refused:
+            raise CommandError("\n".join(refused), exit_code=1)
 
     async def _wait_for_names(self) -> None:
         waiting = [state for state in self.live.serving.clusters.values() if not state.ready]
