@@ -1,0 +1,80 @@
+"""What the exchanges of a connection share: the authority taken apart, and the table that serves it."""
+
+from __future__ import annotations
+
+import pytest
+
+from pyproxy.proxy import environment
+from pyproxy.proxy.environment import ClientConnection, split_authority
+from pyproxy.runtime.counters import HttpStats
+from pyproxy.snapshot.model import (
+    Direction,
+    HttpSettings,
+    Identity,
+    Listener,
+    ListenerKind,
+    RouteTable,
+    Snapshot,
+    VirtualHost,
+)
+
+
+@pytest.mark.parametrize(
+    ("authority", "expected"),
+    [
+        (b"A.com", (b"a.com", None)),
+        (b"a.com:80", (b"a.com", 80)),
+        (b"a.com:", (b"a.com:", None)),
+        (b"a.com:123456", (b"a.com:123456", None)),
+        (b"[::1]:80", (b"[::1]", 80)),
+        (b"[::1]", (b"[::1]", None)),
+        (b"::1", (b"::1", None)),
+        (b"", (b"", None)),
+        (b"a b", None),
+        (b"a<b", None),
+        (b"a\x7f", None),
+    ],
+)
+def test_an_authority_is_a_host_and_perhaps_a_port(authority: bytes, expected: tuple[bytes, int | None] | None) -> None:
+    assert split_authority(authority) == expected
+    assert split_authority(authority) == expected  # from memory
+
+
+def test_a_client_who_invents_authorities_fills_no_memory() -> None:
+    for number in range(2 * environment._MAX_AUTHORITIES):
+        split_authority(b"h%d" % number)
+    assert len(environment._authorities) <= environment._MAX_AUTHORITIES
+
+
+TABLES = ("80", "9080", "any", "allow_any", "inbound|8080||", "mine")
+
+
+def serving(kind: ListenerKind, captured: tuple[str, int] | None, port: int | None = None) -> str:
+    """The name of the virtual host that a request on such a connection gets."""
+    tables = {name: RouteTable(name, {b"x": VirtualHost(name, ("x",), ())}) for name in TABLES}
+    ports = {80: tables["80"], 9080: tables["9080"]}
+    snapshot = Snapshot(Identity(), (), tables, {}, inbound_ports={8080: "http"}, port_tables=ports)
+    settings = HttpSettings(direction=Direction.OUTBOUND)
+    listener = Listener("l", kind, "127.0.0.1", 1, settings, route_table="mine")
+    connection = ClientConnection(listener, settings, HttpStats(), original_destination=captured)
+    found = connection.virtual_host(snapshot, b"x", port)
+    return "" if found is None else found.name
+
+
+@pytest.mark.parametrize(
+    ("kind", "captured", "port", "table"),
+    [
+        (ListenerKind.NAMED, None, 80, "mine"),
+        (ListenerKind.OUTBOUND_CAPTURE, ("10.0.0.1", 9080), 80, "9080"),
+        (ListenerKind.OUTBOUND_CAPTURE, ("10.0.0.1", 7), 80, "allow_any"),
+        (ListenerKind.OUTBOUND_CAPTURE, None, 9080, "9080"),
+        (ListenerKind.OUTBOUND_CAPTURE, None, None, "any"),
+        (ListenerKind.HTTP_PROXY, None, 7, "any"),
+        (ListenerKind.INBOUND_CAPTURE, ("10.0.0.1", 8080), None, "inbound|8080||"),
+        (ListenerKind.INBOUND_CAPTURE, None, 7, "inbound|8080||"),
+    ],
+)
+def test_the_listener_and_where_the_client_was_going_choose_the_table(
+    kind: ListenerKind, captured: tuple[str, int] | None, port: int | None, table: str
+) -> None:
+    assert serving(kind, captured, port) == table
