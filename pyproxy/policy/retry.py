@@ -37,7 +37,8 @@ _RESETS = _CONNECT_FAILURES | {
 }
 """What Envoy sees as a reset. An overflow is never tried again; a timeout of the whole and no host are final too."""
 _5XX = frozenset(range(500, 600))
-_TOO_EARLY = 425
+TOO_EARLY = 425
+"""Tried again at once, without a backoff."""
 
 _ON_STATUS = {
     "5xx": _5XX,
@@ -164,7 +165,7 @@ class RetryState:
         """Seconds to wait before another attempt; None when this response is the one."""
         if not self._decide(self._policy.wants_response(status, headers)):
             return None
-        return 0.0 if status == _TOO_EARLY else self._wait()
+        return 0.0 if status == TOO_EARLY else self._wait()
 
     def after_failure(self, outcome: Outcome, *, request_sent: bool) -> float | None:
         """Seconds to wait before another attempt; None when the failure is final."""

@@ -30,10 +30,8 @@ from pyproxy.snapshot.model import Destination, Direction, Forward, Route
 from pyproxy.telemetry.trace_headers import continue_trace
 from pyproxy.wire.http1 import bodiless
 
-RETRY_BUFFER = 1024 * 1024
-"""Bytes of a request body kept for another attempt (Envoy per_connection_buffer_limit_bytes)."""
-UNSENT_BUFFER = 64 * 1024
-"""Bytes of a body taken from the client while there is no connection to send them on."""
+BODY_BUFFER = 1024 * 1024
+"""Bytes of a request body kept, for another attempt or for a connection (Envoy per_connection_buffer_limit_bytes)."""
 _PASSED_ON = frozenset({100, 102, 103, 104})
 _UPSTREAM_ENDED_TUNNEL = "upstream_reset_after_response_started{connection_termination}"
 _DECORATOR = b"x-envoy-decorator-operation"
@@ -99,6 +97,8 @@ class Exchange(Forwarder):
     _operation = ""
     """What the server's side calls this request, told to the caller's proxy unless that has a name of its own."""
     _kept_size = 0
+    _charged = -1
+    """The status of an answer of our own, as the cluster counts it: 0 not at all, -1 there is no such answer."""
     _paused = False
     _cookies: tuple[bytes, ...] = ()
     """Made by consistentHash.httpCookie for a client that has none."""
@@ -150,15 +150,13 @@ class Exchange(Forwarder):
         attempt = self.attempt
         if attempt is not None and attempt.connection is None:
             attempt = None  # it waits for one, and will find the chunk among those kept
-        if self.replayable:
+        if attempt is None or self.replayable:
             self.kept.append(chunk)
             self._kept_size += len(chunk)
-            if self._kept_size > RETRY_BUFFER and attempt is not None:
-                self._stop_keeping()
+            if self._kept_size > BODY_BUFFER:
+                self._outgrow(sendable=attempt is not None)
         if attempt is not None:
             attempt.send_body(chunk)
-        elif self._kept_size > UNSENT_BUFFER:
-            self._pause()
 
     def on_request_end(self) -> None:
         """The request is whole."""
@@ -413,8 +411,8 @@ class Exchange(Forwarder):
 
     def connected(self) -> None:
         """An attempt has its connection: what was held back may flow."""
-        if self._kept_size > RETRY_BUFFER and self.replayable:
-            self._stop_keeping()
+        if not self.replayable:
+            self.kept.clear()
         self._resume()
 
     def reply(self, reply: replies.Reply) -> None:
@@ -425,6 +423,7 @@ class Exchange(Forwarder):
         if reply.flag:
             ctx.add_flag(reply.flag)
         ctx.details = reply.details
+        self._charged = reply.status if reply.charged else 0
         self.drop_attempt()
         status, headers, body = reply.status, list(reply.headers), reply.body
         if self._is_grpc():
@@ -483,12 +482,19 @@ class Exchange(Forwarder):
             self.attempt = None
             self._finish()
 
-    def _stop_keeping(self) -> None:
-        """The body is larger than the retry buffer: it streams on, and no other attempt can be made."""
-        self.replayable = False
-        self.kept.clear()
-        if self.cluster is not None:
-            self.cluster.stats.retry_or_shadow_abandoned += 1
+    def _outgrow(self, *, sendable: bool) -> None:
+        """More of the body is here than may be kept: there is no other attempt, not even one that waits its turn."""
+        if self.replayable:
+            self.replayable = False
+            if self.retry_policy is not None and self.cluster is not None:
+                self.cluster.stats.retry_or_shadow_abandoned += 1
+                if self._backoff is not None:
+                    self.reply(replies.RETRY_BUFFER_FULL)
+                    return
+        if sendable:
+            self.kept.clear()
+        else:
+            self._pause()
 
     def _pause(self) -> None:
         if not self._paused:
@@ -525,8 +531,10 @@ class Exchange(Forwarder):
         connection.stats.count_response(ctx.status)
         connection.stats.downstream_rq_active -= 1
         cluster = self.cluster
-        if cluster is not None and ctx.status:
-            cluster.stats.count_response(ctx.status)
+        if cluster is not None:
+            charged = ctx.status if self._charged < 0 else self._charged
+            if charged:
+                cluster.stats.count_response(charged)
         env.metrics.record_http(
             ctx,
             direction=connection.settings.direction,

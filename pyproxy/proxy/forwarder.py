@@ -8,7 +8,7 @@ from pyproxy.core.context import RequestContext
 from pyproxy.core.http import RequestHead, ResponseHead
 from pyproxy.core.loop import spawn
 from pyproxy.core.outcome import Outcome
-from pyproxy.policy.retry import RetryPolicy, RetryState
+from pyproxy.policy.retry import TOO_EARLY, RetryPolicy, RetryState
 from pyproxy.policy.timeouts import Timeouts, expected_timeout_ms
 from pyproxy.proxy import replies
 from pyproxy.proxy.attempt import Attempt
@@ -99,6 +99,8 @@ class Forwarder:
             self.next_attempt()
 
     def _attempt_host(self, host: HostState, *, fresh: bool = False) -> None:
+        if self.tried:
+            self.ctx.upstream_transport_failure = ""  # of the attempt before
         self.tried.append(host)
         self.attempt = attempt = Attempt(self, host)
         self.ctx.upstream_host = host.key
@@ -175,7 +177,7 @@ class Forwarder:
         self.cluster.stats.count_retried_response(head.status)
         attempt.discard()
         self.attempt = None
-        self._retry_after(delay)
+        self._retry_after(delay, waits=head.status != TOO_EARLY)
         return True
 
     @property
@@ -202,10 +204,10 @@ class Forwarder:
         elif state.succeeded:
             stats.upstream_rq_retry_success += 1
 
-    def _retry_after(self, delay: float) -> None:
+    def _retry_after(self, delay: float, *, waits: bool = True) -> None:
         assert self.cluster is not None
         self.cluster.stats.upstream_rq_retry += 1
-        self.cluster.stats.upstream_rq_retry_backoff_exponential += 1
+        self.cluster.stats.upstream_rq_retry_backoff_exponential += waits
         # By a timer even for 0: a connection that has just answered is back in its pool by then.
         self._backoff = asyncio.get_running_loop().call_later(delay, self._after_backoff)
 

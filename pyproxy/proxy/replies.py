@@ -20,6 +20,8 @@ class Reply:
     close: bool = False
     grpc_status: int | None = None
     """Wins over the mapping from `status` when the request is gRPC."""
+    charged: bool = True
+    """Counted among the responses of its cluster, if it got that far."""
 
 
 NO_ROUTE = Reply(404, flag="NR", details="route_not_found")
@@ -38,6 +40,7 @@ RETRY_BUFFER_FULL = Reply(
     507,
     b"exceeded request buffer limit while retrying upstream",
     details="request_payload_exceeded_retry_buffer_limit",
+    charged=False,
 )
 INTERNAL_ERROR = Reply(500, b"Internal Server Error", details="internal_error", close=True)
 FAULT_DETAILS = "fault_filter_abort"

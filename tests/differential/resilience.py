@@ -108,9 +108,10 @@ class Scenario:
     """Which host got which attempt is compared, and not only how many each got."""
     stats: str = ""
     """More statistics to leave out, as a regular expression."""
+    log: str = ""
+    """Likewise fields of the access log."""
     took: tuple[float, float] | None = None
     """Seconds between which each answer must have come, from both."""
-    seed: bool = False
 
 
 @dataclass
@@ -158,6 +159,8 @@ class Seen:
             {**line, "host": line["host"] if single or scenario.placed else line["host"] != "-"}
             for line in sorted(self.log, key=lambda line: line["run"])
         ]
+        unseen = re.compile(scenario.log or r"\Z")
+        logs = [{key: value for key, value in line.items() if not unseen.fullmatch(key)} for line in logs]
         answers = [(each.status, _masked(each.headers), each.body, each.whole) for each in self.answers]
         if any(isinstance(ask, Ask) and ask.at_once > 1 for ask in scenario.asks):  # who was first is chance
             answers.sort(key=repr)
@@ -172,11 +175,12 @@ class Seen:
         }
 
 
-_FIXED = {b"date", b"x-envoy-upstream-service-time", b"x-request-id"}
+_MASKED = {b"date", b"x-envoy-upstream-service-time", b"x-request-id"}
+_DECORATOR = b"x-envoy-decorator-operation"  # only where tracing is on
 
 
 def _masked(headers: Headers) -> Headers:
-    return sorted((name, b"*" if name in _FIXED else value) for name, value in headers)
+    return sorted((name, b"*" if name in _MASKED else value) for name, value in headers if name != _DECORATOR)
 
 
 def _attempt(attempt: Attempt) -> tuple[object, ...]:

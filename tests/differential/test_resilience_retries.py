@@ -47,7 +47,7 @@ OUTCOMES = {
     "half a body and a reset": HALF_BODY_RESET,
     "half a chunked body": HALF_CHUNKED,
 }
-CONNECTS = {"refused": Host("refuses"), "no connect": Host("deaf"), "a reset at once": Host("slams")}
+CONNECTS = {"refused": Host("refuses"), "no connect": Host("deaf")}
 CONDITIONS = [
     "5xx",
     "gateway-error",
@@ -127,7 +127,6 @@ SEQUENCES = {
         )
     },
     "inbound: refused": Scenario(hosts=[Host("refuses")], inbound=True),
-    "inbound: a reset at once": Scenario(hosts=[Host("slams")], inbound=True),
 }
 
 
@@ -136,6 +135,13 @@ SEQUENCES = {
 
 def at_most_once(seen: Seen) -> None:
     assert max(seen.by_host.values()) == 1, seen.by_host
+
+
+def the_other_helps(seen: Seen) -> None:
+    """Whichever host is first in turn: then every request meets the bad one first."""
+    assert set(seen.statuses) == {200}
+    attempts = [line["attempts"] for line in seen.log]
+    assert attempts[0] in (1, 2) and set(attempts[1:]) == {2}, attempts
 
 
 def the_same_again(least: float, most: float) -> Any:
@@ -157,11 +163,23 @@ HOSTS = {
     "each host once": Scenario(script=FAILING, hosts=THREE, policy=IN_TURN, route=retries(), check=at_most_once),
     "more retries than hosts": Scenario(script=FAILING, hosts=THREE, policy=IN_TURN, route=retries(attempts=5)),
     "the other host helps": Scenario(
-        script={0: FAILING, 1: [OK]}, hosts=[Host(0), Host(1)], policy=IN_TURN, route=retries(), asks=[Ask(times=8)]
+        script={0: FAILING, 1: [OK]},
+        hosts=[Host(0), Host(1)],
+        policy=IN_TURN,
+        route=retries(),
+        asks=[Ask(times=8)],
+        check=the_other_helps,
+        compared=False,
     ),
-    "refused, then the other": Scenario(hosts=[Host("refuses"), Host(1)], policy=IN_TURN, asks=[Ask(times=8)]),
+    "refused, then the other": Scenario(
+        hosts=[Host("refuses"), Host(1)], policy=IN_TURN, asks=[Ask(times=8)], check=the_other_helps, compared=False
+    ),
     "no connect, then the other": Scenario(
-        hosts=[Host("deaf"), Host(1)], policy={**IN_TURN, **BRIEF_CONNECT}, asks=[Ask(times=4)]
+        hosts=[Host("deaf"), Host(1)],
+        policy={**IN_TURN, **BRIEF_CONNECT},
+        asks=[Ask(times=4)],
+        check=the_other_helps,
+        compared=False,
     ),
     "one host again and again": Scenario(script=FAILING, route=retries(attempts=3)),
     "another host, at random": Scenario(
@@ -212,7 +230,13 @@ BODIES = {
     "1 MiB and a byte, not again": in_sequence(answer(503), OK, asks=[Ask("POST", body=[b"x" * (MIB + 1)])]),
     "2 MiB, not again": in_sequence(answer(503), OK, asks=[Ask("POST", body=[b"x" * 2 * MIB])]),
     "2 MiB, all is well": in_sequence(OK, asks=[Ask("POST", body=[b"x" * 2 * MIB])]),
-    "2 MiB, refused": Scenario(hosts=[Host("refuses")], asks=[Ask("POST", body=[b"x" * 2 * MIB])]),
+    "2 MiB, without retries": Scenario(
+        route={"retries": {"attempts": 0}}, asks=[Ask("POST", body=[b"x" * 2 * MIB])], took=(0, 10)
+    ),
+    "2 MiB, no connect": Scenario(
+        hosts=[Host("deaf")], policy=BRIEF_CONNECT, asks=[Ask("POST", body=[b"x" * 2 * MIB])], log="received"
+    ),
+    "1 MiB, no connect": Scenario(hosts=[Host("deaf")], policy=BRIEF_CONNECT, asks=[Ask("POST", body=[b"x" * MIB])]),
     "the rest of the body goes to the retry": in_sequence(
         early_503, OK, asks=[Ask("POST", body=[b"x" * 1000] * 3, pause=0.15)]
     ),
@@ -249,8 +273,8 @@ def backoffs(base: float, *, asks: int) -> Any:
         for number in range(3):
             waits = [each[number + 1] - each[number] for each in times.values()]
             ceiling = base * 2**number
-            assert max(waits) < ceiling + 0.15, waits
-            assert 0.15 * ceiling < sum(waits) / asks < 0.85 * ceiling + 0.05, waits
+            assert max(waits) < ceiling + 0.25, waits
+            assert 0.15 * ceiling < sum(waits) / asks < 0.85 * ceiling + 0.15, waits
 
     return check
 
@@ -263,12 +287,14 @@ def retried(count: int) -> Any:
 
 
 SLOW_503 = answer(503, wait=0.2)
+REUSE = "upstream_(cx_total|cx_active|rq_pending_total)"
+"""Whether a retry finds a connection that was just given back is chance where several run at once."""
 BOUNDS = {
-    "backoff 100 ms": Scenario(
+    "backoff 200 ms": Scenario(
         script=FAILING,
-        route=retries(attempts=3, backoff="100ms"),
+        route=retries(attempts=3, backoff="200ms"),
         asks=[Ask(at_once=16)],
-        check=backoffs(0.1, asks=16),
+        check=backoffs(0.2, asks=16),
         compared=False,
     ),
     "backoff by default": Scenario(
@@ -284,6 +310,7 @@ BOUNDS = {
         policy={"connectionPool": {"http": {"maxRetries": 1}}},
         asks=[Ask(at_once=5)],
         check=retried(1),
+        stats=REUSE,
     ),
     "maxRetries 2": Scenario(
         script=[SLOW_503],
@@ -291,6 +318,7 @@ BOUNDS = {
         policy={"connectionPool": {"http": {"maxRetries": 2}}},
         asks=[Ask(at_once=5)],
         check=retried(2),
+        stats=REUSE,
     ),
     "maxRetries 1, one at a time": Scenario(
         script=FAILING,
@@ -311,6 +339,7 @@ BOUNDS = {
         policy={"retryBudget": {"percent": 10}},
         asks=[Ask(at_once=8)],
         check=retried(3),
+        stats=REUSE,
     ),
     "retry budget, at least 1": Scenario(
         script=[SLOW_503],
@@ -318,6 +347,7 @@ BOUNDS = {
         policy={"retryBudget": {"percent": 0, "minRetryConcurrency": 1}},
         asks=[Ask(at_once=4)],
         check=retried(1),
+        stats=REUSE,
     ),
     "retry budget of all requests": Scenario(
         script=[SLOW_503],
@@ -332,6 +362,7 @@ BOUNDS = {
         policy={"retryBudget": {"percent": 10}, "connectionPool": {"http": {"maxRetries": 1}}},
         asks=[Ask(at_once=6)],
         check=retried(3),
+        stats=REUSE,
     ),
 }
 
