@@ -1,0 +1,3 @@
+module pyproxy.test/client
+
+go 1.19
