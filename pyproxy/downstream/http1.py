@@ -269,8 +269,9 @@ class Http1Server:
                 self._chunked = True
                 framing = b"transfer-encoding: chunked\r\n"
             else:
-                self._keep_alive = False
                 self._until_close = True
+        if not sized and not self._minor:
+            self._keep_alive = False
         whole = exchange is None or exchange.request_ended
         if close or not whole or self._env.draining or self._tracker.draining:
             self._keep_alive = False

@@ -95,8 +95,12 @@ class Http1Client:
         self.local_address = ""
         self.requests = 0
         self.idle_since = 0.0
-        self.expires = 0.0
+        self.expiry: asyncio.TimerHandle | None = None
         self.usable = True
+        self.closed_here = False
+        """We end it, not the upstream."""
+        self.cut = False
+        """It ends with a request under way."""
         # Request under way
         self._parser = httptools.HttpResponseParser(self)
         self._handler: ResponseHandler | None = None
@@ -142,8 +146,8 @@ class Http1Client:
     def abandon(self) -> None:
         """The attempt ends early: this connection cannot be used again."""
         self._handler = None
-        self.usable = False
-        self.transport.abort()
+        self.cut = True
+        self._abort()
 
     def pause_reading(self) -> None:
         """The client reads slowly."""
@@ -157,6 +161,7 @@ class Http1Client:
     def close(self) -> None:
         """Close an idle connection."""
         self.usable = False
+        self.closed_here = True
         self.transport.close()
 
     # Protocol interface
@@ -170,7 +175,7 @@ class Http1Client:
     def data_received(self, data: bytes) -> None:
         if self._handler is None:
             self.pool.discard(self)
-            self.transport.abort()
+            self._abort()
             return
         size = len(data)
         self._stats.upstream_cx_rx_bytes_total += size
@@ -202,7 +207,10 @@ class Http1Client:
         if handler is not None:
             if self._until_close and exc is None:
                 handler.on_end()
-            elif self._begun or self._head_done:
+                self.pool.lost(self)
+                return
+            self.cut = True
+            if self._begun or self._head_done:
                 handler.on_reset(Outcome.PROTOCOL_ERROR, "")
             else:
                 handler.on_reset(Outcome.CONNECTION_TERMINATION, "")
@@ -229,7 +237,8 @@ class Http1Client:
         lower, fate = _known.get(name) or _names.learn(name)
         line = lower, value.strip()
         if fate:
-            self._notable.setdefault(*line)
+            if self._notable.setdefault(*line) is not line[1] and lower == b"transfer-encoding":
+                raise _BadResponse("http1.invalid_transfer_encoding")
             if fate == _DROP:
                 return
         self._headers.append(line)
@@ -323,10 +332,15 @@ class Http1Client:
 
     def _reset(self, outcome: Outcome) -> None:
         handler, self._handler = self._handler, None
-        self.usable = False
-        self.transport.abort()
+        self.cut = self.cut or handler is not None
+        self._abort()
         if handler is not None:
             handler.on_reset(outcome, "")
+
+    def _abort(self) -> None:
+        self.usable = False
+        self.closed_here = True
+        self.transport.abort()
 
     def _on_upgrade(self, rest: bytes) -> None:
         handler = self._handler
