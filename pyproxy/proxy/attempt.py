@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pyproxy.core.http import ResponseHead
 from pyproxy.core.outcome import Outcome
 from pyproxy.policy.host_monitor import grpc_as_http
+from pyproxy.policy.timeouts import format_grpc_timeout
 from pyproxy.proxy.environment import PEER_LINES
 from pyproxy.runtime.clusters import HostState
 from pyproxy.snapshot.model import Direction
@@ -210,6 +211,8 @@ class Attempt:
             expected = exchange.expected_timeout_ms()
             if expected:
                 lines += b"x-envoy-expected-rq-timeout-ms: %d\r\n" % expected
+                if exchange.is_grpc:
+                    lines += b"grpc-timeout: %b\r\n" % format_grpc_timeout(expected)
         if settings.direction is not Direction.INBOUND and not self.host.cluster.cluster.mesh_external:
             lines += PEER_LINES % exchange.env.own_metadata
         if exchange.upgrade:
@@ -218,7 +221,7 @@ class Attempt:
 
     def _on_per_try_timeout(self) -> None:
         self._timer = None
-        if self._done:
+        if self._done or self.exchange.informed:  # once a 1xx is out, only the route's timeout counts
             return
         self.host.cluster.stats.upstream_rq_per_try_timeout += 1
         self.host.stats.rq_timeout += 1

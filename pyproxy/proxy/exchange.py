@@ -274,8 +274,13 @@ class Exchange(Forwarder):
         grpc = self._is_grpc()
         per_try = action.retry.per_try_timeout if action.retry is not None else 0.0
         if grpc or action.timeout or per_try:
-            asked = self.head.get(b"grpc-timeout") if grpc else None
-            self.timeouts = effective_timeouts(action.timeout, per_try, [], grpc=grpc, grpc_timeout=asked)
+            head = self.head
+            asked = head.get(b"grpc-timeout") if grpc else None
+            self.timeouts = found = effective_timeouts(action.timeout, per_try, [], grpc=grpc, grpc_timeout=asked)
+            if grpc and (found.whole or found.per_try):
+                self.is_grpc = True
+                if asked is not None:
+                    head.headers = [line for line in head.headers if line[0] != b"grpc-timeout"]
 
     def _hash_request(self, action: Forward) -> None:
         connection = self.connection
@@ -335,6 +340,9 @@ class Exchange(Forwarder):
             return
         self.informed = True
         self.replayable = False
+        self.ctx.status = head.status
+        if self.cluster is not None:
+            self.cluster.stats.count_response(head.status)
         self.stream.send_informational(head)
 
     def attempt_body(self, chunk: bytes) -> None:
@@ -362,7 +370,7 @@ class Exchange(Forwarder):
     def timed_out(self) -> None:
         """The route's timeout is over: 504, or, once the response has begun, a cut."""
         if not self.response_started:
-            self.reply(replies.TIMEOUT)
+            self.reply(replies.TIMEOUT if self.attempt is not None else replies.TIMEOUT_BETWEEN_TRIES)
             return
         self.drop_attempt()
         self.ctx.add_flag("UT")
@@ -423,7 +431,7 @@ class Exchange(Forwarder):
         if reply.flag:
             ctx.add_flag(reply.flag)
         ctx.details = reply.details
-        self._charged = reply.status if reply.charged else 0
+        self._charged = reply.status if reply.charged and not self.informed else 0
         self.drop_attempt()
         status, headers, body = reply.status, list(reply.headers), reply.body
         if self._is_grpc():

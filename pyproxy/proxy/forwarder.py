@@ -40,6 +40,8 @@ class Forwarder:
     reading = False
     """A read of the client's bytes is being parsed: what goes upstream leaves when it is through."""
     timeouts: Timeouts | None = None
+    is_grpc = False
+    """A gRPC request with a timeout: each attempt is told of it in grpc-timeout too."""
     retry_policy: RetryPolicy | None = None
     _retry: RetryState | None = None
     _timer: asyncio.TimerHandle | None = None
@@ -205,13 +207,13 @@ class Forwarder:
             stats.upstream_rq_retry_success += 1
 
     def _retry_after(self, delay: float, *, waits: bool = True) -> None:
+        # By a timer even for 0: a connection that has just answered is back in its pool by then.
+        self._backoff = asyncio.get_running_loop().call_later(delay, self._after_backoff, waits)
+
+    def _after_backoff(self, waited: bool) -> None:
         assert self.cluster is not None
         self.cluster.stats.upstream_rq_retry += 1
-        self.cluster.stats.upstream_rq_retry_backoff_exponential += waits
-        # By a timer even for 0: a connection that has just answered is back in its pool by then.
-        self._backoff = asyncio.get_running_loop().call_later(delay, self._after_backoff)
-
-    def _after_backoff(self) -> None:
+        self.cluster.stats.upstream_rq_retry_backoff_exponential += waited
         self._backoff = None
         self.next_attempt()
 
@@ -229,7 +231,9 @@ class Forwarder:
         if timeouts is None:
             return 0
         ended = self.ctx.request_body_ended
-        return expected_timeout_ms(timeouts, self.env.clock.monotonic() - ended if ended else 0.0)
+        if not ended or self.ctx.attempts == 1:  # waiting for its connection is the first attempt's own affair
+            return expected_timeout_ms(timeouts)
+        return expected_timeout_ms(timeouts, self.env.clock.monotonic() - ended)
 
     @property
     def per_try_timeout(self) -> float:
@@ -240,10 +244,11 @@ class Forwarder:
         self._timer = None
         if self.finished:
             return
-        if self.cluster is not None:
-            self.cluster.stats.upstream_rq_timeout += 1
-        if self.attempt is not None and not self.response_started:
-            self.attempt.timed_out()
+        attempt = self.attempt
+        if attempt is not None:
+            attempt.host.cluster.stats.upstream_rq_timeout += 1
+            if not self.response_started:
+                attempt.timed_out()
         self.timed_out()
 
     def timed_out(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pyproxy.core.outcome import RESPONSE_FLAG, Outcome
 from pyproxy.wire.http1 import reason
@@ -35,6 +35,7 @@ NOT_A_PATH = Reply(404, details="absolute_path_rejected")
 SLOW_HEAD = Reply(408, b"request header timeout", details="request_header_timeout", close=True)
 UPGRADE_FAILED = Reply(403, details="upgrade_failed", close=True)
 TIMEOUT = Reply(504, b"upstream request timeout", flag="UT", details="response_timeout")
+TIMEOUT_BETWEEN_TRIES = replace(TIMEOUT, charged=False)
 PER_TRY_TIMEOUT = Reply(504, b"upstream request timeout", flag="UT", details="upstream_per_try_timeout")
 RETRY_BUFFER_FULL = Reply(
     507,

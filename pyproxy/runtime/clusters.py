@@ -28,10 +28,6 @@ class Pool(Protocol):
         """Open or opening."""
         ...
 
-    def close_idle(self, now: float) -> None:
-        """Close what has idled too long."""
-        ...
-
     def retire(self) -> None:
         """Close idle connections now and the others when their request ends."""
         ...
@@ -203,15 +199,9 @@ class ClusterState:
             self.set_hosts((endpoint, endpoint.address) for endpoint in cluster.endpoints)
         self._balancer = None  # its policy may be another now
 
-    def sweep(self, now: float) -> None:
-        """Once a second: close idle connections, forget original destinations that nobody uses."""
-        unused = False
-        for host in self.hosts:
-            pool = host.pool
-            if pool is not None:
-                pool.close_idle(now)
-                unused = unused or not pool.connections
-        if unused and self.cluster.discovery is Discovery.ORIGINAL_DST:
+    def sweep(self) -> None:
+        """Once a second: forget original destinations that nobody uses."""
+        if self.cluster.discovery is Discovery.ORIGINAL_DST:
             self.hosts = [host for host in self.hosts if host.active or (host.pool and host.pool.connections)]
             self._by_key = {host.key: host for host in self.hosts}
 

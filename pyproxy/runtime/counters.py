@@ -70,6 +70,7 @@ class ClusterStats:
     upstream_rq_rx_reset: Counter = 0
     upstream_rq_tx_reset: Counter = 0
     upstream_rq_retry: Counter = 0
+    """Retries begun: one that a timeout or the client's end forestalls is none."""
     upstream_rq_retry_success: Counter = 0
     upstream_rq_retry_overflow: Counter = 0
     upstream_rq_retry_limit_exceeded: Counter = 0
@@ -129,6 +130,16 @@ class ClusterStats:
     def count_response(self, status: int) -> None:
         """A request's final status."""
         self.codes[status] = self.codes.get(status, 0) + 1
+
+    def count_closed(self, *, here: bool, cut: bool) -> None:
+        """A connection upstream ended: by us (`here`) or by the upstream, `cut` with a request under way."""
+        self.upstream_cx_destroy += 1
+        self.upstream_cx_destroy_local += here
+        self.upstream_cx_destroy_remote += not here
+        if cut:
+            self.upstream_cx_destroy_with_active_rq += 1
+            self.upstream_cx_destroy_local_with_active_rq += here
+            self.upstream_cx_destroy_remote_with_active_rq += not here
 
     def count_retried_response(self, status: int) -> None:
         """A status that was not passed on, because the request is tried again."""

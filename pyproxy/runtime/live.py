@@ -80,7 +80,6 @@ class Live:
 
     def sweep(self) -> None:
         """Housekeeping, once a second."""
-        now = self._clock.monotonic()
         for state in self.serving.clusters.values():
             if state.hosts:
-                state.sweep(now)
+                state.sweep()

@@ -38,12 +38,14 @@ class Borrower(Protocol):
 class HostPool:
     """The connections to one host, of one worker."""
 
-    __slots__ = ("_clock", "_connecting", "_fresh", "_idle", "_open", "_retired", "_waiting", "host")
+    __slots__ = ("_clock", "_connecting", "_fresh", "_idle", "_idle_timer", "_open", "_retired", "_waiting", "host")
 
     def __init__(self, host: HostState, clock: Clock) -> None:
         self.host = host
         self._clock = clock
         self._idle: list[Http1Client] = []
+        """The longest idle first."""
+        self._idle_timer: asyncio.TimerHandle | None = None
         self._waiting: deque[Borrower] = deque()
         self._fresh: deque[Borrower] = deque()
         """They wait for a connection that has carried nothing yet."""
@@ -118,11 +120,9 @@ class HostPool:
         self.discard(connection)
         if connection in self._open:
             self._open.remove(connection)
-            self.host.cluster.ceilings.connections -= 1
-            self.host.stats.cx_active -= 1
-            stats = self.host.cluster.stats
-            stats.upstream_cx_active -= 1
-            stats.upstream_cx_destroy += 1
+            if connection.expiry is not None:
+                connection.expiry.cancel()
+            self._count_closed(here=connection.closed_here, cut=connection.cut)
             self._dial_for_waiting()
 
     # What the runtime may ask (clusters.Pool)
@@ -131,22 +131,6 @@ class HostPool:
     def connections(self) -> int:
         """Open or opening."""
         return len(self._open) + self._connecting
-
-    def close_idle(self, now: float) -> None:
-        """Close what has idled too long, or is older than it may be."""
-        settings = self.host.cluster.cluster.connection
-        if not self._idle:
-            return
-        kept: list[Http1Client] = []
-        for connection in self._idle:
-            if settings.idle_timeout and now - connection.idle_since >= settings.idle_timeout:
-                self.host.cluster.stats.upstream_cx_idle_timeout += 1
-                connection.close()
-            elif connection.expires and now >= connection.expires:
-                connection.close()
-            else:
-                kept.append(connection)
-        self._idle = kept
 
     def retire(self) -> None:
         """Nobody names this host any more."""
@@ -180,22 +164,25 @@ class HostPool:
             self._start_dial()
 
     def _start_dial(self) -> None:
+        """From here on the connection counts, whether or not it comes to be."""
         self._connecting += 1
-        self.host.cluster.ceilings.connections += 1
-        spawn(self._dial(), name=f"dial {self.host.key}")
+        host = self.host
+        host.stats.cx_total += 1
+        host.stats.cx_active += 1
+        cluster = host.cluster
+        cluster.ceilings.connections += 1
+        cluster.stats.upstream_cx_total += 1
+        cluster.stats.upstream_cx_http1_total += 1
+        cluster.stats.upstream_cx_active += 1
+        spawn(self._dial(), name=f"dial {host.key}")
 
     async def _dial(self) -> None:
-        host = self.host
-        stats = host.cluster.stats
-        settings = host.cluster.cluster.connection
-        stats.upstream_cx_total += 1
-        stats.upstream_cx_http1_total += 1
-        host.stats.cx_total += 1
+        cluster = self.host.cluster
         try:
-            async with asyncio.timeout(settings.connect_timeout or None):
+            async with asyncio.timeout(cluster.cluster.connection.connect_timeout or None):
                 connection = await self._connect()
         except TimeoutError:
-            stats.upstream_cx_connect_timeout += 1
+            cluster.stats.upstream_cx_connect_timeout += 1
             self._dial_failed(Outcome.CONNECTION_TIMEOUT, "")
         except OSError as error:
             self._dial_failed(*connect_failure(error))
@@ -224,13 +211,10 @@ class HostPool:
             set_keepalive(sock, keepalive.probes, keepalive.time, keepalive.interval)
 
     def _opened(self, connection: Http1Client) -> None:
-        stats = self.host.cluster.stats
-        stats.upstream_cx_active += 1
-        self.host.stats.cx_active += 1
         self._open.add(connection)
         duration = self.host.cluster.cluster.connection.max_connection_duration
-        now = self._clock.monotonic()
-        connection.expires = now + duration if duration else 0.0
+        if duration:
+            connection.expiry = asyncio.get_running_loop().call_later(duration, self._expire, connection)
         if self._fresh or self._waiting:
             self._lend(connection, self._fresh or self._waiting)
         elif self._retired:
@@ -252,10 +236,46 @@ class HostPool:
     def _keep(self, connection: Http1Client) -> None:
         connection.idle_since = self._clock.monotonic()
         self._idle.append(connection)
+        if self._idle_timer is None:
+            self._time_idle(0.0)
+
+    def _time_idle(self, idled: float) -> None:
+        """One timer for all that is idle, set by the longest: one for each request would cost too much."""
+        limit = self.host.cluster.cluster.connection.idle_timeout
+        if limit:
+            self._idle_timer = asyncio.get_running_loop().call_later(limit - idled, self._close_idle)
+
+    def _close_idle(self) -> None:
+        """Close what has idled too long."""
+        self._idle_timer = None
+        limit = self.host.cluster.cluster.connection.idle_timeout
+        now = self._clock.monotonic()
+        idle = self._idle
+        while idle and limit and now - idle[0].idle_since >= limit:
+            self.host.cluster.stats.upstream_cx_idle_timeout += 1
+            idle.pop(0).close()
+        if idle:
+            self._time_idle(now - idle[0].idle_since)
+
+    def _expire(self, connection: Http1Client) -> None:
+        """It is as old as it may be: its request may end, and no other begins."""
+        if connection.usable:
+            connection.usable = False
+            self.host.cluster.stats.upstream_cx_max_duration_reached += 1
+            if connection in self._idle:
+                self._idle.remove(connection)
+                connection.close()
+
+    def _count_closed(self, *, here: bool, cut: bool) -> None:
+        self.host.stats.cx_active -= 1
+        cluster = self.host.cluster
+        cluster.ceilings.connections -= 1
+        cluster.stats.upstream_cx_active -= 1
+        cluster.stats.count_closed(here=here, cut=cut)
 
     def _dial_failed(self, outcome: Outcome, reason: str) -> None:
         self._connecting -= 1
-        self.host.cluster.ceilings.connections -= 1
+        self._count_closed(here=outcome is Outcome.CONNECTION_TIMEOUT, cut=False)
         stats = self.host.cluster.stats
         stats.upstream_cx_connect_fail += 1
         self.host.stats.cx_connect_fail += 1

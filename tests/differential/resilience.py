@@ -46,7 +46,7 @@ COMPARED = re.compile(
     r"(retry\.)?upstream_rq_(total|retry.*|timeout|per_try_timeout|pending_total|pending_overflow|active_overflow"
     r"|pending_failure_eject|cancelled|rx_reset|tx_reset|completed|[1-5]xx|[1-5]\d\d|active|pending_active)"
     r"|retry_or_shadow_abandoned|lb_healthy_panic|membership_(total|healthy)"
-    r"|upstream_cx_(total|active|connect_fail|connect_timeout|overflow|none_healthy|max_requests|idle_timeout"
+    r"|upstream_cx_(total|active|destroy(_local|_remote)?(_with_active_rq)?|connect_fail|connect_timeout|overflow|none_healthy|max_requests|idle_timeout"
     r"|max_duration_reached)"
     r"|circuit_breakers\.default\.(cx|rq|rq_pending|rq_retry)_open|outlier_detection\..*"
 )
@@ -315,6 +315,8 @@ async def _send_body(writer: asyncio.StreamWriter, ask: Ask) -> None:
 
 async def _read_answer(reader: asyncio.StreamReader, method: str, answer: Answer) -> None:
     line, headers = split_head(await reader.readuntil(b"\r\n\r\n"))
+    while line.split(b" ")[1].startswith(b"1"):
+        line, headers = split_head(await reader.readuntil(b"\r\n\r\n"))
     answer.status, answer.headers = int(line.split(b" ")[1]), headers
     length = answer.get(b"content-length")
     try:
@@ -376,9 +378,7 @@ class Comparison:
                 found.append(f"{side.name}: {error}")
         if scenario.compared:
             theirs, ours = (seen.comparable(scenario) for seen in self.seen[name])
-            found += [
-                f"{key}: Envoy {theirs[key]}\n  pyproxy {ours[key]}" for key in theirs if theirs[key] != ours[key]
-            ]
+            found += [_difference(key, theirs[key], ours[key]) for key in theirs if theirs[key] != ours[key]]
         return "\n".join(found)
 
     def _pass(self, names: Sequence[str], *, again: bool) -> None:
@@ -398,6 +398,16 @@ class Comparison:
                 self.seen[name] = theirs, ours
 
         await asyncio.gather(*(both(name) for name in names))
+
+
+def _difference(what: str, theirs: Any, ours: Any) -> str:
+    if isinstance(theirs, dict):
+        names = [name for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)]
+        theirs, ours = ({name: each.get(name) for name in names} for each in (theirs, ours))
+    elif isinstance(theirs, list) and len(theirs) == len(ours):
+        pairs = [pair for pair in zip(theirs, ours, strict=True) if pair[0] != pair[1]]
+        theirs, ours = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    return f"{what}:\n  Envoy   {theirs}\n  pyproxy {ours}"
 
 
 def authority(index: int, scenario: Scenario, again: bool) -> str:

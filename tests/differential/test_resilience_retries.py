@@ -233,8 +233,8 @@ BODIES = {
     "2 MiB, without retries": Scenario(
         route={"retries": {"attempts": 0}}, asks=[Ask("POST", body=[b"x" * 2 * MIB])], took=(0, 10)
     ),
-    "2 MiB, no connect": Scenario(
-        hosts=[Host("deaf")], policy=BRIEF_CONNECT, asks=[Ask("POST", body=[b"x" * 2 * MIB])], log="received"
+    "8 MiB, no connect": Scenario(
+        hosts=[Host("deaf")], policy=BRIEF_CONNECT, asks=[Ask("POST", body=[b"x" * 8 * MIB])], log="received"
     ),
     "1 MiB, no connect": Scenario(hosts=[Host("deaf")], policy=BRIEF_CONNECT, asks=[Ask("POST", body=[b"x" * MIB])]),
     "the rest of the body goes to the retry": in_sequence(
@@ -245,6 +245,7 @@ BODIES = {
         route=retries(backoff="10s"),
         asks=[Ask("POST", body=[b"x" * 1000, b"x" * 2 * MIB], pause=0.2)],
         took=(0, 5),
+        log="received",
     ),
     "an upstream that closes in the body": Scenario(
         script=[ends(reset=True, reads=False), OK],
