@@ -87,6 +87,11 @@ class Attempt:
             self._judge_failure(outcome)
         self.exchange.attempt_failed(self, outcome, reason)
 
+    def on_turned_away(self) -> None:
+        """Too many wait for this cluster: the log names no host."""
+        self.exchange.ctx.upstream_host = ""
+        self.on_connect_failed(Outcome.OVERFLOW, "")
+
     # From the exchange
 
     def send_body(self, chunk: bytes) -> None:

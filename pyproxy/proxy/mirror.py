@@ -93,6 +93,9 @@ class Shadow:
     def on_connect_failed(self, outcome: Outcome, reason: str) -> None:
         pass
 
+    def on_turned_away(self) -> None:
+        pass
+
     def on_informational(self, head: ResponseHead) -> None:
         pass
 

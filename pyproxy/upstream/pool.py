@@ -22,6 +22,9 @@ from pyproxy.upstream.http1 import Http1Client, set_keepalive
 
 _LOCAL_FAILURES = frozenset({errno.EADDRNOTAVAIL, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.EACCES, errno.EPERM})
 
+_MOST_DIALS = 3
+"""For one occasion. Source: Envoy conn_pool_base.cc, tryCreateNewConnections."""
+
 
 class Borrower(Protocol):
     """An attempt that waits for a connection."""
@@ -32,6 +35,10 @@ class Borrower(Protocol):
 
     def on_connect_failed(self, outcome: Outcome, reason: str) -> None:
         """None to be had; `reason` is the transport's."""
+        ...
+
+    def on_turned_away(self) -> None:
+        """Too many wait already: an overflow in which the host had no part."""
         ...
 
 
@@ -69,7 +76,7 @@ class HostPool:
                 return None
         if not cluster.ceilings.may_wait:
             cluster.stats.upstream_rq_pending_overflow += 1
-            borrower.on_connect_failed(Outcome.OVERFLOW, "")
+            borrower.on_turned_away()
             return None
         self._wait(borrower, self._waiting)
         self._dial_for_waiting()
@@ -106,6 +113,7 @@ class HostPool:
             return
         if self._waiting:
             self._lend(connection, self._waiting)
+            self._dial_for_waiting()
             return
         self._keep(connection)
 
@@ -144,24 +152,28 @@ class HostPool:
     def _wait(self, borrower: Borrower, queue: deque[Borrower]) -> None:
         queue.append(borrower)
         cluster = self.host.cluster
-        cluster.ceilings.pending += 1
+        cluster.ceilings.count_pending(1)
         cluster.stats.upstream_rq_pending_total += 1
         cluster.stats.upstream_rq_pending_active += 1
 
     def _waits_no_more(self, count: int = 1) -> None:
         cluster = self.host.cluster
-        cluster.ceilings.pending -= count
+        cluster.ceilings.count_pending(-count)
         cluster.stats.upstream_rq_pending_active -= count
 
     def _dial_for_waiting(self) -> None:
         """One dial for each who waits, under max_connections; a host without any connection may always open one."""
         cluster = self.host.cluster
-        while self._connecting < len(self._waiting) + len(self._fresh):
-            if not cluster.ceilings.may_connect:
+        for _ in range(_MOST_DIALS):
+            if self._connecting >= len(self._waiting) + len(self._fresh):
+                return
+            allowed = cluster.ceilings.may_connect
+            if not allowed:
                 cluster.stats.upstream_cx_overflow += 1
-                if self.connections:
-                    return
-            self._start_dial()
+            if allowed or not self.connections:
+                self._start_dial()
+            if not allowed:
+                return
 
     def _start_dial(self) -> None:
         """From here on the connection counts, whether or not it comes to be."""
@@ -170,7 +182,7 @@ class HostPool:
         host.stats.cx_total += 1
         host.stats.cx_active += 1
         cluster = host.cluster
-        cluster.ceilings.connections += 1
+        cluster.ceilings.count_connections(1)
         cluster.stats.upstream_cx_total += 1
         cluster.stats.upstream_cx_http1_total += 1
         cluster.stats.upstream_cx_active += 1
@@ -269,7 +281,7 @@ class HostPool:
     def _count_closed(self, *, here: bool, cut: bool) -> None:
         self.host.stats.cx_active -= 1
         cluster = self.host.cluster
-        cluster.ceilings.connections -= 1
+        cluster.ceilings.count_connections(-1)
         cluster.stats.upstream_cx_active -= 1
         cluster.stats.count_closed(here=here, cut=cut)
 

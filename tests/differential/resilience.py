@@ -70,6 +70,10 @@ class Ask:
     """So many, one after the other."""
     at_once: int = 1
     """So many clients do it at the same time."""
+    apart: float = 0.0
+    """Each so many seconds after the one before."""
+    waits: bool = True
+    """Off: what is asked next is asked meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -162,12 +166,14 @@ class Seen:
         unseen = re.compile(scenario.log or r"\Z")
         logs = [{key: value for key, value in line.items() if not unseen.fullmatch(key)} for line in logs]
         answers = [(each.status, _masked(each.headers), each.body, each.whole) for each in self.answers]
+        attempts = [_attempt(attempt) for attempt in self.attempts]
         if any(isinstance(ask, Ask) and ask.at_once > 1 for ask in scenario.asks):  # who was first is chance
             answers.sort(key=repr)
+            attempts = sorted((attempt[1:] for attempt in attempts), key=repr)
             logs = sorted(({**line, "run": ""} for line in logs), key=repr)
         return {
             "answers": answers,
-            "attempts": [_attempt(attempt) for attempt in self.attempts],
+            "attempts": attempts,
             "hosts": hosts,
             "log": logs,
             "stats": {name: value for name, value in self.stats.items() if not hide.fullmatch(name)},
@@ -184,13 +190,13 @@ def _masked(headers: Headers) -> Headers:
 
 
 def _attempt(attempt: Attempt) -> tuple[object, ...]:
-    """Later attempts are told of a time that differs by what the earlier ones took."""
+    """Its connection first. Later attempts are told of a time that differs by what the earlier ones took."""
     number = attempt.get(b"x-envoy-attempt-count")
     first = number == b"1"
     expected = attempt.get(b"x-envoy-expected-rq-timeout-ms")
     deadline = attempt.get(b"grpc-timeout")
     told = [value if first or value is None else b"*" for value in (expected, deadline)]
-    return (number, attempt.method, *told, len(attempt.body), attempt.whole)
+    return (attempt.connection, number, attempt.method, *told, len(attempt.body), attempt.whole)
 
 
 # The two proxies
@@ -214,6 +220,7 @@ class Side:
         seen = Seen(attempts=run.attempts)
         self._runs[name] = run, seen
         number = 0
+        begun: list[asyncio.Future[list[None]]] = []
         for action in scenario.asks:
             if isinstance(action, Wait):
                 await asyncio.sleep(action.seconds)
@@ -221,14 +228,19 @@ class Side:
                 seen.looks[action.name] = await self.stats(authority, action.only)
             else:
                 called = f"{authority}:{self._hosts.ports[scenario.hosts[0].kind]}" if scenario.inbound else authority
+                starts = range(number, number + action.at_once * action.times, action.times)
                 clients = [
-                    self._client(seen, action, called, name, range(start, start + action.times))
-                    for start in range(number, number + action.at_once * action.times, action.times)
+                    self._client(seen, action, called, name, range(start, start + action.times), index * action.apart)
+                    for index, start in enumerate(starts)
                 ]
                 number += action.at_once * action.times
-                await asyncio.gather(*clients)
+                begun.append(asyncio.gather(*clients))
+                if action.waits:
+                    await begun[-1]
+        await asyncio.gather(*begun)
         await asyncio.sleep(0.02)  # what the last answer left to do
-        seen.stats = {} if scenario.inbound else await self.stats(authority)
+        if not scenario.inbound and "weights" not in scenario.route:
+            seen.stats = await self.stats(authority)
         return seen
 
     async def stats(self, authority: str, only: str = "") -> dict[str, int]:
@@ -251,8 +263,9 @@ class Side:
         head, _, body = text.partition(b"\r\n\r\n")
         return (_dechunk(body) if b"transfer-encoding: chunked" in head.lower() else body).decode()
 
-    async def _client(self, seen: Seen, ask: Ask, authority: str, name: str, numbers: range) -> None:
+    async def _client(self, seen: Seen, ask: Ask, authority: str, name: str, numbers: range, wait: float) -> None:
         """One client: a connection for each request, so that none depends on the one before."""
+        await asyncio.sleep(wait)
         for number in numbers:
             answer = Answer(number)
             seen.answers.append(answer)
