@@ -63,3 +63,50 @@ def test_every_package_has_its_row() -> None:
         path.stem for path in (ROOT / "pyproxy").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
     }
     assert found - {"__init__"} == set(ROW_OF)
+
+
+WITHOUT_TWIN = {
+    # Data alone: nothing to decide. Who reads it is tested.
+    "core/text_match.py": "one frozen record",
+    "core/trace.py": "one frozen record",
+    "istio/mesh/": "messages: tests/istio/examples has every field, tests/istio/rules what may be in it",
+    "istio/networking/": "messages: as above",
+    "istio/resources.py": "one frozen record",
+    "istio/security.py": "messages: as above",
+    "istio/selector.py": "messages: as above",
+    "istio/telemetry.py": "messages: as above",
+    "admin/served.py": "protocols: mypy checks them",
+    "policy/host.py": "protocols: mypy checks them",
+    # Tested with what they are a part of.
+    "admin/actions.py": "test_endpoints.py asks for each by its path",
+    "admin/port.py": "test_server.py asks three of them over sockets",
+    "cli/export.py": "tests/differential gives what it writes to a real Envoy",
+    "envoy/": "tests/differential gives whole bootstraps to a real Envoy and compares",
+}
+"""Module, or folder, under pyproxy/ → why it has no test file of its own name."""
+
+
+def twin_of(module: Path) -> Path:
+    """`pyproxy/policy/retry.py` → `tests/policy/test_retry.py`; `__main__` is `test_main.py`."""
+    inner = module.relative_to(ROOT / "pyproxy")
+    return ROOT / "tests" / inner.with_name(f"test_{inner.stem.strip('_')}.py")
+
+
+def excepted(module: Path) -> list[str]:
+    """The exceptions that a module falls under."""
+    name = str(module.relative_to(ROOT / "pyproxy"))
+    return [each for each in WITHOUT_TWIN if name == each or (each.endswith("/") and name.startswith(each))]
+
+
+MODULES = sorted(path for path in (ROOT / "pyproxy").rglob("*.py") if path.name != "__init__.py")
+
+
+def test_every_module_has_its_twin_among_the_tests() -> None:
+    lonely = [path for path in MODULES if not twin_of(path).exists() and not excepted(path)]
+    assert [str(twin_of(path).relative_to(ROOT)) for path in lonely] == []
+
+
+def test_every_exception_is_one() -> None:
+    needless = {each for path in MODULES if twin_of(path).exists() for each in excepted(path) if not each.endswith("/")}
+    assert needless == set()
+    assert set(WITHOUT_TWIN) - {each for path in MODULES for each in excepted(path)} == set()

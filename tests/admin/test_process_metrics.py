@@ -1,0 +1,30 @@
+"""What only pyproxy has to say in metrics."""
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from pyproxy.admin.process_metrics import process_metrics
+from tests.admin.fake_app import FakeApp
+
+
+def samples(app: FakeApp) -> dict[tuple[str, ...], float]:
+    """Value by name and label values."""
+    families = text_string_to_metric_families(process_metrics(app).decode())
+    return {(one.name, *one.labels.values()): one.value for family in families for one in family.samples}
+
+
+def test_reloads_are_told_as_they_went(app: FakeApp) -> None:
+    app.reload_status.successful = False
+    app.reload_status.succeeded_at = 1_700_000_000.5
+    app.reload_status.accepted, app.reload_status.rejected = 3, 2
+    found = samples(app)
+    assert found["pyproxy_config_last_reload_successful",] == 0
+    assert found["pyproxy_config_last_reload_success_timestamp_seconds",] == 1_700_000_000.5
+    assert found["pyproxy_config_reloads_total", "accepted"] == 3
+    assert found["pyproxy_config_reloads_total", "rejected"] == 2
+    assert found["pyproxy_config_info", app.live.serving.snapshot.version] == 1
+
+
+def test_ready_is_whether_traffic_is_welcome(app: FakeApp) -> None:
+    assert samples(app)["pyproxy_ready",] == 1
+    app.state = "DRAINING"
+    assert samples(app)["pyproxy_ready",] == 0
