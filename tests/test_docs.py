@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from pyproxy.__main__ import cli
 from pyproxy.istio.loader import load
@@ -138,6 +139,15 @@ def test_every_command_parses(page: Path) -> None:
             parse(line)
         except click.UsageError as error:
             pytest.fail(f"{line}: {error.format_message()}")
+
+
+def test_the_readme_shows_what_a_mistake_in_its_document_gives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blocks = blocks_of(ROOT / "README.md")
+    document = next(content for language, content in blocks if language == "yaml")
+    shown = next(content for _, content in blocks if content.startswith("$ pyproxy validate reviews.yaml\n"))
+    monkeypatch.chdir(tmp_path)
+    Path("reviews.yaml").write_text(document.replace("weight: 90", "wieght: 90"))
+    assert CliRunner().invoke(cli, ["validate", "reviews.yaml"]).output == shown.partition("\n")[2]
 
 
 def test_every_command_is_in_the_readme() -> None:
