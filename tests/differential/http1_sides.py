@@ -239,7 +239,7 @@ def _listener(name: str, log: Path, hosts: Sequence[Any], server: str, settings:
         "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
         "proxy_100_continue": True,
         "stream_idle_timeout": "0s",
-        "delayed_close_timeout": "0.2s",
+        "delayed_close_timeout": "0.05s",
         "upgrade_configs": [{"upgrade_type": "websocket"}],
         "tracing": _tracing(),
         "access_log": [_access_log(log)],

@@ -390,7 +390,7 @@ CASES: dict[str, Case] = {
     "503 is not retried": answered(b"503 Service Unavailable", b"content-length: 4", body=b"busy"),
     "103": answered(b"103 Early Hints", b"link: x", body=response(b"200 OK", NO_BODY), responses=2),
     "102 twice": answered(
-        b"102 Processing", body=response(b"102 Processing") + response(b"200 OK", NO_BODY), responses=3
+        b"102 Processing", body=response(b"102 Processing") + response(b"200 OK", NO_BODY), responses=2
     ),
     "199": answered(b"199 Odd", body=response(b"200 OK", NO_BODY), responses=1),
     "103 with a length": answered(b"103 Early Hints", b"content-length: 5", body=response(b"200 OK", NO_BODY)),
@@ -462,8 +462,9 @@ CASES: dict[str, Case] = {
     "websocket, no answer": Case(get(*WEBSOCKET), lambda connection, request: connection.close()),
     "websocket with a body": Case(
         raw(b"POST / HTTP/1.1", *WEBSOCKET, b"content-length: 4", body=b"body"),
-        answer_with(response(b"200 OK", NO_BODY)),
+        lambda connection, request: connection.send(response(b"403 Forbidden", NO_BODY)),
     ),
+    "websocket, bytes before the answer": Case(get(*WEBSOCKET) + b"early", switch, then=b"-late"),
     "upgrade: h2c": Case(get(b"connection: upgrade, http2-settings", b"upgrade: h2c", b"http2-settings: AAMAAABk")),
     "upgrade: h2c with a body": Case(
         post(
