@@ -33,6 +33,8 @@ class Loaded:
     snapshot: Snapshot | None
     documents: tuple[Document, ...]
     problems: tuple[Problem, ...]
+    files: tuple[object, ...]
+    """The files as they were before."""
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -42,13 +44,14 @@ class Loaded:
 
 def read(paths: Sequence[Path], identity_of: IdentityOf, listening: Listening) -> Loaded:
     """Load and compile. Raises CommandError when the workload is in no document."""
+    files = fingerprint(paths)
     loaded = load(paths)
     if not loaded.ok:
-        return Loaded(None, loaded.documents, loaded.problems)
+        return Loaded(None, loaded.documents, loaded.problems, files)
     compilation = compile_snapshot(loaded.documents, identity_of(loaded.documents), listening)
     problems = (*loaded.problems, *compilation.problems)
     failed = any(problem.severity == "error" for problem in compilation.problems)
-    return Loaded(None if failed else compilation.snapshot, loaded.documents, problems)
+    return Loaded(None if failed else compilation.snapshot, loaded.documents, problems, files)
 
 
 @dataclass(slots=True)
@@ -85,7 +88,8 @@ class Reloader:
         self._files = fingerprint(paths)
         """As they were before they were last read."""
         self._noticed: frozenset[str] = frozenset()
-        self._version = ""
+        self.loaded: Loaded | None = None
+        """What was read last and taken up, or is about to be."""
 
     def accept(self, loaded: Loaded) -> None:
         """Count a success and say what there is to warn about, each thing once."""
@@ -100,7 +104,8 @@ class Reloader:
             if str(problem) not in self._noticed:
                 _log.log(logging.WARNING if problem.severity == "warning" else logging.INFO, "%s", problem)
         self._noticed = frozenset(status.warnings)
-        self._version = loaded.snapshot.version
+        self._files = loaded.files
+        self.loaded = loaded
 
     def reject(self, errors: tuple[str, ...]) -> None:
         """Keep what serves, and say why."""
@@ -121,6 +126,7 @@ class Reloader:
         if loaded.snapshot is None:
             self.reject(tuple(str(problem) for problem in loaded.errors))
             return
+        self.loaded = loaded
         self._take_up(loaded.snapshot)
         self.accept(loaded)
         _log.info("took up the documents: version %s", loaded.snapshot.version)

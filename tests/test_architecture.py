@@ -19,6 +19,8 @@ ROWS = (
     {"downstream"},
     {"admin"},
     {"reload", "settings"},
+    {"worker", "readiness"},
+    {"workers"},
     {"app", "lab"},
     {"cli"},
     {"__main__"},

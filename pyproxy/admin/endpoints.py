@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 
 from pyproxy.admin.actions import drain_listeners, fail_health_checks, pass_health_checks, quit_process
@@ -35,6 +35,8 @@ class Endpoint:
     parameters: Mapping[str, str]
     changes: Callable[[Query], bool]
     """Whether a query changes something, so that it must come by POST."""
+    adds_up: bool = False
+    """Whether it shows or changes counts, which several workers have parts of."""
 
 
 def _page(path: str, help_: str, answer: Handler, **parameters: str) -> Endpoint:
@@ -101,8 +103,9 @@ _SCRAPE = _page(
     usedonly="Only include stats that have been written since the start",
 )
 
+_ADDED_UP = frozenset({"/clusters", "/reset_counters", "/stats", "/stats/prometheus"})
 ADMIN: Mapping[str, Endpoint] = {
-    endpoint.path: endpoint
+    endpoint.path: replace(endpoint, adds_up=endpoint.path in _ADDED_UP)
     for endpoint in (
         _page("/", "Admin home page", _home),
         _page("/certs", "print certs on machine", certs),
@@ -161,4 +164,4 @@ ADMIN: Mapping[str, Endpoint] = {
     )
 }
 STATUS: Mapping[str, Endpoint] = {"/healthz/ready": _page("/healthz/ready", "200 when ready, otherwise 503", ready)}
-METRICS: Mapping[str, Endpoint] = {_SCRAPE.path: _SCRAPE}
+METRICS: Mapping[str, Endpoint] = {_SCRAPE.path: ADMIN[_SCRAPE.path]}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import ssl
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,8 +12,6 @@ from pyproxy import __version__
 from pyproxy.admin.pages import Page, Query, as_json, text
 from pyproxy.admin.served import Served
 from pyproxy.envoy.values import Resource, address, duration, node, timestamp
-
-_STATUS = Path("/proc/self/status")
 
 
 def ready(served: Served, query: Query) -> Page:
@@ -35,7 +34,7 @@ def server_info(served: Served, query: Query) -> Page:
             "command_line_options": {
                 "config_path": ",".join(map(str, settings.config)),
                 "log_level": settings.log_level,
-                "concurrency": 1,
+                "concurrency": max(1, len(served.workers)),
                 "drain_time": duration(settings.drain_duration),
                 "mode": "Serve",
                 "disable_hot_restart": True,
@@ -45,6 +44,7 @@ def server_info(served: Served, query: Query) -> Page:
                 "flags": flags,
                 "addresses": served.addresses(),
                 "reload": _reloads(served),
+                "workers": [dict(worker) for worker in served.workers],
             },
         }
     )
@@ -66,7 +66,7 @@ def reload_status(served: Served, query: Query) -> Page:
 
 def memory(served: Served, query: Query) -> Page:
     """Bytes: resident of our own, reserved for data, resident in all; 0 for what the system does not say."""
-    kilobytes = memory_kilobytes()
+    kilobytes = memory_kilobytes(served)
     sizes = {
         "allocated": kilobytes.get("RssAnon", 0),
         "heap_size": kilobytes.get("VmData", 0),
@@ -83,13 +83,16 @@ def certs(served: Served, query: Query) -> Page:
     return as_json({"certificates": []})
 
 
-def memory_kilobytes() -> dict[str, int]:
-    """What Linux counts for this process, proc_pid_status(5); empty elsewhere."""
-    try:
-        lines = _STATUS.read_text().splitlines()
-    except OSError:
-        return {}
-    return {line.partition(":")[0]: int(line.split()[1]) for line in lines if line.endswith(" kB")}
+def memory_kilobytes(served: Served) -> dict[str, int]:
+    """What Linux counts for this process and its workers together, proc_pid_status(5); empty elsewhere."""
+    total: Counter[str] = Counter()
+    for process in ("self", *(str(worker["pid"]) for worker in served.workers)):
+        try:
+            lines = Path("/proc", process, "status").read_text().splitlines()
+        except OSError:
+            continue
+        total.update({line.partition(":")[0]: int(line.split()[1]) for line in lines if line.endswith(" kB")})
+    return total
 
 
 def _reloads(served: Served) -> Resource:

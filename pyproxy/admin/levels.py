@@ -32,6 +32,7 @@ def levels(served: Served, query: Query) -> Page:
     try:
         for logger, level in _changes(query):
             logger.setLevel(level)
+        served.on_levels_changed()
     except BadRequest as error:
         return text(f"error: {error}\n{_USAGE}{_listing()}", 400)
     return text(_listing())

@@ -72,6 +72,9 @@ class Port:
         refusal = self._guard.refusal(request.method, request.headers) if self._guard else ""
         if refusal:
             return await self._send(request, text(refusal + "\n", 403))
+        endpoint = self._endpoints.get(request.path)
+        if endpoint is not None and endpoint.adds_up:
+            await self._served.gather()
         return await self._send(
             request, answer(self._served, self._endpoints, request.method, request.path, request.query)
         )

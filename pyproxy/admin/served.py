@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import Field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -101,8 +101,17 @@ class Served(Protocol):
     @property
     def reload_status(self) -> Reloads: ...
 
+    @property
+    def workers(self) -> Sequence[Mapping[str, object]]:
+        """Of several processes, each one's `pid` and the `version` that it serves by; empty where there is one."""
+        ...
+
     def addresses(self) -> dict[str, str]:
         """Every bound address by its listener's name."""
+        ...
+
+    async def gather(self) -> None:
+        """Bring the numbers above up to date: before a page that shows them."""
         ...
 
     # What operators may ask for
@@ -117,6 +126,14 @@ class Served(Protocol):
 
     def drain_listeners(self, *, inbound_only: bool, graceful: bool, keep_listening: bool) -> None:
         """As Envoy's /drain_listeners: at once, or after the drain time; only inbound ones; or never stop listening."""
+        ...
+
+    def on_counters_reset(self) -> None:
+        """The numbers above were just put to 0: so must be what they are sums of."""
+        ...
+
+    def on_levels_changed(self) -> None:
+        """This process's loggers have other levels: so must those of the others."""
         ...
 
     def stop(self) -> None:

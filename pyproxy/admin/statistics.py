@@ -53,6 +53,7 @@ def reset_counters(served: Served, query: Query) -> Page:
     """Envoy's and Istio's counters to 0; gauges and histograms stay, as in Envoy."""
     envoy.reset_counters(_groups(served))
     served.metrics.reset_counters()
+    served.on_counters_reset()
     return text("OK\n")
 
 
@@ -71,8 +72,9 @@ def _server_stats(served: Served) -> ServerStats:
         live=int(served.state == "LIVE"),
         state=_STATES[served.state],
         uptime=int(served.clock.time() - served.started_at),
+        concurrency=max(1, len(served.workers)),
         total_connections=sum(bound.connections for bound in served.listeners.values()),
-        memory_allocated=memory_kilobytes().get("RssAnon", 0) * 1024,
+        memory_allocated=memory_kilobytes(served).get("RssAnon", 0) * 1024,
     )
 
 

@@ -104,7 +104,12 @@ _RUNNING = (
         default=None,
         help="Folder of certificates; not used in this version.",
     ),
-    flag("--workers", type=click.IntRange(0), default=None, help="Processes; one serves so far."),
+    flag(
+        "--workers",
+        type=click.IntRange(0),
+        default=None,
+        help="Processes that share the listeners; 0: one per core. Default: ProxyConfig's concurrency, else 1.",
+    ),
     flag("--drain-duration", type=Duration(), default="5s", help="Time for open requests after SIGTERM."),
     flag("--seed", type=int, default=None, help="Makes every random choice repeat."),
     flag("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info"),
@@ -155,8 +160,6 @@ def _warnings(settings: Settings) -> Iterator[str]:
     if not any(find_files(settings.config)):
         where = ", ".join(str(path) for path in settings.config)
         yield f"no documents in {where}: put some there ({', '.join('*' + suffix for suffix in SUFFIXES)})"
-    if settings.workers not in (None, 1):
-        yield f"--workers {settings.workers}: one process serves in this version"
     if settings.certs is not None:
         yield f"--certs {settings.certs}: there is no TLS in this version"
 

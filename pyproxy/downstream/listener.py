@@ -13,7 +13,7 @@ import struct
 from collections.abc import Iterator
 from typing import cast
 
-from pyproxy.core.errors import cannot_listen
+from pyproxy.core.errors import CommandError, cannot_listen
 from pyproxy.core.loop import spawn
 from pyproxy.downstream.connect import ConnectHandler
 from pyproxy.downstream.http1 import Http1Server, Tracker
@@ -44,21 +44,23 @@ class BoundListener:
         self._connect = ConnectHandler(env) if listener.kind is ListenerKind.HTTP_PROXY else None
         self._server: asyncio.Server | None = None
 
-    async def start(self) -> None:
-        """Bind and accept. Raises CommandError when the address cannot be had."""
+    async def start(self, given: socket.socket | None = None) -> None:
+        """Bind, or take the socket that is given bound, and accept. Raises CommandError: the address cannot be had."""
         loop = asyncio.get_running_loop()
         address = self.listener.address
         try:
             if address.startswith("unix:"):
-                path = address.removeprefix("unix:").replace("///", "/")
-                self._server = await loop.create_unix_server(self._protocol, path, backlog=BACKLOG)
+                path = unix_path(address) if given is None else None
+                self._server = await loop.create_unix_server(self._protocol, path, sock=given, backlog=BACKLOG)
                 return
-            server = await loop.create_server(
-                self._protocol, address, self.listener.port, backlog=BACKLOG, reuse_address=True, reuse_port=False
-            )
+            if given is not None:
+                server = await loop.create_server(self._protocol, sock=given, backlog=BACKLOG)
+            else:
+                server = await loop.create_server(
+                    self._protocol, address, self.listener.port, backlog=BACKLOG, reuse_address=True, reuse_port=False
+                )
         except OSError as error:
-            where = address if address.startswith("unix:") else f"{address}:{self.listener.port}"
-            raise cannot_listen(where, self.listener.name, "the flag or document that names it", error) from error
+            raise refused(self.listener, error) from error
         self._server = server
         self.port = server.sockets[0].getsockname()[1]
         self._env.own_addresses.update(_own_addresses(address, self.port))
@@ -154,6 +156,18 @@ class BoundListener:
 
     def _tunnel_closed(self) -> None:
         self.tunnels -= 1
+
+
+def unix_path(address: str) -> str:
+    """`unix:///path` → `/path`."""
+    return address.removeprefix("unix:").replace("///", "/")
+
+
+def refused(listener: Listener, error: OSError) -> CommandError:
+    """Why a listener's address cannot be had."""
+    address = listener.address
+    where = address if address.startswith("unix:") else f"{address}:{listener.port}"
+    return cannot_listen(where, listener.name, "the flag or document that names it", error)
 
 
 class Entrance(asyncio.Protocol):

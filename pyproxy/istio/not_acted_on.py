@@ -48,7 +48,7 @@ FIELDS_NOT_ACTED_ON: dict[type[Message], frozenset[str]] = {
     IstioIngressListener: frozenset(("tls",)),
     Server: frozenset(("default_endpoint",)),
     ServerTLSSettings: _all_but(ServerTLSSettings, "https_redirect"),
-    ProxyConfig: frozenset(("concurrency", "environment_variables", "image")),
+    ProxyConfig: frozenset(("environment_variables", "image")),
     TrafficSplit: frozenset(("matches",)),
     config.MeshConfig: _all_but(
         config.MeshConfig,

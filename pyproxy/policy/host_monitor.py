@@ -73,8 +73,24 @@ class Judge(Protocol[HostT]):
         ...
 
 
+class Monitor(Protocol):
+    """Takes what came of each attempt on one host."""
+
+    def record_response(self, status: int) -> None:
+        """A response head arrived; for gRPC without trailers, `status` is what `grpc_as_http` says."""
+        ...
+
+    def record_failure(self, outcome: Outcome) -> None:
+        """The attempt ended without a response head."""
+        ...
+
+    def record_connected(self) -> None:
+        """The attempt has its connection, new or kept."""
+        ...
+
+
 class HostMonitor(Generic[HostT]):
-    """What one host did lately. `record_*` are called once for each attempt, with what came of it."""
+    """What one host did lately: the Monitor that counts."""
 
     __slots__ = (
         "_judge",

@@ -182,7 +182,7 @@ class RetryState:
         """Give back the place under the ceiling, if any is taken."""
         if self._occupies and self._ceilings is not None:
             self._occupies = False
-            self._ceilings.retries -= 1
+            self._ceilings.count_retries(-1)
 
     # For itself
 
@@ -199,7 +199,7 @@ class RetryState:
             if not ceilings.may_retry:
                 self.overflowed = True
                 return False
-            ceilings.retries += 1
+            ceilings.count_retries(1)
             self._occupies = True
         self.retries += 1
         return True

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Container, Iterable
 from typing import Protocol
 
 from pyproxy.core.loop import Clock
 from pyproxy.policy.balancing import Balancer, build_balancer
-from pyproxy.policy.circuit_breaker import Ceilings
+from pyproxy.policy.circuit_breaker import CONNECTIONS, PENDING, REQUESTS, RETRIES, Ceilings, CircuitBreakers
 from pyproxy.policy.ejections import Ejection, EjectionEvent
-from pyproxy.policy.host_monitor import HostMonitor
+from pyproxy.policy.host_monitor import Monitor, OutlierPolicy
 from pyproxy.policy.outlier import OutlierDetector
 from pyproxy.runtime.counters import ClusterStats, HostStats
 from pyproxy.snapshot.model import Cluster, Discovery, Endpoint
@@ -69,7 +69,7 @@ class HostState:
         self.healthy_since = now
         self.stats = HostStats()
         self.pool: Pool | None = None
-        self.monitor: HostMonitor[HostState] | None = None
+        self.monitor: Monitor | None = None
         """Takes what came of each attempt; None without outlier detection."""
 
     def begin_request(self) -> None:
@@ -79,7 +79,7 @@ class HostState:
         stats.rq_total += 1
         stats.rq_active += 1
         cluster = self.cluster
-        cluster.ceilings.requests += 1
+        cluster.ceilings.count_requests(1)
         cluster.stats.upstream_rq_total += 1
         cluster.stats.upstream_rq_active += 1
 
@@ -89,7 +89,7 @@ class HostState:
         stats = self.stats
         stats.rq_active -= 1
         cluster = self.cluster
-        cluster.ceilings.requests -= 1
+        cluster.ceilings.count_requests(-1)
         cluster.stats.upstream_rq_active -= 1
         if 0 < status < 500:
             stats.rq_success += 1
@@ -104,14 +104,50 @@ class HostState:
         self.locality = endpoint.locality
 
 
+class Detector(Protocol):
+    """Who finds outliers among a cluster's hosts: writes `host.healthy`, then says so."""
+
+    policy: OutlierPolicy
+
+    def watch(self, hosts: Iterable[HostState]) -> None:
+        """The cluster's hosts are these now."""
+        ...
+
+    def monitor(self, host: HostState) -> Monitor:
+        """Who takes what came of a watched host's attempts."""
+        ...
+
+    def sweep(self) -> None:
+        """Called once every `interval`."""
+        ...
+
+    def release(self) -> None:
+        """Outlier detection ends here."""
+        ...
+
+
+class Sharing(Protocol):
+    """What a process that is one of several puts in the place of what is its own where it is alone."""
+
+    def ceilings(self, cluster: str, limits: CircuitBreakers) -> Ceilings:
+        """A cluster's counts."""
+        ...
+
+    def detector(self, cluster: str, policy: OutlierPolicy, on_change: Callable[[HostState], None]) -> Detector:
+        """A cluster's outlier detection; `on_change` is called once `host.healthy` is another."""
+        ...
+
+
 class ClusterState:
     """One cluster while running. Owned by `Live`; used by every exchange of this worker."""
 
-    def __init__(self, cluster: Cluster, clock: Clock, rng: random.Random) -> None:
+    def __init__(self, cluster: Cluster, clock: Clock, rng: random.Random, sharing: Sharing | None = None) -> None:
         self.cluster = cluster
         self.name = cluster.name
         self.stats = ClusterStats()
-        self.ceilings = Ceilings(cluster.breakers)
+        self.ceilings = (
+            Ceilings(cluster.breakers) if sharing is None else sharing.ceilings(cluster.name, cluster.breakers)
+        )
         self.hosts: list[HostState] = []
         self.ready = cluster.discovery is not Discovery.STRICT_DNS and cluster.discovery is not Discovery.LOGICAL_DNS
         """False until a DNS cluster has its first answer, good or bad."""
@@ -120,7 +156,8 @@ class ClusterState:
         """When outlier detection looks at the hosts again; monotonic seconds, 0 without it."""
         self._clock = clock
         self._rng = rng
-        self._detector: OutlierDetector[HostState] | None = None
+        self._sharing = sharing
+        self._detector: Detector | None = None
         self._balancer: Balancer[HostState] | None = None
         self._by_key: dict[str, HostState] = {}
         self._follow_outlier_policy()
@@ -152,6 +189,10 @@ class ClusterState:
             self.hosts.append(found)
         return found
 
+    def host(self, key: str) -> HostState | None:
+        """The host with such a key."""
+        return self._by_key.get(key)
+
     def set_hosts(self, addresses: Iterable[tuple[Endpoint, str]]) -> None:
         """Replace the membership; hosts that stay keep their connections and their counts."""
         before = self._by_key
@@ -173,6 +214,11 @@ class ClusterState:
         self.hosts = list(after.values())
         self._watch_hosts()
         self.refresh_membership()
+
+    def keep_destinations(self, keys: Container[str]) -> None:
+        """Forget every original destination with another key."""
+        self.hosts = [host for host in self.hosts if host.key in keys]
+        self._by_key = {host.key: host for host in self.hosts}
 
     def refresh_membership(self) -> None:
         """Let the next pick see hosts or health that changed; the balancer keeps its place and its tables."""
@@ -219,13 +265,13 @@ class ClusterState:
         stats.circuit_breakers_default_rq_open = int(not ceilings.may_request)
         stats.circuit_breakers_default_rq_retry_open = int(not ceilings.may_retry)
         limits = ceilings.limits
-        stats.circuit_breakers_default_remaining_cx = max(0, limits.max_connections - ceilings.connections)
-        stats.circuit_breakers_default_remaining_pending = max(0, limits.max_pending_requests - ceilings.pending)
-        stats.circuit_breakers_default_remaining_rq = max(0, limits.max_requests - ceilings.requests)
-        stats.circuit_breakers_default_remaining_retries = max(0, ceilings.max_retries - ceilings.retries)
+        stats.circuit_breakers_default_remaining_cx = max(0, limits.max_connections - ceilings.total(CONNECTIONS))
+        stats.circuit_breakers_default_remaining_pending = max(0, limits.max_pending_requests - ceilings.total(PENDING))
+        stats.circuit_breakers_default_remaining_rq = max(0, limits.max_requests - ceilings.total(REQUESTS))
+        stats.circuit_breakers_default_remaining_retries = max(0, ceilings.max_retries - ceilings.total(RETRIES))
         if self._balancer is not None:
             stats.lb_healthy_panic = self._balancer.panic_picks
-        if self._detector is not None:
+        if isinstance(self._detector, OutlierDetector):
             _copy_ejections(self._detector, stats)
 
     def _follow_outlier_policy(self) -> None:
@@ -240,11 +286,14 @@ class ClusterState:
             detector.policy = policy
             return
         else:
-            detector = OutlierDetector(policy, self.name, self._clock, self._rng, self._on_health)
-            detector.on_event = _tell
-            self._detector = detector
+            self._detector = self._new_detector(policy)
             self.next_sweep = self._clock.monotonic() + policy.interval
         self._watch_hosts()
+
+    def _new_detector(self, policy: OutlierPolicy) -> Detector:
+        if self._sharing is not None:
+            return self._sharing.detector(self.name, policy, self._on_health)
+        return outlier_detector(self.name, policy, self._clock, self._rng, self._on_health)
 
     def _watch_hosts(self) -> None:
         detector = self._detector
@@ -279,6 +328,15 @@ def _copy_ejections(detector: OutlierDetector[HostState], stats: ClusterStats) -
     kind = Ejection.CONSECUTIVE_LOCAL_ORIGIN_FAILURE
     stats.outlier_detection_ejections_detected_consecutive_local_origin_failure = detected[kind]
     stats.outlier_detection_ejections_enforced_consecutive_local_origin_failure = enforced[kind]
+
+
+def outlier_detector(
+    cluster: str, policy: OutlierPolicy, clock: Clock, rng: random.Random, on_change: Callable[[HostState], None]
+) -> OutlierDetector[HostState]:
+    """One that writes the event log."""
+    detector = OutlierDetector(policy, cluster, clock, rng, on_change)
+    detector.on_event = _tell
+    return detector
 
 
 def _tell(event: EjectionEvent) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pyproxy.core.loop import Clock
-from pyproxy.runtime.clusters import ClusterState
+from pyproxy.runtime.clusters import ClusterState, Sharing
 from pyproxy.runtime.counters import ClusterManagerStats
 from pyproxy.snapshot.model import Discovery, Snapshot
 
@@ -36,10 +36,19 @@ class Discoverer(Protocol):
 class Live:
     """Holds the one reference that a reload replaces."""
 
-    def __init__(self, snapshot: Snapshot, discoverer: Discoverer, clock: Clock, rng: random.Random) -> None:
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        discoverer: Discoverer,
+        clock: Clock,
+        rng: random.Random,
+        sharing: Sharing | None = None,
+    ) -> None:
         self.discoverer = discoverer
         self._clock = clock
         self._rng = rng
+        self._sharing = sharing
+        """With the other processes of the proxy; None where there is one."""
         self.stats = ClusterManagerStats()
         self._judged: list[ClusterState] = []
         self.serving = Serving(snapshot, {})
@@ -53,7 +62,7 @@ class Live:
         for name, cluster in snapshot.clusters.items():
             state = before.get(name)
             if state is None or state.cluster.discovery is not cluster.discovery:
-                state = ClusterState(cluster, self._clock, self._rng)
+                state = ClusterState(cluster, self._clock, self._rng, self._sharing)
                 unchanged = False
                 stats.cluster_added += 1
             else:

@@ -9,8 +9,8 @@ further ones are `unknown`.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeAlias
 
 from pyproxy import __version__
 from pyproxy.core.context import RequestContext
@@ -27,6 +27,10 @@ MAX_LOOKUPS = 20_000
 _BUCKET_COUNT = len(BUCKETS) + 1
 _OUTBOUND = Direction.OUTBOUND
 _INBOUND = Direction.INBOUND
+
+
+Numbers: TypeAlias = Mapping[str, Mapping[Labels, list[float]]]
+"""A store as plain data."""
 
 
 class HttpSeries:
@@ -257,6 +261,42 @@ class IstioMetrics:
         for messages in self._messages.values():
             messages.requests = messages.responses = 0
 
+    # Adding up several workers' stores
+
+    def numbers(self) -> Numbers:
+        """Everything as plain data: kind of series → labels → numbers."""
+        return {
+            "http": {
+                labels: [
+                    one.requests,
+                    one.duration_sum,
+                    one.request_bytes,
+                    one.response_bytes,
+                    *one.durations,
+                    *one.request_sizes,
+                    *one.response_sizes,
+                ]
+                for labels, one in self._http.items()
+            },
+            "tcp": {
+                labels: [one.opened, one.closed, one.sent_bytes, one.received_bytes]
+                for labels, one in self._tcp.items()
+            },
+            "messages": {labels: [one.requests, one.responses] for labels, one in self._messages.items()},
+        }
+
+    def load(self, numbers: Numbers) -> None:
+        """Hold these series and no others; what `numbers` gave, of one store or of several added up."""
+        self._http = {labels: _http_series(labels, values) for labels, values in numbers.get("http", {}).items()}
+        self._tcp = {}
+        for labels, values in numbers.get("tcp", {}).items():
+            tcp = self._tcp[labels] = TcpSeries(labels)
+            tcp.opened, tcp.closed, tcp.sent_bytes, tcp.received_bytes = [int(value) for value in values]
+        self._messages = {}
+        for labels, values in numbers.get("messages", {}).items():
+            messages = self._messages[labels] = MessageSeries(labels)
+            messages.requests, messages.responses = int(values[0]), int(values[1])
+
     # Rendering
 
     def render(self) -> bytes:
@@ -292,6 +332,17 @@ _HISTOGRAMS: tuple[tuple[HistogramFamily, Callable[[HttpSeries], tuple[list[int]
     (HistogramFamily("istio_request_bytes"), lambda one: (one.request_sizes, one.request_bytes)),
     (HistogramFamily("istio_response_bytes"), lambda one: (one.response_sizes, one.response_bytes)),
 )
+
+
+def _http_series(labels: Labels, values: list[float]) -> HttpSeries:
+    series = HttpSeries(labels)
+    series.requests, series.duration_sum = int(values[0]), values[1]
+    series.request_bytes, series.response_bytes = int(values[2]), int(values[3])
+    counts = [int(value) for value in values[4:]]
+    series.durations = counts[:_BUCKET_COUNT]
+    series.request_sizes = counts[_BUCKET_COUNT : 2 * _BUCKET_COUNT]
+    series.response_sizes = counts[2 * _BUCKET_COUNT :]
+    return series
 
 
 def _counters(name: str, samples: list[tuple[bytes, int]]) -> Iterator[bytes]:

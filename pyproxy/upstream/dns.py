@@ -11,6 +11,7 @@ import ipaddress
 import logging
 import random
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 from pyproxy.core.loop import spawn
@@ -64,11 +65,15 @@ class Resolver:
 
 
 class DnsDiscovery:
-    """Watches the DNS clusters of a worker (live.Discoverer)."""
+    """Watches the DNS clusters of a process (live.Discoverer)."""
 
-    def __init__(self, resolver: Resolver, rng: random.Random) -> None:
+    def __init__(
+        self, resolver: Resolver, rng: random.Random, on_answer: Callable[[ClusterState], None] | None = None
+    ) -> None:
+        """`on_answer` is called whenever a cluster's hosts were set."""
         self._resolver = resolver
         self._rng = rng
+        self._on_answer = on_answer
         self._tasks: dict[ClusterState, asyncio.Task[None]] = {}
 
     def watch(self, state: ClusterState) -> None:
@@ -107,6 +112,8 @@ class DnsDiscovery:
             state.set_hosts(pairs)
             if not state.ready:
                 state.mark_ready()
+            if self._on_answer is not None:
+                self._on_answer(state)
             if failed:
                 delay, retry = min(delay, retry), min(retry * 2, cluster.dns_refresh)
             else:

@@ -119,6 +119,7 @@ class FakeApp:
     state: str = "LIVE"
     reload_status: ReloadStatus = field(default_factory=lambda: ReloadStatus(succeeded_at=1_800_000_000.0, accepted=1))
     asked: list[object] = field(default_factory=list)
+    worker_processes: list[dict[str, object]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.started_at = self.clock.time() - 218.5
@@ -141,6 +142,19 @@ class FakeApp:
 
     def drain_listeners(self, *, inbound_only: bool, graceful: bool, keep_listening: bool) -> None:
         self.asked.append(("drain_listeners", inbound_only, graceful, keep_listening))
+
+    @property
+    def workers(self) -> list[dict[str, object]]:
+        return self.worker_processes
+
+    async def gather(self) -> None:
+        self.asked.append("gather")
+
+    def on_counters_reset(self) -> None:
+        self.asked.append("counters reset")
+
+    def on_levels_changed(self) -> None:
+        self.asked.append("levels changed")
 
     def stop(self) -> None:
         self.asked.append("stop")
