@@ -14,7 +14,7 @@ import socket
 import struct
 import termios
 from collections import deque
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import httptools
 
@@ -32,26 +32,26 @@ if TYPE_CHECKING:
     from pyproxy.downstream.connect import ConnectHandler
     from pyproxy.proxy.attempt import Attempt
 
-DELAYED_CLOSE = 1.0
+DELAYED_CLOSE: Final = 1.0
 """Seconds that a client has to read a final response before the connection is cut (Envoy delayed_close_timeout)."""
-CLOSING_PATIENCE = 30.0
+CLOSING_PATIENCE: Final = 30.0
 """Seconds that a client may read nothing of what is left of a connection's last response."""
-MAX_EARLY = 64 * 1024
+MAX_EARLY: Final = 64 * 1024
 """Bytes taken of a client that asked for an upgrade before it is answered."""
-MAX_CONNECTION_TOKENS = 9
-_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
-_HEAD_FRAMING = (b"", b"transfer-encoding: chunked\r\n")
+MAX_CONNECTION_TOKENS: Final = 9
+_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
+_HEAD_FRAMING: Final = (b"", b"transfer-encoding: chunked\r\n")
 """By minor version: what HEAD is told of a body of unknown length, or of none. As Envoy does."""
-_REJECTED_NOMINATIONS = frozenset({b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"})
-METHODS = frozenset(
+_REJECTED_NOMINATIONS: Final = frozenset({b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"})
+METHODS: Final = frozenset(
     b"ACL BIND CHECKOUT CONNECT COPY DELETE GET HEAD LINK LOCK MERGE MKACTIVITY MKCALENDAR MKCOL MOVE NOTIFY OPTIONS "
     b"PATCH POST PROPFIND PROPPATCH PURGE PUT QUERY REBIND REPORT SEARCH SOURCE SUBSCRIBE TRACE UNBIND UNLINK UNLOCK "
     b"UNSUBSCRIBE".split()
 )
 """What Envoy takes for a method; llhttp knows more, of RTSP and others."""
-_AUTHORITY_FORM = re.compile(rb"[^/?#@\\]+:\d{1,5}")
-_AUTHORITY = re.compile(rb"(?:\[[^\[\]@/?#\\]+\]|[^\[\]:@/?#\\]+)(?::(\d{1,5}))?(?=[/?]|\Z)")
-_NAMED_ERRORS = {
+_AUTHORITY_FORM: Final = re.compile(rb"[^/?#@\\]+:\d{1,5}")
+_AUTHORITY: Final = re.compile(rb"(?:\[[^\[\]@/?#\\]+\]|[^\[\]:@/?#\\]+)(?::(\d{1,5}))?(?=[/?]|\Z)")
+_NAMED_ERRORS: Final = {
     "Invalid HTTP version": (426, "low_version"),
     "Invalid header value char": (400, "http1.invalid_characters"),
     "Invalid `Transfer-Encoding` header value": (501, "http1.invalid_transfer_encoding"),
@@ -60,9 +60,9 @@ _NAMED_ERRORS = {
     "Content-Length can't be present with Transfer-Encoding": (400, "http1.content_length_and_chunked_not_allowed"),
 }
 """llhttp's words for a broken head → status and details where Envoy has others than 400 and codec_error."""
-_names = NameTable(REQUEST_FATES)
-_known = _names.known
-_log = logging.getLogger("pyproxy.downstream")
+_names: Final = NameTable(REQUEST_FATES)
+_known: Final = _names.known
+_log: Final = logging.getLogger("pyproxy.downstream")
 
 
 class Queued:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Final
 
 from pyproxy.core.http import Headers
 
-RQ_TIMEOUT = b"x-envoy-upstream-rq-timeout-ms"
-PER_TRY_TIMEOUT = b"x-envoy-upstream-rq-per-try-timeout-ms"
-ALT_RESPONSE = b"x-envoy-upstream-rq-timeout-alt-response"
-EXPECTED_TIMEOUT = b"x-envoy-expected-rq-timeout-ms"
+RQ_TIMEOUT: Final = b"x-envoy-upstream-rq-timeout-ms"
+PER_TRY_TIMEOUT: Final = b"x-envoy-upstream-rq-per-try-timeout-ms"
+ALT_RESPONSE: Final = b"x-envoy-upstream-rq-timeout-alt-response"
+EXPECTED_TIMEOUT: Final = b"x-envoy-expected-rq-timeout-ms"
 
-_INTEGER = re.compile(rb"\s*\+?(\d{1,20})\s*")
-_GRPC_TIMEOUT = re.compile(rb"\s*\+?(\d{1,8})([HMSmun])")
-_GRPC_UNITS = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 0.001}
-_GRPC_MOST = 99_999_999
+_INTEGER: Final = re.compile(rb"\s*\+?(\d{1,20})\s*")
+_GRPC_TIMEOUT: Final = re.compile(rb"\s*\+?(\d{1,8})([HMSmun])")
+_GRPC_UNITS: Final = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 0.001}
+_GRPC_MOST: Final = 99_999_999
 
 
 @dataclass(slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pyproxy.core.http import ResponseHead
 from pyproxy.core.outcome import Outcome
@@ -18,6 +18,9 @@ from pyproxy.wire.http1 import LAST_CHUNK, encode_chunk, encode_request
 
 if TYPE_CHECKING:
     from pyproxy.proxy.forwarder import Forwarder
+
+
+_INBOUND: Final = Direction.INBOUND
 
 
 class Attempt:
@@ -218,7 +221,7 @@ class Attempt:
                 lines += b"x-envoy-expected-rq-timeout-ms: %d\r\n" % expected
                 if exchange.is_grpc:
                     lines += b"grpc-timeout: %b\r\n" % format_grpc_timeout(expected)
-        if settings.direction is not Direction.INBOUND and not self.host.cluster.cluster.mesh_external:
+        if settings.direction is not _INBOUND and not self.host.cluster.cluster.mesh_external:
             lines += PEER_LINES % exchange.env.own_metadata
         if exchange.upgrade:
             lines += b"upgrade: %b\r\nconnection: %b\r\n" % (exchange.upgrade, exchange.head.notable[b"connection"])

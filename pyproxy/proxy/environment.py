@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from pyproxy.core.loop import Clock
 from pyproxy.runtime.counters import HttpStats
@@ -16,8 +17,12 @@ from pyproxy.telemetry.metrics import IstioMetrics
 Resolve = Callable[[str], Awaitable[list[str]]]
 """Host name → addresses, best first; empty when there are none."""
 
-PEER_LINES = b"x-envoy-peer-metadata-id: %b\r\nx-envoy-peer-metadata: %b\r\n"
+PEER_LINES: Final = b"x-envoy-peer-metadata-id: %b\r\nx-envoy-peer-metadata: %b\r\n"
 """Who we are, for the other side's proxy: on what goes out into the mesh, shadows too (Istio listener_builder.go)."""
+
+
+_NAMED: Final = ListenerKind.NAMED
+_INBOUND_CAPTURE: Final = ListenerKind.INBOUND_CAPTURE
 
 
 @dataclass(slots=True)
@@ -57,9 +62,9 @@ class ClientConnection:
     def virtual_host(self, snapshot: Snapshot, host: bytes, port: int | None) -> VirtualHost | None:
         """The virtual host for a request on this connection. `host` is lower case, without port."""
         listener = self.listener
-        if listener.kind is ListenerKind.NAMED:
+        if listener.kind is _NAMED:
             table = snapshot.route_tables.get(listener.route_table)
-        elif listener.kind is ListenerKind.INBOUND_CAPTURE:
+        elif listener.kind is _INBOUND_CAPTURE:
             return snapshot.inbound_table(self.original_destination and self.original_destination[1], port, host)
         elif self.original_destination is None:
             return snapshot.outbound_table(port, host)
@@ -68,9 +73,9 @@ class ClientConnection:
         return table.virtual_host_for(host) if table is not None else None
 
 
-_MAX_AUTHORITIES = 4096
-_authorities: dict[bytes, tuple[bytes, int | None]] = {}
-_VALID_AUTHORITY = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~%!$&'()*+,;=:@[]"
+_MAX_AUTHORITIES: Final = 4096
+_authorities: Final[dict[bytes, tuple[bytes, int | None]]] = {}
+_VALID_AUTHORITY: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~%!$&'()*+,;=:@[]"
 
 
 def split_authority(authority: bytes) -> tuple[bytes, int | None] | None:

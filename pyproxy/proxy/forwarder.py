@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 
 from pyproxy.core.context import RequestContext
 from pyproxy.core.http import RequestHead, ResponseHead
@@ -16,7 +17,10 @@ from pyproxy.proxy.environment import ClientConnection, Environment, split_autho
 from pyproxy.runtime.clusters import ClusterState, HostState
 from pyproxy.snapshot.model import Discovery
 
-_IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
+_IDEMPOTENT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
+
+
+_ORIGINAL_DST: Final = Discovery.ORIGINAL_DST
 
 
 class Forwarder:
@@ -79,7 +83,7 @@ class Forwarder:
             cluster.on_ready.append(self._when_ready)
             return
         self.ctx.attempts += 1
-        if cluster.cluster.discovery is Discovery.ORIGINAL_DST:
+        if cluster.cluster.discovery is _ORIGINAL_DST:
             self._attempt_original_destination(cluster)
             return
         host = cluster.pick(self.hash) if not self.tried else self._pick_another(cluster)

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from random import Random
+from typing import Final
 
 from pyproxy.core.http import Headers
 from pyproxy.snapshot.model import Tracing
 
-REQUEST_ID = b"x-request-id"
-CLIENT_TRACE_ID = b"x-client-trace-id"
+REQUEST_ID: Final = b"x-request-id"
+CLIENT_TRACE_ID: Final = b"x-client-trace-id"
 
-_UUID_LENGTH = 36
-_MARK = 14
+_UUID_LENGTH: Final = 36
+_MARK: Final = 14
 """Where a UUID has its version: 4 when not traced; 9 sampled, a forced by a service, b forced by the client."""
-_TRACED_MARKS = b"9ab"
+_TRACED_MARKS: Final = b"9ab"
 _NOT_TRACED, _SAMPLED, _CLIENT = b"49b"
-_VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
+_VARIANT: Final = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
 
 def ensure_request_id(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from random import Random
+from typing import Final
 
 from pyproxy.core.http import Headers
 from pyproxy.core.trace import Trace
@@ -18,27 +19,31 @@ from pyproxy.telemetry.request_id import CLIENT_TRACE_ID, REQUEST_ID
 
 __all__ = ["NO_TRACE", "TRACE_HEADERS", "Trace", "continue_trace"]
 
-_B3 = b"b3"
+_B3: Final = b"b3"
 _TRACE_ID, _SPAN_ID, _PARENT_ID, _SAMPLED = b"x-b3-traceid", b"x-b3-spanid", b"x-b3-parentspanid", b"x-b3-sampled"
 _TRACEPARENT, _TRACESTATE = b"traceparent", b"tracestate"
-TRACE_HEADERS = frozenset(
+TRACE_HEADERS: Final = frozenset(
     {_B3, _TRACE_ID, _SPAN_ID, _PARENT_ID, _SAMPLED, _TRACEPARENT, _TRACESTATE, REQUEST_ID, CLIENT_TRACE_ID}
 )
 """What to look for in a request: the first value of each goes into `known`."""
-_CONTEXT = TRACE_HEADERS - {REQUEST_ID, CLIENT_TRACE_ID}
-NO_TRACE = Trace(b"", b"", b"", False)
+_CONTEXT: Final = TRACE_HEADERS - {REQUEST_ID, CLIENT_TRACE_ID}
+NO_TRACE: Final = Trace(b"", b"", b"", False)
 """Nothing is traced and no header was touched."""
 
-_ID = re.compile(rb"0*[0-9a-f]{1,16}", re.IGNORECASE)
-_B3_SINGLE = re.compile(rb"((?:[0-9a-f]{16}){1,2})-([0-9a-f]{16})(?:-([01d])(?:-[0-9a-f]{16})?)?", re.IGNORECASE)
-_W3C = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})", re.IGNORECASE)
-_ZEROS = b"0" * 32
-_LOWER_HEX = b"0123456789abcdef"
+_ID: Final = re.compile(rb"0*[0-9a-f]{1,16}", re.IGNORECASE)
+_B3_SINGLE: Final = re.compile(rb"((?:[0-9a-f]{16}){1,2})-([0-9a-f]{16})(?:-([01d])(?:-[0-9a-f]{16})?)?", re.IGNORECASE)
+_W3C: Final = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})", re.IGNORECASE)
+_ZEROS: Final = b"0" * 32
+_LOWER_HEX: Final = b"0123456789abcdef"
 
-_ONE = frozenset({_B3})
-_ROOT = frozenset({_TRACE_ID, _SPAN_ID, _SAMPLED})
-_CHILD = _ROOT | {_PARENT_ID}
-_PARENT_AND_STATE = frozenset({_TRACEPARENT, _TRACESTATE})
+_ONE: Final = frozenset({_B3})
+_ROOT: Final = frozenset({_TRACE_ID, _SPAN_ID, _SAMPLED})
+_CHILD: Final = _ROOT | {_PARENT_ID}
+_PARENT_AND_STATE: Final = frozenset({_TRACEPARENT, _TRACESTATE})
+
+
+_PROPAGATION_W3C: Final = Propagation.W3C
+_PROPAGATION_B3_AND_W3C: Final = Propagation.B3_AND_W3C
 
 
 def continue_trace(
@@ -51,11 +56,11 @@ def continue_trace(
     """
     if not tracing.enabled:
         return NO_TRACE
-    if tracing.propagation is Propagation.W3C:
+    if tracing.propagation is _PROPAGATION_W3C:
         return _continue_w3c(headers, known, rng, traced)
     if _CONTEXT.isdisjoint(known):
         return _start_b3(headers, tracing, rng, traced)
-    context = _extract_b3(known, traced, w3c=tracing.propagation is Propagation.B3_AND_W3C)
+    context = _extract_b3(known, traced, w3c=tracing.propagation is _PROPAGATION_B3_AND_W3C)
     if context is None:
         return NO_TRACE
     trace_id, parent_id, sampled = context
@@ -76,7 +81,7 @@ def _start_b3(headers: Headers, tracing: Tracing, rng: Random, sampled: bool) ->
     trace_id, span_id = _new_ids(tracing, rng)
     headers += ((_TRACE_ID, trace_id), (_SPAN_ID, span_id), (_SAMPLED, b"1" if sampled else b"0"))
     trace = Trace(trace_id, span_id, b"", sampled)
-    if tracing.propagation is Propagation.B3_AND_W3C:
+    if tracing.propagation is _PROPAGATION_B3_AND_W3C:
         headers.append((_TRACEPARENT, _traceparent(trace)))
     return trace
 
@@ -155,7 +160,7 @@ def _write_b3(headers: Headers, trace: Trace, tracing: Tracing, *, single: bool)
     else:
         new = [(_TRACE_ID, trace.trace_id), (_SPAN_ID, trace.span_id), (_SAMPLED, sampled)]
         names = _ROOT
-    if tracing.propagation is Propagation.B3_AND_W3C:
+    if tracing.propagation is _PROPAGATION_B3_AND_W3C:
         new.append((_TRACEPARENT, _traceparent(trace)))
         names = names | {_TRACEPARENT}
     headers[:] = [header for header in headers if header[0] not in names]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import httptools
 
@@ -16,12 +16,12 @@ from pyproxy.wire.names import NameTable
 if TYPE_CHECKING:
     from pyproxy.upstream.pool import HostPool
 
-MAX_HEAD_BYTES = 80 * 1024
-MAX_HEADERS = 100
+MAX_HEAD_BYTES: Final = 80 * 1024
+MAX_HEADERS: Final = 100
 
 # What happens to a response header: forwarded and noted, or noted and taken off (hop-by-hop, or ours to write).
 _KEEP, _DROP = 1, 2
-_FATES = {
+_FATES: Final = {
     b"connection": _DROP,
     b"keep-alive": _DROP,
     b"proxy-connection": _DROP,
@@ -38,10 +38,10 @@ _FATES = {
     b"grpc-status": _KEEP,
     b"x-envoy-ratelimited": _KEEP,
 }
-_names = NameTable(_FATES)
-_known = _names.known
+_names: Final = NameTable(_FATES)
+_known: Final = _names.known
 
-_log = logging.getLogger("pyproxy.upstream")
+_log: Final = logging.getLogger("pyproxy.upstream")
 
 
 class _BadResponse(Exception):
@@ -235,13 +235,16 @@ class Http1Client:
         if self._head_done:  # a trailer
             return
         lower, fate = _known.get(name) or _names.learn(name)
-        line = lower, value.strip()
+        value = value.strip()
         if fate:
-            if self._notable.setdefault(*line) is not line[1] and lower == b"transfer-encoding":
+            notable = self._notable
+            if lower not in notable:
+                notable[lower] = value
+            elif lower == b"transfer-encoding":
                 raise _BadResponse("http1.invalid_transfer_encoding")
             if fate == _DROP:
                 return
-        self._headers.append(line)
+        self._headers.append((lower, value))
 
     def on_headers_complete(self) -> None:
         handler = self._handler

@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import Final
 
 from pyproxy.core.http import RequestHead, ResponseHead
 
-LAST_CHUNK = b"0\r\n\r\n"
+LAST_CHUNK: Final = b"0\r\n\r\n"
 
 # Envoy prints "Unknown" for what its table lacks, and RFC 9110's words where Python has older ones.
-_UNKNOWN_TO_ENVOY = {102, 103, 418, 451}
-_RENAMED = {
+_UNKNOWN_TO_ENVOY: Final = {102, 103, 418, 451}
+_RENAMED: Final = {
     302: "Found",
     413: "Payload Too Large",
     414: "URI Too Long",
     416: "Range Not Satisfiable",
     422: "Unprocessable Entity",
 }
-REASONS: dict[int, str] = {
+REASONS: Final[dict[int, str]] = {
     status.value: _RENAMED.get(status.value, status.phrase) for status in HTTPStatus if status not in _UNKNOWN_TO_ENVOY
 } | {599: "Last Unassigned Server Error Code"}
-_STATUS_LINES: dict[int, bytes] = {
+_STATUS_LINES: Final[dict[int, bytes]] = {
     code: f"HTTP/1.1 {code} {REASONS.get(code, 'Unknown')}".encode() for code in range(100, 600)
 }
 
 # Methods whose body-less requests carry no content-length (Envoy RequestEncoderImpl).
-_NO_LENGTH_METHODS = frozenset({b"GET", b"HEAD", b"DELETE", b"TRACE", b"CONNECT"})
+_NO_LENGTH_METHODS: Final = frozenset({b"GET", b"HEAD", b"DELETE", b"TRACE", b"CONNECT"})
 # One C call a header; formatting each in Python costs twice as much.
-_line = b": ".join
+_line: Final = b": ".join
 
 
 def reason(status: int) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 Fate = int
 """What a codec does with a header; 0 is nothing: it is forwarded."""
-FORWARD: Fate = 0
-_MOST_LEARNED = 2048
+FORWARD: Final[Fate] = 0
+_MOST_LEARNED: Final = 2048
 """Names beyond these are looked up the slow way, so that a peer who invents names fills no memory."""
 
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
+from typing import Final
 
-PLAIN = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,;=:@/[]"
+PLAIN: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,;=:@/[]"
 """Characters that stay in a path as they are."""
-_NOT_PLAIN = re.compile(rb"[^%%%b]" % re.escape(PLAIN))
-_DOTS_WITH_PARAMETERS = re.compile(rb"/(\.\.?);[^/]*")
-_ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})?")
-_BARE_PERCENT = b"\0"
+_NOT_PLAIN: Final = re.compile(rb"[^%%%b]" % re.escape(PLAIN))
+_DOTS_WITH_PARAMETERS: Final = re.compile(rb"/(\.\.?);[^/]*")
+_ESCAPE: Final = re.compile(rb"%([0-9A-Fa-f]{2})?")
+_BARE_PERCENT: Final = b"\0"
 """Stands for a `%` that begins no escape, until it is known that it begins none afterwards either."""
-_NEW_ESCAPE = re.compile(rb"\0(?=[0-9A-Fa-f]{2})")
-_UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
-_SLASHES = re.compile(rb"//+")
-_ESCAPED_SLASH = re.compile(rb"%(2[fF]|5[cC])")
+_NEW_ESCAPE: Final = re.compile(rb"\0(?=[0-9A-Fa-f]{2})")
+_UNRESERVED: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+_SLASHES: Final = re.compile(rb"//+")
+_ESCAPED_SLASH: Final = re.compile(rb"%(2[fF]|5[cC])")
 
 
 def normalize(target: bytes, *, merge_slashes: bool = False, decode_slashes: bool = False) -> bytes | None:
