@@ -128,11 +128,8 @@ class HostMonitor(Generic[HostT]):
         codes = policy.error_codes
         if codes is not None:
             status = max(status, 500) if status in codes else 200
-        if policy.split_local_origin:
-            if status < 500:
-                self._count_local(good=True)
-            else:
-                status = 503
+        if policy.split_local_origin and status < 500:
+            self._count_local(good=True)
         self._count(status)
 
     def record_failure(self, outcome: Outcome) -> None:

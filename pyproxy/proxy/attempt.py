@@ -152,7 +152,7 @@ class Attempt:
         if not self.exchange.request_ended and self.connection is not None:
             self.connection.usable = False  # the response came before the request was whole
         if self.host.monitor is not None:
-            grpc_status = head.notable.get(b"grpc-status")
+            grpc_status = head.notable.get(b"grpc-status") if self.exchange.asks_grpc else None
             self.host.monitor.record_response(head.status if grpc_status is None else grpc_as_http(grpc_status))
         if end:
             self._finish(head.status)

@@ -60,6 +60,12 @@ class Forwarder:
     """The request's body, for the attempts to come."""
     tried: list[HostState]
 
+    @property
+    def asks_grpc(self) -> bool:
+        """By the request's content-type, which may not be grpc-web."""
+        kind = self.head.notable.get(b"content-type")
+        return kind is not None and kind.startswith(b"application/grpc") and kind[16:17] in (b"", b"+", b";")
+
     # What the rest of an exchange does
 
     def reply(self, reply: replies.Reply) -> None:

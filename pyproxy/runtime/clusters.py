@@ -28,8 +28,12 @@ class Pool(Protocol):
         """Open or opening."""
         ...
 
+    def drain(self) -> None:
+        """Close idle connections now and the others when their request ends; new ones may follow."""
+        ...
+
     def retire(self) -> None:
-        """Close idle connections now and the others when their request ends."""
+        """Likewise, and there will be no new ones."""
         ...
 
 
@@ -303,6 +307,8 @@ class ClusterState:
             host.monitor = detector.monitor(host) if detector is not None else None
 
     def _on_health(self, host: HostState) -> None:
+        if not host.healthy and host.pool is not None:
+            host.pool.drain()
         self.refresh_membership()
 
     def retire(self) -> None:

@@ -140,12 +140,18 @@ class HostPool:
         """Open or opening."""
         return len(self._open) + self._connecting
 
-    def retire(self) -> None:
-        """Nobody names this host any more."""
-        self._retired = True
+    def drain(self) -> None:
+        """The host was ejected: when it comes back it starts with new connections. Source: Envoy onHostHealthFailure."""
         idle, self._idle = self._idle, []
         for connection in idle:
             connection.close()
+        for connection in self._open:
+            connection.usable = False  # its response may end
+
+    def retire(self) -> None:
+        """Nobody names this host any more."""
+        self._retired = True
+        self.drain()
 
     # For itself
 

@@ -38,14 +38,12 @@ def start_upstreams() -> Iterator[Callable[[int], Upstreams]]:
 
 
 @pytest.fixture(scope="module")
-def start_envoy(
-    envoy_path: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[[Sequence[Any], Sequence[Any]], Envoy]]:
-    """Start an Envoy with these listeners and clusters; it ends with the module."""
+def start_envoy(envoy_path: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Envoy]]:
+    """Start an Envoy with these listeners and clusters, and more of a bootstrap by name; it ends with the module."""
     started: list[Envoy] = []
 
-    def start(listeners: Sequence[Any], clusters: Sequence[Any]) -> Envoy:
-        started.append(Envoy(envoy_path, tmp_path_factory.mktemp("envoy"), listeners, clusters))
+    def start(listeners: Sequence[Any], clusters: Sequence[Any], **bootstrap: Any) -> Envoy:
+        started.append(Envoy(envoy_path, tmp_path_factory.mktemp("envoy"), listeners, clusters, bootstrap))
         return started[-1]
 
     yield start

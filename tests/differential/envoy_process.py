@@ -8,7 +8,7 @@ import json
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +76,14 @@ class Upstreams:
 class Envoy:
     """One Envoy process, one worker, on ports of its own choice."""
 
-    def __init__(self, path: str, folder: Path, listeners: Sequence[Any], clusters: Sequence[Any]) -> None:
+    def __init__(
+        self,
+        path: str,
+        folder: Path,
+        listeners: Sequence[Any],
+        clusters: Sequence[Any],
+        more: Mapping[str, Any] | None = None,
+    ) -> None:
         admin = folder / "admin.txt"
         bootstrap = folder / "bootstrap.json"
         bootstrap.write_text(
@@ -84,6 +91,7 @@ class Envoy:
                 {
                     "admin": {"address": loopback(0)},
                     "static_resources": {"listeners": listeners, "clusters": clusters},
+                    **(more or {}),
                 }
             )
         )

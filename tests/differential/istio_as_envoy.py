@@ -130,7 +130,9 @@ def cluster(name: str, hosts: Sequence[Host], ports: Mapping[int | str, int], po
         "type": "STATIC",
         "connect_timeout": pool.get("tcp", {}).get("connectTimeout", "10s"),
         "circuit_breakers": {"thresholds": [_thresholds(pool, policy.get("retryBudget"))]},
-        "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": _options(pool)},
+        "typed_extension_protocol_options": {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": _options(pool, policy.get("outlierDetection", {}))
+        },
         "common_lb_config": {"update_merge_window": "0s"},  # docs/decisions/0009
         **_balancing(balancer),
         "load_assignment": {"cluster_name": name, "endpoints": _endpoints(hosts, ports, balancer)},
@@ -162,7 +164,7 @@ def _thresholds(pool: Block, budget: Block | None) -> dict[str, Any]:
     return found
 
 
-def _options(pool: Block) -> dict[str, Any]:
+def _options(pool: Block, outlier: Block) -> dict[str, Any]:
     tcp, http = pool.get("tcp", {}), pool.get("http", {})
     common: dict[str, Any] = {}
     idle = http.get("idleTimeout", tcp.get("idleTimeout"))
@@ -172,11 +174,16 @@ def _options(pool: Block) -> dict[str, Any]:
         common["max_requests_per_connection"] = http["maxRequestsPerConnection"]
     if "maxConnectionDuration" in tcp:
         common["max_connection_duration"] = tcp["maxConnectionDuration"]
-    return {
+    found: dict[str, Any] = {
         "@type": f"{EXTENSIONS}.upstreams.http.v3.HttpProtocolOptions",
         "common_http_protocol_options": common,
         "explicit_http_config": {"http_protocol_options": {}},
     }
+    codes = outlier.get("outlierDetectionHttpErrorCodes")
+    if codes:
+        status = {"name": ":status", "string_match": {"safe_regex": {"regex": "|".join(map(str, codes))}}}
+        found["outlier_detection"] = {"error_matcher": {"http_response_headers_match": {"headers": [status]}}}
+    return found
 
 
 def _outlier(block: Block) -> dict[str, Any]:

@@ -143,6 +143,8 @@ class Seen:
     log: list[dict[str, Any]] = field(default_factory=list)
     stats: dict[str, int] = field(default_factory=dict)
     looks: dict[str, dict[str, int]] = field(default_factory=dict)
+    events: list[dict[str, Any]] = field(default_factory=list)
+    """The outlier event log's records of its cluster."""
 
     @property
     def statuses(self) -> list[int]:
@@ -178,6 +180,7 @@ class Seen:
             "log": logs,
             "stats": {name: value for name, value in self.stats.items() if not hide.fullmatch(name)},
             "looks": self.looks,
+            "events": [_event(event, named=single or scenario.placed) for event in self.events],
         }
 
 
@@ -187,6 +190,12 @@ _DECORATOR = b"x-envoy-decorator-operation"  # only where tracing is on
 
 def _masked(headers: Headers) -> Headers:
     return sorted((name, b"*" if name in _MASKED else value) for name, value in headers if name != _DECORATOR)
+
+
+def _event(event: dict[str, Any], *, named: bool) -> dict[str, Any]:
+    """Without its times; which of several hosts it was is chance."""
+    hidden = {"timestamp", "cluster_name", "secs_since_last_action"} | (set() if named else {"upstream_url"})
+    return {key: value for key, value in event.items() if key not in hidden}
 
 
 def _attempt(attempt: Attempt) -> tuple[object, ...]:
@@ -205,12 +214,15 @@ def _attempt(attempt: Attempt) -> tuple[object, ...]:
 class Side:
     """One proxy: where it listens, what it counts, what it logs."""
 
-    def __init__(self, name: str, hosts: ScriptedHosts, ports: Mapping[str, int], admin: int, log: Path) -> None:
+    def __init__(
+        self, name: str, hosts: ScriptedHosts, ports: Mapping[str, int], admin: int, log: Path, events: Path
+    ) -> None:
         self.name = name
         self.admin = admin
         self._hosts = hosts
         self._ports = ports
         self._log = log
+        self._events = events
         self._runs: dict[str, tuple[Run, Seen]] = {}
 
     async def run(self, scenario: Scenario, authority: str) -> Seen:
@@ -298,22 +310,30 @@ class Side:
         """Give each run its lines; wait so long for those that are missing."""
         wanted = {f"{name}/{self.name}/{ask.ask:04}" for name in names for ask in self._runs_seen(name).answers}
         deadline = time.monotonic() + seconds
-        while not wanted <= {line["run"] for line in self._lines()} and time.monotonic() < deadline:
+        while not wanted <= {line["run"] for line in self._logged()} and time.monotonic() < deadline:
             time.sleep(0.05)
         found: dict[str, list[dict[str, Any]]] = {}
-        for line in self._lines():
+        for line in self._logged():
             name, _, number = (line["run"] or "").rpartition("/")
             line = {**line, "run": number, "host": self._hosts.host_of(line["host"])}
             line["details"] = re.sub(r"127\.0\.0\.\d:\d+", "ADDRESS", line["details"] or "")
             found.setdefault(name, []).append(line)
+        events = [json.loads(line[line.index("{") :]) for line in _lines(self._events) if '"upstream_url"' in line]
         for name in names:
-            self._runs_seen(name).log = found.get(f"{name}/{self.name}", [])
+            seen = self._runs_seen(name)
+            seen.log = found.get(f"{name}/{self.name}", [])
+            seen.events = [event for event in events if event["cluster_name"] == f"outbound|80||{name}"]
 
     def _runs_seen(self, name: str) -> Seen:
         return self._runs[f"{name}/{self.name}"][1]
 
-    def _lines(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self._log.read_text().splitlines()] if self._log.exists() else []
+    def _logged(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in _lines(self._log)]
+
+
+def _lines(path: Path) -> list[str]:
+    """Whole ones."""
+    return [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")] if path.exists() else []
 
 
 async def _send_body(writer: asyncio.StreamWriter, ask: Ask) -> None:
@@ -442,12 +462,17 @@ def compared(
     try:
         envoy_log, our_log = folder / "envoy-access.log", folder / "pyproxy-access.log"
         listeners, clusters = envoy_listeners(named, envoy_log, hosts), envoy_clusters(named, hosts)
-        envoy = start_envoy(istio_as_envoy.in_seconds(listeners), istio_as_envoy.in_seconds(clusters))
+        envoy_events = folder / "envoy-events.log"
+        envoy = start_envoy(
+            istio_as_envoy.in_seconds(listeners),
+            istio_as_envoy.in_seconds(clusters),
+            cluster_manager={"outlier_detection": {"event_log_path": str(envoy_events)}},
+        )
         process = PyproxyProcess(folder, documents(named, our_log, hosts), "--app-address", ADDRESS, *flags)
         try:
             ports = {"outbound": process.outbound, "inbound": process.ports["virtualInbound"]}
-            ours = Side("pyproxy", hosts, ports, process.ports["admin"], our_log)
-            theirs = Side("envoy", hosts, envoy.ports, envoy.admin_port, envoy_log)
+            ours = Side("pyproxy", hosts, ports, process.ports["admin"], our_log, process.log)
+            theirs = Side("envoy", hosts, envoy.ports, envoy.admin_port, envoy_log, envoy_events)
             yield Comparison(scenarios, hosts, (theirs, ours))
         finally:
             process.close()
