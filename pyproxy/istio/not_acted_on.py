@@ -75,6 +75,7 @@ FIELDS_NOT_ACTED_ON: dict[type[Message], frozenset[str]] = {
     config.OutboundTrafficPolicy: frozenset(("tls",)),
     proxy.ProxyConfig: _all_but(
         proxy.ProxyConfig,
+        "concurrency",
         "connection_settings",
         "gateway_topology",
         "interception_mode",

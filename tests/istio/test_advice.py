@@ -57,6 +57,7 @@ def test_what_is_acted_on_is_not_told(load_text: LoadText) -> None:
             defaultTrafficPolicy: {connectionPool: {tcp: {maxConnections: 9}, http: {http1MaxPendingRequests: 9}}}
             localityLbSetting: {enabled: false}
             defaultConfig:
+              concurrency: 2
               interceptionMode: NONE
               gatewayTopology: {numTrustedProxies: 1}
               proxyHeaders: {server: {value: web}, requestId: {disabled: true}, attemptCount: {disabled: true}}
