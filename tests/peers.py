@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -91,6 +92,14 @@ class Stream:
     def _take(self, count: int) -> bytes:
         taken, self.buffer = self.buffer[:count], self.buffer[count:]
         return taken
+
+
+def until(condition: Callable[[], bool], seconds: float = SECONDS) -> None:
+    """Wait for something that happens in another thread or process. Raises AssertionError."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.005)
 
 
 def split_head(raw: bytes) -> tuple[bytes, Headers]:

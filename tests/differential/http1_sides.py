@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.differential.envoy_process import EXTENSIONS, Envoy, loopback
-from tests.peers import OK, Answer, Gone, Headers, RawClient, Upstream
+from tests.peers import OK, Answer, Gone, Headers, RawClient, Upstream, until
 from tests.pyproxy_process import PyproxyProcess
 
 PROBE = b"GET /probe HTTP/1.1\r\nhost: app.test\r\n\r\n"
@@ -166,13 +166,6 @@ def masked(headers: Headers, port: int) -> Headers:
             value = _COOKIE.sub(b'="*"', value)
         found.append((name, value.replace(b"%d" % port, b"PORT")))
     return found
-
-
-def until(condition: Any, seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.005)
 
 
 def run_all(cases: Mapping[str, Case], envoy: Side, ours: Side) -> dict[str, tuple[Seen, Seen]]:
