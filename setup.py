@@ -32,6 +32,7 @@ COMPILED = [
     "pyproxy/proxy/exchange.py",
     "pyproxy/proxy/forwarder.py",
     "pyproxy/proxy/headers.py",
+    "pyproxy/proxy/mirror.py",
     "pyproxy/proxy/routing.py",
     "pyproxy/runtime/clusters.py",
     "pyproxy/runtime/counters.py",
@@ -79,6 +80,11 @@ def extensions() -> list[Extension]:
             raise
         print(f"pyproxy: not compiled ({error!r}); it runs as plain Python", file=sys.stderr)
         return []
+    for extension in found:
+        extension.extra_compile_args += [
+            "-fno-plt",
+            "-fno-semantic-interposition",
+        ]  # direct calls between our functions
     return found
 
 

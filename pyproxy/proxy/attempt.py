@@ -12,7 +12,7 @@ from pyproxy.policy.timeouts import format_grpc_timeout
 from pyproxy.proxy.environment import PEER_LINES
 from pyproxy.runtime.clusters import HostState
 from pyproxy.snapshot.model import Direction
-from pyproxy.upstream.http1 import Http1Client
+from pyproxy.upstream.http1 import Http1Client, ResponseHandler
 from pyproxy.upstream.pool import HostPool, pool_of
 from pyproxy.wire.http1 import LAST_CHUNK, encode_chunk, encode_request
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _INBOUND: Final = Direction.INBOUND
 
 
-class Attempt:
+class Attempt(ResponseHandler):
     """Borrower of a connection and handler of its response, for one exchange."""
 
     connection: Http1Client | None = None

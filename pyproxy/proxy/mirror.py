@@ -8,7 +8,7 @@ from pyproxy.proxy.environment import PEER_LINES, Environment
 from pyproxy.runtime.clusters import HostState
 from pyproxy.runtime.live import Serving
 from pyproxy.snapshot.model import Mirror
-from pyproxy.upstream.http1 import Http1Client
+from pyproxy.upstream.http1 import Http1Client, ResponseHandler
 from pyproxy.upstream.pool import HostPool, pool_of
 from pyproxy.wire.http1 import encode_request
 
@@ -68,7 +68,7 @@ class Mirroring:
             Shadow(host, data, head_request=head.method == b"HEAD").begin(self._env)
 
 
-class Shadow:
+class Shadow(ResponseHandler):
     """One shadow request: borrower and handler that listens to nothing."""
 
     def __init__(self, host: HostState, data: bytes, *, head_request: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 import httptools
 
@@ -48,40 +48,40 @@ class _BadResponse(Exception):
     """Raised inside a parser callback: the head parses, but is not one that we may forward."""
 
 
-class ResponseHandler(Protocol):
+class ResponseHandler:
     """What a connection tells the attempt that borrowed it. Calls come from data_received; none may wait."""
 
     def on_informational(self, head: ResponseHead) -> None:
         """A 1xx other than 101."""
-        ...
+        raise NotImplementedError
 
     def on_head(self, head: ResponseHead, *, end: bool) -> None:
         """The response head; `end` when nothing follows."""
-        ...
+        raise NotImplementedError
 
     def on_body(self, chunk: bytes) -> None:
         """Body bytes."""
-        ...
+        raise NotImplementedError
 
     def on_end(self) -> None:
         """The response is whole. Trailers are dropped, as Envoy does on HTTP/1.1."""
-        ...
+        raise NotImplementedError
 
     def on_reset(self, outcome: Outcome, reason: str) -> None:
         """There will be no more of this response."""
-        ...
+        raise NotImplementedError
 
     def on_read_end(self) -> None:
         """All that came with one read was told; more will follow."""
-        ...
+        raise NotImplementedError
 
     def on_writable(self, writable: bool) -> None:
         """The upstream reads slower (False) or again (True)."""
-        ...
+        raise NotImplementedError
 
     def on_upgraded(self, head: ResponseHead, rest: bytes) -> None:
         """101: the connection is a tunnel now; `rest` came with the head."""
-        ...
+        raise NotImplementedError
 
 
 class Http1Client:
