@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pyproxy.istio import operator
 from pyproxy.istio.fields import Message
+from pyproxy.istio.kubernetes import KubernetesServicePort
 from pyproxy.istio.mesh import config, proxy
 from pyproxy.istio.networking.destination_rule import (
     HTTPSettings,
@@ -15,10 +16,10 @@ from pyproxy.istio.networking.destination_rule import (
     RetryBudget,
     TrafficPolicy,
 )
-from pyproxy.istio.networking.gateway import Server, ServerTLSSettings
+from pyproxy.istio.networking.gateway import Port, Server, ServerTLSSettings
 from pyproxy.istio.networking.proxy_config import ProxyConfig
-from pyproxy.istio.networking.service_entry import ServiceEntry
-from pyproxy.istio.networking.sidecar import IstioIngressListener
+from pyproxy.istio.networking.service_entry import ServiceEntry, ServicePort
+from pyproxy.istio.networking.sidecar import IstioIngressListener, SidecarPort
 from pyproxy.istio.networking.virtual_service import VirtualService
 from pyproxy.istio.smi import TrafficSplit
 
@@ -89,6 +90,15 @@ FIELDS_NOT_ACTED_ON: dict[type[Message], frozenset[str]] = {
     proxy.Topology: _all_but(proxy.Topology, "num_trusted_proxies"),
     proxy.Tracing: _all_but(proxy.Tracing, "sampling"),
 }
+
+_HTTP2 = frozenset(("http2", "grpc", "kubernetes.io/h2c"))
+VALUES_NOT_ACTED_ON: dict[tuple[type[Message], str], frozenset[str]] = {
+    (ServicePort, "protocol"): _HTTP2,
+    (Port, "protocol"): _HTTP2,
+    (SidecarPort, "protocol"): _HTTP2,
+    (KubernetesServicePort, "app_protocol"): _HTTP2,
+}
+"""Values, in lower case, that ask for HTTP/2: HTTP/1.1 is what these ports speak."""
 
 FIELDS_OF_THE_INSTALLATION: dict[type[Message], frozenset[str]] = {
     operator.IstioOperator: _all_but(operator.IstioOperator, "mesh_config", "values"),
