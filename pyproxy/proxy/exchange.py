@@ -96,6 +96,8 @@ class Exchange(Forwarder):
     _destination: Destination | None = None
     _operation = ""
     """What the server's side calls this request, told to the caller's proxy unless that has a name of its own."""
+    _delayed = False
+    """Held back by a fault."""
     _kept_size = 0
     _charged = -1
     """The status of an answer of our own, as the cluster counts it: 0 not at all, -1 there is no such answer."""
@@ -207,12 +209,18 @@ class Exchange(Forwarder):
             if delay:
                 self.ctx.add_flag("DI")
                 self.connection.stats.fault_delays_injected += 1
+                self._count_delayed(1)
                 self._backoff = asyncio.get_running_loop().call_later(delay, self._after_delay, route)
                 return None
         return self._admitted(route)
 
+    def _count_delayed(self, change: int) -> None:
+        self._delayed = change > 0
+        self.connection.stats.fault_active_faults += change
+
     def _after_delay(self, route: Route) -> None:
         self._backoff = None
+        self._count_delayed(-1)
         reply = self._admitted(route)
         if reply is not None:
             self.reply(reply)
@@ -526,6 +534,8 @@ class Exchange(Forwarder):
         if self.finished:
             return
         self.finished = True
+        if self._delayed:
+            self._count_delayed(-1)
         self.cancel_timers()
         self.close_retry()
         if self._paused:

@@ -141,7 +141,7 @@ class HostPool:
         return len(self._open) + self._connecting
 
     def drain(self) -> None:
-        """The host was ejected: when it comes back it starts with new connections. Source: Envoy onHostHealthFailure."""
+        """The host was ejected: when it is back it gets new connections. Source: Envoy onHostHealthFailure."""
         idle, self._idle = self._idle, []
         for connection in idle:
             connection.close()

@@ -72,6 +72,8 @@ class Ask:
     """So many clients do it at the same time."""
     apart: float = 0.0
     """Each so many seconds after the one before."""
+    patience: float = SECONDS
+    """The client leaves after so many seconds."""
     waits: bool = True
     """Off: what is asked next is asked meanwhile."""
 
@@ -168,7 +170,7 @@ class Seen:
         unseen = re.compile(scenario.log or r"\Z")
         logs = [{key: value for key, value in line.items() if not unseen.fullmatch(key)} for line in logs]
         answers = [(each.status, _masked(each.headers), each.body, each.whole) for each in self.answers]
-        attempts = [_attempt(attempt) for attempt in self.attempts]
+        attempts: list[tuple[object, ...]] = [_attempt(attempt) for attempt in self.attempts]
         if any(isinstance(ask, Ask) and ask.at_once > 1 for ask in scenario.asks):  # who was first is chance
             answers.sort(key=repr)
             attempts = sorted((attempt[1:] for attempt in attempts), key=repr)
@@ -283,7 +285,7 @@ class Side:
             seen.answers.append(answer)
             begun = time.monotonic()
             try:
-                async with asyncio.timeout(SECONDS):
+                async with asyncio.timeout(ask.patience):
                     await self._ask(ask, authority, f"{name}/{number:04}", answer)
             except (OSError, asyncio.IncompleteReadError, TimeoutError):
                 pass
@@ -396,6 +398,10 @@ class Comparison:
             print(f"\nNOTE: {len(differ)} scenario(s) differed and ran once more: {', '.join(differ)}")
             self._pass(differ, again=True)
 
+    def authority(self, name: str) -> str:
+        """What a scenario's service is called."""
+        return authority(list(self._scenarios).index(name), self._scenarios[name], again=False)
+
     def trouble(self, name: str) -> str:
         """How the two differ, or what one did that none may; empty when all is well."""
         scenario = self._scenarios[name]
@@ -406,7 +412,7 @@ class Comparison:
                     scenario.check(seen)
                 if scenario.took is not None:
                     least, most = scenario.took
-                    assert all(least <= each.took <= most for each in seen.answers), [a.took for a in seen.answers]
+                    assert all(least - 0.02 <= each.took <= most for each in seen.answers), [a.took for a in seen.answers]
             except AssertionError as error:
                 found.append(f"{side.name}: {error}")
         if scenario.compared:
