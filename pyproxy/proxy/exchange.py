@@ -12,7 +12,7 @@ from email.utils import formatdate
 from typing import Protocol
 
 from pyproxy.core.context import RequestContext
-from pyproxy.core.http import Headers, RequestHead, ResponseHead
+from pyproxy.core.http import RequestHead, ResponseHead
 from pyproxy.core.outcome import RESPONSE_FLAG, Outcome
 from pyproxy.policy.cors import apply_cors
 from pyproxy.policy.fault import roll_delay
@@ -22,7 +22,7 @@ from pyproxy.proxy import replies
 from pyproxy.proxy.attempt import Attempt
 from pyproxy.proxy.environment import ClientConnection, Environment
 from pyproxy.proxy.forwarder import Forwarder
-from pyproxy.proxy.headers import apply_ops, operation_line
+from pyproxy.proxy.headers import apply_ops, operation_line, without
 from pyproxy.proxy.mirror import Mirroring
 from pyproxy.proxy.routing import abort_or_preflight, answer, choose_destination, find_route, rewrite, wants_upgrade
 from pyproxy.runtime.clusters import ClusterState, HostState
@@ -94,6 +94,8 @@ class Exchange(Forwarder):
     response_header_bytes = 0
     _mirroring: Mirroring | None = None
     _destination: Destination | None = None
+    _operating = False
+    """Destination or route have operations on response headers."""
     _operation = ""
     """What the server's side calls this request, told to the caller's proxy unless that has a name of its own."""
     _delayed = False
@@ -198,6 +200,15 @@ class Exchange(Forwarder):
 
     def _admit(self, route: Route) -> replies.Reply | None:
         self.route = route
+        action = route.action
+        if isinstance(action, Forward):
+            self._destination = destination = choose_destination(self, action)
+            self._operating = destination.response_headers is not None
+            self.cluster = self.serving.clusters.get(destination.cluster)
+            if self.cluster is not None:
+                self.ctx.upstream_cluster = destination.cluster
+        if route.response_headers is not None:
+            self._operating = True
         protocol = wants_upgrade(self.head)
         if protocol is None:
             self.connection.stats.downstream_rq_ws_on_non_ws_route += 1
@@ -234,14 +245,11 @@ class Exchange(Forwarder):
         action = route.action
         if not isinstance(action, Forward):
             return answer(self, route, action)
-        destination = choose_destination(self, action)
-        cluster = self.serving.clusters.get(destination.cluster)
-        self.ctx.upstream_cluster = destination.cluster
-        if cluster is None:
+        destination = self._destination
+        assert destination is not None
+        if self.cluster is None:
             self.connection.stats.no_cluster += 1
             return replies.NO_CLUSTER
-        self.cluster = cluster
-        self._destination = destination
         self._prepare(route, action, destination)
         self.next_attempt()
         if self.timeouts is not None and (self.request_ended or self.upgrade) and not self.finished:
@@ -325,22 +333,24 @@ class Exchange(Forwarder):
             ctx.peer_metadata = notable.get(b"x-envoy-peer-metadata")
         now = self.env.clock.monotonic()
         ctx.response_first_byte = now
-        headers = head.headers
         if self.request_ended:
-            headers.append((b"x-envoy-upstream-service-time", b"%d" % ((now - ctx.request_body_ended) * 1000)))
-        destination = self._destination
-        if destination is not None and destination.response_headers is not None:
-            ctx.response = head
-            headers = apply_ops(headers, destination.response_headers, ctx)
-        self._send_head(head, headers, end=end)
+            head.headers.append((b"x-envoy-upstream-service-time", b"%d" % ((now - ctx.request_body_ended) * 1000)))
+        ctx.status = head.status
+        if self._operating:
+            self._operate(head)
+        self._send_head(head, end=end)
 
     def _refuse_handshake(self, attempt: Attempt, head: ResponseHead, *, end: bool) -> None:
         """An upgrade answered as if it had been none: the status counts, a body could be anything."""
         self.ctx.details = "websocket_handshake_unsuccessful"
         head.notable.pop(b"content-length", None)
+        head.headers = without(head.headers, b"content-length")
         if not end:
             self.drop_attempt()
-        self._send_head(head, [line for line in head.headers if line[0] != b"content-length"], end=True)
+        self.ctx.status = head.status
+        if self._operating:
+            self._operate(head)
+        self._send_head(head, end=True)
 
     def informational(self, head: ResponseHead) -> None:
         """A 1xx from the upstream: the first is passed on, and the end of retries. Source: Envoy filter_manager.cc."""
@@ -393,7 +403,10 @@ class Exchange(Forwarder):
         head.headers.append((b"connection", head.notable.get(b"connection", b"upgrade")))
         self.connection.stats.downstream_cx_upgrades_total += 1
         self.connection.stats.downstream_cx_upgrades_active += 1
-        self._send_head(head, head.headers, end=False)
+        self.ctx.status = head.status
+        if self._operating:
+            self._operate(head)
+        self._send_head(head, end=False)
         self.stream.switch_to_tunnel(attempt, rest)
 
     def begin_tunnel(self, host: HostState) -> None:
@@ -441,41 +454,73 @@ class Exchange(Forwarder):
         ctx.details = reply.details
         self._charged = reply.status if reply.charged and not self.informed else 0
         self.drop_attempt()
-        status, headers, body = reply.status, list(reply.headers), reply.body
-        if self._is_grpc():
-            status, headers, body = 200, replies.grpc_reply_headers(reply), b""
-            ctx.grpc_status = dict(headers)[b"grpc-status"].decode()
-        head = ResponseHead(status, headers)
-        if body:
-            headers.append((b"content-type", b"text/plain"))
-            if status != 204:
-                head.notable[b"content-length"] = length = b"%d" % len(body)
-                headers.append((b"content-length", length))
-        if bodiless(status, self.head.method):
+        head = ResponseHead(reply.status, list(reply.headers))
+        body = reply.body
+        if not reply.as_is:
+            if self._operating:
+                self._operate(head)
+            body = self._complete_reply(head, reply)
+        if bodiless(head.status, self.head.method):
             body = b""
-        self._send_head(head, headers, end=not body, close=reply.close)
+        # A 400 says that the two sides may not agree on where messages end.
+        self._send_head(head, end=not body, close=reply.close or reply.status == 400)
         if body and not self.finished:
             self.attempt_body(body)
             self.stream.send_end()
             self._finish()
 
+    def _complete_reply(self, head: ResponseHead, reply: replies.Reply) -> bytes:
+        """What a reply of ours says of its body, after the route's operations; gives the body."""
+        body = reply.body
+        if self._is_grpc():
+            added = replies.grpc_reply_headers(reply, message=self.head.method != b"HEAD")
+            head.headers = without(head.headers, b"content-length", *(name for name, _ in added)) + added
+            head.status = 200
+            self.ctx.grpc_status = dict(added)[b"grpc-status"].decode()
+            return b""
+        if not body:
+            head.headers = without(head.headers, b"content-length", b"content-type")
+            return b""
+        head.headers = without(head.headers, b"content-length")
+        if head.get(b"content-type") is None:
+            head.headers.append((b"content-type", b"text/plain"))
+        if head.status != 204:
+            head.notable[b"content-length"] = length = b"%d" % len(body)
+            head.headers.append((b"content-length", length))
+        return body
+
     def _is_grpc(self) -> bool:
         kind = self.head.notable.get(b"content-type")
         return kind is not None and kind.startswith(b"application/grpc") and kind[16:17] in (b"", b"+", b";")
 
-    def _send_head(self, head: ResponseHead, headers: Headers, *, end: bool, close: bool = False) -> None:
-        """The last touches of route and connection manager, then out."""
+    def _operate(self, head: ResponseHead) -> None:
+        """The header operations of the chosen destination, then those of the route."""
+        route, destination = self.route, self._destination
+        notable = head.notable
+        own_server = self.connection.settings.server_name
+        if not own_server and b"server" in notable:
+            head.headers.append((b"server", notable.pop(b"server")))
+        self.ctx.response = head
+        if destination is not None and destination.response_headers is not None:
+            apply_ops(head, destination.response_headers, self.ctx)
+        if route is not None and route.response_headers is not None:
+            apply_ops(head, route.response_headers, self.ctx)
+        if own_server:
+            head.headers = without(head.headers, b"server")
+        notable.pop(b"date", None)
+        date = head.get(b"date")
+        if date is not None:
+            notable[b"date"] = date
+
+    def _send_head(self, head: ResponseHead, *, end: bool, close: bool = False) -> None:
+        """The last touches of filters and connection manager, then out."""
         ctx = self.ctx
         route = self.route
-        if route is not None:
-            if route.response_headers is not None:
-                ctx.response = head
-                ctx.status = head.status
-                headers = apply_ops(headers, route.response_headers, ctx)
-            if self._cookies:
-                headers.extend((b"set-cookie", cookie) for cookie in self._cookies)
-            if self.origin and route.cors is not None:
-                headers = apply_cors(route.cors, self.origin, headers)
+        headers = head.headers
+        if self._cookies:
+            headers.extend((b"set-cookie", cookie) for cookie in self._cookies)
+        if self.origin and route is not None and route.cors is not None:
+            headers = apply_cors(route.cors, self.origin, headers)
         if b"date" not in head.notable:
             headers.append((b"date", http_date(ctx.started_at)))
         settings = self.connection.settings

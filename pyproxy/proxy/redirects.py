@@ -1,39 +1,46 @@
-"""Where a redirect points. Source: Envoy config_impl.cc (newUri)."""
+"""Where a redirect points. Source: Envoy config_impl.cc (newUri, processRequestHost)."""
 
 from __future__ import annotations
 
 from pyproxy.core.http import RequestHead
-from pyproxy.snapshot.model import Redirect, Route
+from pyproxy.snapshot.model import Redirect
 
-_DEFAULT_PORTS = {b"http": 80, b"https": 443}
+_DEFAULT_PORTS = {b"http": b":80", b"https": b":443"}
+NOWHERE_ELSE = Redirect()
+"""The request's own URL: what a direct response with status 201 or 3xx points to."""
 
 
-def location_of(redirect: Redirect, route: Route, head: RequestHead, listener_port: int) -> bytes:
-    """The Location header's value: an absolute URL."""
+def location_of(redirect: Redirect, head: RequestHead, listener_port: int) -> bytes:
+    """The Location header's value: an absolute URL. `head.target` is the path as a prefix rewrite left it."""
     scheme = redirect.scheme or head.scheme
-    return b"%b://%b%b" % (scheme, _authority(redirect, head, scheme, listener_port), _target(redirect, route, head))
+    port = listener_port if redirect.port_from_listener else redirect.port or 0
+    host = redirect.authority
+    if host is None:
+        host = _own_host(head, scheme, replaced=port != 0)
+    if port:
+        host = b"%b:%d" % (host, port)
+    return b"%b://%b%b" % (scheme, host, _target(redirect, head))
 
 
-def _authority(redirect: Redirect, head: RequestHead, scheme: bytes, listener_port: int) -> bytes:
-    host, port = _split_port(redirect.authority if redirect.authority is not None else head.authority)
-    if redirect.port is not None:
-        port = redirect.port
-    elif redirect.port_from_listener:
-        port = listener_port
-    elif redirect.authority is None and redirect.scheme is not None and port in _DEFAULT_PORTS.values():
-        port = None  # another scheme: its old default port would be wrong
-    return host if port is None or port == _DEFAULT_PORTS.get(scheme) else b"%b:%d" % (host, port)
+def _own_host(head: RequestHead, scheme: bytes, *, replaced: bool) -> bytes:
+    """The request's host: without its port when another takes its place, or when it was the old scheme's own."""
+    authority = head.authority
+    host, colon, digits = authority.rpartition(b":")
+    if not colon or (authority.startswith(b"[") and not host.endswith(b"]")):
+        return authority
+    spoken = head.get(b"x-forwarded-proto") or head.scheme
+    if replaced or (scheme != spoken and colon + digits == _DEFAULT_PORTS.get(spoken)):
+        return host
+    return authority
 
 
-def _target(redirect: Redirect, route: Route, head: RequestHead) -> bytes:
-    path, mark, query = head.target.partition(b"?")
-    if redirect.uri is not None:
-        return redirect.uri if b"?" in redirect.uri else redirect.uri + mark + query
-    if redirect.prefix_rewrite is not None and route.matched_prefix is not None:
-        return redirect.prefix_rewrite + path[len(route.matched_prefix) :] + mark + query
-    return head.target
-
-
-def _split_port(authority: bytes) -> tuple[bytes, int | None]:
-    host, colon, port = authority.rpartition(b":")
-    return (host, int(port)) if colon and port.isdigit() and not host.endswith(b":") else (authority, None)
+def _target(redirect: Redirect, head: RequestHead) -> bytes:
+    uri = redirect.uri
+    if uri is None:
+        return head.target
+    if not uri.startswith(b"/"):
+        uri = b"/" + uri
+    if b"?" in uri:
+        return uri
+    _, mark, query = head.target.partition(b"?")
+    return uri + mark + query

@@ -18,10 +18,12 @@ class Reply:
     details: str = ""
     headers: tuple[tuple[bytes, bytes], ...] = ()
     close: bool = False
+    as_is: bool = False
+    """Neither the route's header operations nor gRPC touch it."""
     grpc_status: int | None = None
     """Wins over the mapping from `status` when the request is gRPC."""
     charged: bool = True
-    """Counted among the responses of its cluster, if it got that far."""
+    """Counted among the responses of its cluster: not before the request came to the router."""
 
 
 NO_ROUTE = Reply(404, flag="NR", details="route_not_found")
@@ -33,7 +35,7 @@ QUERY_WITHOUT_TYPE = Reply(400, details="query_missing_content_type", close=True
 BAD_PATH = Reply(400, details="path_normalization_failed", close=True)
 NOT_A_PATH = Reply(404, details="absolute_path_rejected")
 SLOW_HEAD = Reply(408, b"request header timeout", details="request_header_timeout", close=True)
-UPGRADE_FAILED = Reply(403, details="upgrade_failed", close=True)
+UPGRADE_FAILED = Reply(403, details="upgrade_failed", close=True, charged=False)
 TIMEOUT = Reply(504, b"upstream request timeout", flag="UT", details="response_timeout")
 TIMEOUT_BETWEEN_TRIES = replace(TIMEOUT, charged=False)
 PER_TRY_TIMEOUT = Reply(504, b"upstream request timeout", flag="UT", details="upstream_per_try_timeout")
@@ -82,13 +84,12 @@ def codec_error(status: int, details: str) -> Reply:
 GRPC_OF_HTTP = {400: 13, 401: 16, 403: 7, 404: 12, 429: 14, 502: 14, 503: 14, 504: 14}
 
 
-def grpc_reply_headers(reply: Reply) -> list[tuple[bytes, bytes]]:
-    """The head of a trailers-only answer: status 200 and the error in grpc-status. Source: Envoy prepareLocalReply."""
+def grpc_reply_headers(reply: Reply, *, message: bool = True) -> list[tuple[bytes, bytes]]:
+    """What makes a trailers-only answer: the error in grpc-status. Source: Envoy http/utility.cc, encodeLocalReply."""
     status = reply.grpc_status if reply.grpc_status is not None else GRPC_OF_HTTP.get(reply.status, 2)
     headers = [(b"content-type", b"application/grpc"), (b"grpc-status", b"%d" % status)]
-    if reply.body:
+    if reply.body and message:
         headers.append((b"grpc-message", _percent_encode(reply.body)))
-    headers.extend(reply.headers)
     return headers
 
 

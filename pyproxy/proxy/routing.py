@@ -10,8 +10,8 @@ from pyproxy.policy.fault import FaultPolicy, roll_abort
 from pyproxy.policy.weights import choose_weighted
 from pyproxy.proxy import replies
 from pyproxy.proxy.environment import ClientConnection, split_authority
-from pyproxy.proxy.headers import apply_ops, mutate_request, rewrite_target, trusted_client
-from pyproxy.proxy.redirects import location_of
+from pyproxy.proxy.headers import apply_ops, keep_original, mutate_request, rewrite_target, trusted_client
+from pyproxy.proxy.redirects import NOWHERE_ELSE, location_of
 from pyproxy.snapshot.model import (
     Destination,
     Direction,
@@ -123,7 +123,7 @@ def abort_or_preflight(exchange: Exchange, route: Route) -> replies.Reply | None
     if route.cors is not None:
         preflight = preflight_headers(route.cors, exchange.head)
         if preflight is not None:
-            return replies.Reply(200, details="cors_response", headers=tuple(preflight))
+            return replies.Reply(200, details="cors_response", headers=tuple(preflight), as_is=True, charged=False)
         exchange.origin = allowed_origin(route.cors, exchange.head)
     return None
 
@@ -134,19 +134,25 @@ def _abort(fault: FaultPolicy) -> replies.Reply:
         replies.FAULT_BODY,
         flag="FI",
         details="fault_filter_abort",
+        charged=False,
         grpc_status=fault.abort_grpc_status,
     )
 
 
 def answer(exchange: Exchange, route: Route, action: Redirect | DirectResponse) -> replies.Reply:
-    """Redirects and direct responses."""
-    stats = exchange.connection.stats
-    if isinstance(action, DirectResponse):
-        stats.rq_direct_response += 1
-        return replies.Reply(action.status, action.body, details="direct_response")
-    stats.rq_redirect += 1
-    location = location_of(action, route, exchange.head, exchange.connection.local_port)
-    return replies.Reply(action.status, details="direct_response", headers=((b"location", location),))
+    """Redirects and direct responses; one of these that creates or redirects has a Location too."""
+    connection, head = exchange.connection, exchange.head
+    if isinstance(action, Redirect):
+        connection.stats.rq_redirect += 1
+        if action.prefix_rewrite is not None and route.matched_prefix is not None:
+            _rewrite_path(exchange, action.prefix_rewrite + head.target[len(route.matched_prefix) :])
+        location = location_of(action, head, connection.local_port)
+        return replies.Reply(action.status, details="direct_response", headers=((b"location", location),))
+    connection.stats.rq_direct_response += 1
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    if action.status == 201 or 300 <= action.status <= 399:
+        headers = ((b"location", location_of(NOWHERE_ELSE, head, connection.local_port)),)
+    return replies.Reply(action.status, action.body, details="direct_response", headers=headers)
 
 
 def choose_destination(exchange: Exchange, action: Forward) -> Destination:
@@ -161,21 +167,26 @@ def rewrite(exchange: Exchange, route: Route, action: Forward, destination: Dest
     """Make the request what the upstream shall see: header operations, authority, path."""
     head = exchange.head
     ctx = exchange.ctx
+    ctx.attempts = 1  # the first attempt counts already for what headers say of it
     if destination.request_headers is not None:
-        head.headers = apply_ops(head.headers, destination.request_headers, ctx)
+        apply_ops(head, destination.request_headers, ctx)
     if route.request_headers is not None:
-        head.headers = apply_ops(head.headers, route.request_headers, ctx)
+        apply_ops(head, route.request_headers, ctx)
+    ctx.attempts = 0
     authority = action.rewrite_authority or destination.host_rewrite
-    if authority is not None and authority != head.authority:
-        head.headers.append((b"x-envoy-original-host", head.authority))
+    if authority is not None:
+        keep_original(head, b"x-envoy-original-host", head.authority)
         ctx.original_authority = head.authority
         head.authority = authority
     if action.rewrite_path is not None:
-        target = rewrite_target(head.target, action.rewrite_path)
-        if target != head.target:
-            head.headers.append((b"x-envoy-original-path", head.target))
-            ctx.original_target = head.target
-            head.target = target
+        _rewrite_path(exchange, rewrite_target(head.target, action.rewrite_path))
+
+
+def _rewrite_path(exchange: Exchange, target: bytes) -> None:
+    head = exchange.head
+    keep_original(head, b"x-envoy-original-path", head.target)
+    exchange.ctx.original_target = head.target
+    head.target = target
 
 
 def serves_inbound(connection: ClientConnection) -> bool:

@@ -171,7 +171,7 @@ class Routes:
             request_headers=level.request,
             response_headers=level.response,
             fault=compile_fault(rule.fault),
-            cors=compile_cors(rule.cors_policy),
+            cors=compile_cors(rule.cors_policy) if isinstance(action, Forward) else None,  # as Envoy's filter has it
             description=describe(match),
             virtual_service=rules.full_name,
             operation=_operation(rules, rule, match, action, place.port),

@@ -101,3 +101,66 @@ async def test_a_client_that_leaves_ends_its_request(tmp_path: Path) -> None:
         client.close()
         stats = cluster(app, "x").stats
         await until(lambda: stats.upstream_rq_active == 0 and stats.upstream_cx_active == 0)
+
+
+OPERATED = service("x", 1) + rules(
+    "x",
+    "{match: [{uri: {exact: /created}}], directResponse: {status: 201, body: {string: hello}},"
+    " headers: {response: {set: {content-type: application/x, x-code: '<%RESPONSE_CODE%>'}}}}",
+    "{match: [{uri: {exact: /empty}}], directResponse: {status: 503}, headers: {response: {set: {content-type: a}}}}",
+    "{match: [{uri: {exact: /bad}}], directResponse: {status: 400}}",
+    "{match: [{uri: {prefix: /old/}}], redirect: {prefixRewrite: /new/},"
+    " headers: {response: {add: {x-path: '%REQ(:PATH)%'}}}}",
+    "{match: [{uri: {exact: /fault}}], fault: {abort: {httpStatus: 503, percentage: {value: 100}}}, headers: {response:"
+    " {set: {x-in: '%UPSTREAM_CLUSTER%', date: then, server: theirs}}}, route: [{destination: {host: x}}]}",
+    "{match: [{uri: {exact: /cors}}], corsPolicy: {allowOrigins: [{exact: 'http://a'}]},"
+    " headers: {response: {add: {x: '1'}}}, route: [{destination: {host: x}}]}",
+)
+
+
+async def test_the_routes_operations_come_before_what_a_reply_says_of_its_body(tmp_path: Path) -> None:
+    async with worker(tmp_path, OPERATED) as app, connected(app) as client:
+        created = await client.ask(get("/created?q=1"))
+        empty = await client.ask(get("/empty"))
+        fault = await client.ask(get("/fault"))
+    assert header(created, b"content-type") == b"application/x"
+    assert header(created, b"x-code") == b"<0>"  # nothing was answered yet
+    assert header(created, b"location") == b"http://x/created?q=1"
+    assert header(empty, b"content-type") is None
+    assert header(fault, b"content-type") == b"text/plain"
+    assert header(fault, b"x-in") == b"outbound|80||x.default.svc.cluster.local;"
+    assert (fault.count(b"date: "), header(fault, b"date")) == (1, b"then")
+    assert (fault.count(b"server: "), header(fault, b"server")) == (1, b"envoy")
+
+
+async def test_a_redirect_rewrites_the_path_first(tmp_path: Path) -> None:
+    async with worker(tmp_path, OPERATED) as app, connected(app) as client:
+        response = await client.ask(get("/old/a?q=1"))
+    assert header(response, b"location") == b"http://x/new/a?q=1"
+    assert header(response, b"x-path") == b"/new/a?q=1"
+
+
+async def test_no_operation_touches_a_preflight(tmp_path: Path) -> None:
+    lines = ("origin: http://a", "access-control-request-method: PUT")
+    async with worker(tmp_path, OPERATED) as app, connected(app) as client:
+        response = await client.ask(get("/cors", "x", *lines, method="OPTIONS"))
+    assert (status(response), header(response, b"x")) == (200, None)
+
+
+async def test_a_bad_request_ends_its_connection_whoever_says_so(tmp_path: Path) -> None:
+    async with worker(tmp_path, OPERATED) as app, connected(app) as client:
+        assert header(await client.ask(get("/bad")), b"connection") == b"close"
+
+
+async def test_only_what_came_to_the_router_counts_for_its_cluster(tmp_path: Path) -> None:
+    async with worker(tmp_path, OPERATED) as app, connected(app) as client:
+        await client.ask(get("/fault"))
+        assert cluster(app, "x").stats.codes == {}
+
+
+async def test_a_response_without_its_length_is_framed_anew(tmp_path: Path) -> None:
+    route = rules("x", "{headers: {response: {remove: [content-length]}}, route: [{destination: {host: x}}]}")
+    async with upstream() as there, worker(tmp_path, service("x", there.port), route) as app, connected(app) as client:
+        client.send(get())
+        assert header(await client.head(), b"transfer-encoding") == b"chunked"
+        assert await client.reader.readexactly(12) == b"2\r\nok\r\n0\r\n\r\n"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from pyproxy.core.context import RequestContext
-from pyproxy.core.http import Headers, RequestHead
+from pyproxy.core.http import Headers, RequestHead, ResponseHead
 from pyproxy.proxy.headers import (
     REQUEST_FATES,
     apply_ops,
+    keep_original,
     mutate_request,
     rewrite_target,
     trusted_client,
@@ -102,8 +103,9 @@ def operated(lines: Headers, *, remove: tuple[str, ...] = (), **values: dict[str
         for kind, pairs in values.items()
     }
     ops = HeaderOps(remove=tuple(name.encode() for name in remove), **compiled)
-    head = RequestHead(b"GET", b"/p", b"x", lines)
-    return apply_ops(lines, ops, RequestContext(head, 0.0, 0.0))
+    head = RequestHead(b"GET", b"/p", b"x", list(lines))
+    apply_ops(head, ops, RequestContext(head, 0.0, 0.0))
+    return head.headers
 
 
 def test_remove_then_set_then_add() -> None:
@@ -117,12 +119,44 @@ def test_remove_then_set_then_add() -> None:
     ]
 
 
-def test_values_are_computed_before_anything_changes_and_empty_ones_are_not_written() -> None:
-    lines = [(b"a", b"1"), (b"b", b"2")]
-    assert operated(lines, remove=("a",), set={"was-a": "%REQ(a)%", "b": "%REQ(nowhere)%"}) == [
-        (b"b", b"2"),
-        (b"was-a", b"1"),
+def test_values_see_what_remove_has_left_and_nothing_of_set_and_add_and_empty_ones_are_not_written() -> None:
+    lines = [(b"a", b"1"), (b"b", b"2"), (b"c", b"3")]
+    values = {"was-a": "%REQ(a)%", "b": "%REQ(nowhere)%", "c": "%REQ(b)%", "was-c": "%REQ(c)%"}
+    assert operated(lines, remove=("a",), set=values) == [(b"b", b"2"), (b"c", b"2"), (b"was-c", b"3")]
+
+
+def test_of_two_values_to_set_the_later_holds() -> None:
+    twice = HeaderOps(set=((b"a", lambda ctx: b"1"), (b"a", lambda ctx: b"2")))
+    head = RequestHead(b"GET", b"/", b"x", [(b"a", b"0")])
+    apply_ops(head, twice, RequestContext(head, 0.0, 0.0))
+    assert head.headers == [(b"a", b"2")]
+
+
+def test_what_is_added_to_a_header_of_one_line_follows_a_comma() -> None:
+    lines = [(b"user-agent", b"curl"), (b"x-a", b"1")]
+    assert operated(lines, add={"user-agent": "us", "x-a": "2", "via": "us"}) == [
+        (b"user-agent", b"curl,us"),
+        (b"x-a", b"1"),
+        (b"x-a", b"2"),
+        (b"via", b"us"),
     ]
+
+
+def test_a_length_that_was_taken_away_frames_no_more() -> None:
+    head = ResponseHead(200, [(b"content-length", b"5")], {b"content-length": b"5"})
+    context = RequestContext(RequestHead(b"GET", b"/", b"x", []), 0.0, 0.0)
+    apply_ops(head, HeaderOps(remove=(b"x",)), context)
+    assert b"content-length" in head.notable
+    apply_ops(head, HeaderOps(remove=(b"content-length",)), context)
+    assert b"content-length" not in head.notable
+
+
+def test_what_a_rewrite_replaces_is_told_in_place_of_what_the_client_told() -> None:
+    head = RequestHead(b"GET", b"/", b"x", [(b"x-envoy-original-path", b"/lie"), (b"a", b"1")])
+    head.notable[b"x-envoy-original-path"] = b"/lie"
+    keep_original(head, b"x-envoy-original-path", b"/true")
+    keep_original(head, b"x-envoy-original-host", b"x")
+    assert head.headers == [(b"a", b"1"), (b"x-envoy-original-path", b"/true"), (b"x-envoy-original-host", b"x")]
 
 
 def test_a_rewrite_keeps_the_query() -> None:

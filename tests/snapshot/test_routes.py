@@ -259,6 +259,13 @@ def test_a_redirect_code_that_envoy_cannot_send_breaks_the_route() -> None:
     assert shares(route) == {"": 1}
 
 
+def test_nobody_reads_the_cors_policy_of_an_answer_of_our_own() -> None:
+    policy = "corsPolicy: {allowOrigins: [{exact: 'https://a.com'}]}"
+    for action in ("redirect: {uri: /x}", "directResponse: {status: 200}"):
+        (route,) = reviews(f"- {action}\n  {policy}")
+        assert route.cors is None
+
+
 # Headers
 
 
