@@ -14,6 +14,10 @@ from pyproxy.wire.format import FormatError
 
 COLLECTORS = {Propagation.B3: "zipkin", Propagation.B3_AND_W3C: "zipkin", Propagation.W3C: "opentelemetry"}
 """The cluster that spans would go to."""
+_WITHOUT_QUERY: Resource = {
+    "name": "envoy.formatter.req_without_query",
+    "typed_config": {"@type": f"{TYPE}.extensions.formatter.req_without_query.v3.ReqWithoutQuery"},
+}
 
 
 def access_log(settings: AccessLog) -> list[Resource]:
@@ -29,6 +33,8 @@ def access_log(settings: AccessLog) -> list[Resource]:
     else:
         line = settings.format or ISTIO_TEXT
         log_format = {"text_format_source": {"inline_string": line if line.endswith("\n") else line + "\n"}}
+    if "%REQ_WITHOUT_QUERY" in settings.format:
+        log_format["formatters"] = [_WITHOUT_QUERY]
     config = {"@type": f"{TYPE}.extensions.access_loggers.file.v3.FileAccessLog", "path": settings.path}
     return [{"name": "envoy.access_loggers.file", "typed_config": {**config, "log_format": log_format}}]
 

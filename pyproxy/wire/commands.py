@@ -90,7 +90,7 @@ _PLAIN: Mapping[str, Getter] = {
     "STREAM_ID": lambda ctx: ctx.request_id or None,
     "TRACE_ID": lambda ctx: (ctx.trace.trace_id or None) if ctx.trace is not None else None,
     "UNIQUE_ID": lambda _ctx: str(uuid.uuid4()).encode(),
-    "UPSTREAM_CLUSTER": facts.text("upstream_cluster"),
+    "UPSTREAM_CLUSTER": facts.observed_cluster,
     "UPSTREAM_CLUSTER_RAW": facts.text("upstream_cluster"),
     "UPSTREAM_HOST": facts.text("upstream_host"),
     "UPSTREAM_HOST_NAME": facts.text("upstream_host"),

@@ -93,6 +93,11 @@ def trailer(name: bytes) -> Callable[[RequestContext], bytes | None]:
     return trailer
 
 
+def observed_cluster(ctx: RequestContext) -> bytes | None:
+    """UPSTREAM_CLUSTER: a cluster's name in statistics. Istio ends it with `;` (cluster_builder.go, AltStatName)."""
+    return ctx.upstream_cluster.encode() + b";" if ctx.upstream_cluster else None
+
+
 def header_command(lookup: Callable[[bytes], Callable[[RequestContext], bytes | None]]) -> Callable[[str], Getter]:
     """X, or Y where the message has no X."""
 

@@ -18,6 +18,8 @@ from pyproxy.wire.facts import FormatError, Getter
 __all__ = ["FormatError", "always_missing_commands", "compile_format", "compile_header_value", "compile_json_format"]
 
 Part = bytes | Getter
+_ONLY_IN_LOGS = frozenset({"REQ_WITHOUT_QUERY"})
+"""What Envoy has in an extension that an access log can name, and a route cannot."""
 _COMMAND = re.compile(r"%(?:%|(?P<name>[A-Z0-9_]+)(?:\((?P<argument>.*?)\))?(?::(?P<limit>[0-9]+))?%)")
 
 
@@ -29,8 +31,11 @@ def compile_format(text: str) -> Callable[[RequestContext], bytes]:
 def compile_header_value(text: str) -> Callable[[RequestContext], bytes]:
     """A header value. What is missing is empty, and a value that ends up empty is not to be written.
 
-    Source: Envoy router/header_parser.cc. Raises FormatError.
+    Source: Envoy router/header_parser.cc. Raises FormatError, for operators too that only a log can have.
     """
+    for found in _COMMAND.finditer(text):
+        if found["name"] in _ONLY_IN_LOGS:
+            raise FormatError(f"%{found['name']}% can stand in an access log, not in a header")
     return _compile_text(_parse(text), b"")
 
 

@@ -139,9 +139,8 @@ def served(
     ]
     endpoint = {"endpoint": {"address": loopback(upstreams.ports[0])}}
     assignment = {"cluster_name": "up", "endpoints": [{"lb_endpoints": [endpoint]}]}
-    envoy = start_envoy(
-        [listener], [{"name": "up", "type": "STATIC", "connect_timeout": "1s", "load_assignment": assignment}]
-    )
+    cluster = {"name": "up", "alt_stat_name": "up;", "type": "STATIC", "connect_timeout": "1s"}  # as Istio names it
+    envoy = start_envoy([listener], [cluster | {"load_assignment": assignment}])
     answers = [ask(envoy.ports["l"], sent) for sent in REQUESTS.values()]
     envoy.close()
     texts = (folder / "text").read_bytes().split(b"\x1d")

@@ -103,6 +103,22 @@ def test_a_header_value_that_is_missing_is_empty_and_so_not_written() -> None:
     assert compile_header_value("%ENVIRONMENT(NOPE_NOT_SET)%")(ctx) == b"-"
 
 
+def test_what_only_a_log_can_have_is_refused_in_a_header_value() -> None:
+    text = "%REQ_WITHOUT_QUERY(:PATH)%"
+    assert compile_format(text)(a_request())
+    with pytest.raises(FormatError, match="not in a header"):
+        compile_header_value(text)
+
+
+def test_the_name_of_a_cluster_in_statistics_ends_as_istio_ends_it() -> None:
+    render = compile_format("%UPSTREAM_CLUSTER% %UPSTREAM_CLUSTER_RAW%")
+    ctx = a_request()
+    ctx.upstream_cluster = "outbound|80||a"
+    assert render(ctx) == b"outbound|80||a; outbound|80||a"
+    ctx.upstream_cluster = ""
+    assert render(ctx) == b"- -"
+
+
 def test_one_format_serves_many_requests() -> None:
     render = compile_format("%START_TIME(%S.%3f)% %RESPONSE_CODE%")
     first, second = a_request(), a_request()
