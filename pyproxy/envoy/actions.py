@@ -56,8 +56,7 @@ def forward_resource(action: Forward, names: ClusterNames) -> Resource:
         resource["host_rewrite_literal"] = text(authority)
     resource |= _path_rewrite(action)
     timeout = duration(action.timeout)
-    resource["timeout"] = timeout
-    resource["max_stream_duration"] = {"max_stream_duration": "0s", "grpc_timeout_header_max": timeout}
+    resource |= {"timeout": timeout, "max_grpc_timeout": timeout}
     if action.retry is not None:
         resource["retry_policy"] = _retry(action.retry)
     if action.mirrors:

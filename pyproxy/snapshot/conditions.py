@@ -15,12 +15,12 @@ _PRESENT = TextMatch("present")
 def conditions_of(match: HTTPMatchRequest) -> Conditions | None:
     """What one clause asks of a request; None when it takes every one. What it asks of the proxy is decided before."""
     pseudo = {":method": match.method, ":authority": match.authority, ":scheme": match.scheme}
-    asked = {name: value for name, value in pseudo.items() if value is not None} | match.headers
+    asked = {name: value for name, value in pseudo.items() if value is not None}
     path = _path(match.uri)
     found = Conditions(
         path=path,
         ignore_case=bool(match.ignore_uri_case) and path is not None and path.how != "regex",
-        headers=_each(asked),
+        headers=_each(asked) + _each(match.headers),  # which may name a pseudo header once more
         without_headers=_each(match.without_headers),
         query=tuple((name, text_match(value)) for name, value in match.query_params.items()),
     )

@@ -55,3 +55,12 @@ def test_a_regex_is_never_folded() -> None:
     clause = HTTPMatchRequest.model_validate({"uri": {"regex": "/a+"}, "ignoreUriCase": True})
 
     assert conditions_of(clause) == Conditions(path=TextMatch("regex", "/a+"))
+
+
+def test_a_pseudo_header_may_be_named_twice_and_both_must_hold() -> None:
+    clause = HTTPMatchRequest.model_validate({"method": {"prefix": "P"}, "headers": {":method": {"regex": ".*T"}}})
+
+    found = conditions_of(clause)
+
+    assert found is not None
+    assert found.headers == ((":method", TextMatch("prefix", "P")), (":method", TextMatch("regex", ".*T")))
