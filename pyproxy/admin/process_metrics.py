@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -45,11 +46,32 @@ class _Reloads(Collector):
         yield GaugeMetricFamily("pyproxy_ready", "1 while new traffic is welcome.", int(self._served.state == "LIVE"))
 
 
+class _Processes(Collector):
+    """`process_*` of this process and its workers: their sums, and when the first of them started."""
+
+    def __init__(self, served: Served) -> None:
+        self._served = served
+
+    def collect(self) -> Iterator[Metric]:
+        families: dict[str, Metric] = {}
+        for process in ("self", *(str(worker["pid"]) for worker in self._served.workers)):
+            for family in ProcessCollector(pid=partial(str, process), registry=None).collect():
+                known = families.setdefault(family.name, family)
+                if known is not family:
+                    values = known.samples[0].value, family.samples[0].value
+                    value = min(values) if family.name in _NOT_ADDED_UP else sum(values)
+                    known.samples[0] = known.samples[0]._replace(value=value)
+        yield from families.values()
+
+
+_NOT_ADDED_UP = frozenset({"process_start_time_seconds", "process_max_fds"})
+
+
 def process_metrics(served: Served) -> bytes:
     """Prometheus text: `pyproxy_*`, `process_*`, `python_*`."""
     registry = CollectorRegistry()
     registry.register(_Reloads(served))
-    ProcessCollector(registry=registry)
+    registry.register(_Processes(served))
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)
     return generate_latest(registry)

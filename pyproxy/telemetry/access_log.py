@@ -9,7 +9,9 @@ import errno
 import json
 import logging
 import os
+import stat
 from collections.abc import Callable
+from select import PIPE_BUF
 
 from pyproxy.core.context import RequestContext
 from pyproxy.core.loop import Clock
@@ -96,6 +98,7 @@ class AccessLogger:
             _log.error("access log: %s; Istio's default format is used", error)
             self._render = compile_access_log(AccessLog(settings.path, settings.encoding))
         self._file: int | None = None
+        self._is_pipe = False
         self._open()
 
     def log(self, ctx: RequestContext) -> None:
@@ -143,7 +146,7 @@ class AccessLogger:
         view = memoryview(data)
         try:
             while view:
-                view = view[os.write(file, view) :]
+                view = view[os.write(file, view[: self._portion(view)]) :]
         except BlockingIOError:
             return bytes(view)
         except OSError as error:
@@ -155,6 +158,13 @@ class AccessLogger:
         self._warned_at = None
         return b""
 
+    def _portion(self, view: memoryview) -> int:
+        """Bytes to write at once: to a pipe, whole lines, so that no other worker's come between (pipe(7))."""
+        if not self._is_pipe or len(view) <= PIPE_BUF:
+            return len(view)
+        lines = bytes(view)
+        return lines.rfind(b"\n", 0, PIPE_BUF) + 1 or lines.find(b"\n") + 1 or len(lines)
+
     def _open(self) -> None:
         """Append; a pipe is never waited for. A failure is told once a minute and tried again with each batch."""
         path = self.settings.path
@@ -165,6 +175,7 @@ class AccessLogger:
                 self._file = _duplicate(_STANDARD[path])
             if self._file is None:
                 self._warn(f"{path}: {error.strerror}: access log lines are lost")
+        self._is_pipe = self._file is not None and stat.S_ISFIFO(os.fstat(self._file).st_mode)
 
     def _close_file(self) -> None:
         file, self._file = self._file, None

@@ -46,19 +46,21 @@ class WorkerProcess(Worker):
         self._descriptors: socket.socket = None  # type: ignore[assignment]  # set in run, before any use
         self._unix: dict[str, socket.socket] = {}
         self._ports: Mapping[str, int] = {}
-        self._documents: asyncio.Queue[Message] = asyncio.Queue()
+        self._orders: asyncio.Queue[Message] = asyncio.Queue()
         self._handlers: dict[str, Callable[..., object]] = {
-            "documents": lambda *values: self._documents.put_nowait(values),
             "hosts": self._on_hosts,
             "health": lambda cluster, key, healthy: self._sharing.on_health(cluster, key, healthy=healthy),
             "report": lambda number: spawn(self._report(number), name="report"),
+            "stop": self._stopping.set,
+        }
+        """What is done at once. Everything else is an order: one is done after the other."""
+        self._order_handlers: dict[str, Callable[..., object]] = {
             "reset": self._on_reset,
             "fail": self._on_fail,
             "drain_listeners": lambda inbound, graceful, keep: self.drain_listeners(
                 inbound_only=inbound, graceful=graceful, keep_listening=keep
             ),
             "levels": self._on_levels,
-            "stop": self._stopping.set,
         }
 
     async def run(self, channel: socket.socket, descriptors: socket.socket) -> None:
@@ -68,14 +70,13 @@ class WorkerProcess(Worker):
         loop.add_signal_handler(signal.SIGINT, lambda: None)  # Ctrl-C reaches the supervisor too, which says stop
         self._descriptors = descriptors
         await self._channel.open(channel)
-        tasks = [spawn(self._take_up_documents(), name="take up documents")]
+        obeying = spawn(self._obey(), name="obey")
         await self._stopping.wait()
         if self._wired:
             await self.drain()
             await self._report(0)
             self.close()
-        for task in tasks:
-            task.cancel()
+        obeying.cancel()
         self._channel.close()
         await asyncio.sleep(0)
 
@@ -92,7 +93,19 @@ class WorkerProcess(Worker):
     # What the supervisor says
 
     def _on_message(self, message: Message) -> None:
-        self._handlers[message[0]](*message[1:])
+        handler = self._handlers.get(message[0])
+        if handler is None:
+            self._orders.put_nowait(message)
+        else:
+            handler(*message[1:])
+
+    async def _obey(self) -> None:
+        while True:
+            name, *values = await self._orders.get()
+            if name == "documents":
+                await self._take_up(*values)
+            else:
+                self._order_handlers[name](*values)
 
     def _on_hosts(self, cluster: str, places: list[Place]) -> None:
         self._discovery.on_told(cluster, places)
@@ -110,37 +123,40 @@ class WorkerProcess(Worker):
         for name, level in levels.items():
             logging.getLogger(name).setLevel(level)
 
-    # Documents, one after the other
+    # Documents
 
-    async def _take_up_documents(self) -> None:
-        while True:
-            version, documents, slots, ports, unix = await self._documents.get()
-            for place in unix:
-                _, descriptors, _, _ = socket.recv_fds(self._descriptors, 1, 1)
-                self._unix[place] = socket.socket(fileno=descriptors[0])
-            try:
-                snapshot = await self._compiled(version, documents)
-            except Exception:  # the supervisor compiled the same; the last good configuration must survive all the same
-                _log.exception("worker %d cannot take up version %s", os.getpid(), version)
-                continue
-            self._sharing.slots = slots
-            self._ports = ports
+    async def _take_up(
+        self, version: str, documents: bytes, slots: dict[str, int], ports: dict[str, int], unix: list[str]
+    ) -> None:
+        """Serve by these documents, at these ports; `unix` are places whose sockets were just passed."""
+        for place in unix:
+            _, descriptors, _, _ = socket.recv_fds(self._descriptors, 1, 1)
+            self._unix[place] = socket.socket(fileno=descriptors[0])
+        try:
+            snapshot = await self._compiled(version, documents)
+        except Exception:  # the supervisor compiled the same; the last good configuration must survive all the same
+            _log.exception("worker %d cannot take up version %s", os.getpid(), version)
             if not self._wired:
-                self.wire(snapshot, self._discovery, self._sharing)
-                self._wired = True
-                spawn(self.sweep(), name="sweep")
-            else:
-                self.swap(snapshot)
-            try:
-                await self.bind(one for one in snapshot.listeners if place_of(one) in ports)
-            except CommandError as error:
-                _log.error("%s", error)
-            for place in self._unix.keys() - ports.keys():
-                self._unix.pop(place).close()
-            if self._first is not None:
-                self._first = None
-                self.settle()
-            self._channel.send("serving", version)
+                self._stopping.set()
+            return
+        self._sharing.slots = slots
+        self._ports = ports
+        if self._wired:
+            self.swap(snapshot)
+        else:
+            self.wire(snapshot, self._discovery, self._sharing)
+            self._wired = True
+            spawn(self.sweep(), name="sweep")
+        try:
+            await self.bind(one for one in snapshot.listeners if place_of(one) in ports)
+        except CommandError as error:
+            _log.error("%s", error)
+        for place in self._unix.keys() - ports.keys():
+            self._unix.pop(place).close()
+        if self._first is not None:
+            self._first = None
+            self.settle()
+        self._channel.send("serving", version)
 
     async def _compiled(self, version: str, documents: bytes) -> Snapshot:
         if self._first is not None and self._first.version == version:
