@@ -49,7 +49,6 @@ METHODS: Final = frozenset(
     b"UNSUBSCRIBE".split()
 )
 """What Envoy takes for a method; llhttp knows more, of RTSP and others."""
-_AUTHORITY_FORM: Final = re.compile(rb"[^/?#@\\]+:\d{1,5}")
 _AUTHORITY: Final = re.compile(rb"(?:\[[^\[\]@/?#\\]+\]|[^\[\]:@/?#\\]+)(?::(\d{1,5}))?(?=[/?]|\Z)")
 _NAMED_ERRORS: Final = {
     "Invalid HTTP version": (426, "low_version"),
@@ -458,7 +457,8 @@ class Http1Server:
         authority = notable.get(b":host", b"")
         target = self._url
         if method == b"CONNECT":
-            if not _AUTHORITY_FORM.fullmatch(target):
+            found = _AUTHORITY.fullmatch(target)
+            if found is None or not found[1] or int(found[1]) > 65535:
                 raise ClientError("http1.invalid_url")
         elif target[:1] != b"/" and (target != b"*" or method != b"OPTIONS"):
             authority, target = split_absolute(target)
