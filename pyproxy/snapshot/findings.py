@@ -12,6 +12,7 @@ from pyproxy.istio.problems import NOT_ACTED_ON, SCHEMA_WARNING, FieldPath, Prob
 from pyproxy.istio.resources import Document
 from pyproxy.snapshot.actions import compile_substitution
 from pyproxy.snapshot.destination_rules import DestinationRules
+from pyproxy.snapshot.headers import FRAMING
 from pyproxy.snapshot.hosts import expand
 from pyproxy.snapshot.registry import Registry
 from pyproxy.wire.format import FormatError, compile_header_value
@@ -83,11 +84,21 @@ def _bad_values(document: Document, path: FieldPath, headers: Headers) -> Iterat
             continue
         for kind, lines in (("set", operations.set), ("add", operations.add)):
             for name, value in lines.items():
-                try:
-                    compile_header_value(value)
-                except FormatError as error:
-                    message = f"{error}: the header is not written"
+                problem = _value_problem(name, value)
+                if problem:
+                    message = f"{problem}: the header is not written"
                     yield warn(document, SCHEMA_WARNING, (*path, side, kind, name), message)
+
+
+def _value_problem(name: str, value: str) -> str:
+    """Why a header value is left out; empty when it is not."""
+    if name.lower() in FRAMING:
+        return f"{name} says where a message ends, which only its sender can know"
+    try:
+        compile_header_value(value)
+    except FormatError as error:
+        return str(error)
+    return ""
 
 
 def _destinations(spec: VirtualService) -> Iterator[tuple[FieldPath, Destination]]:

@@ -13,6 +13,8 @@ from pyproxy.snapshot.model import HeaderOps, Template
 from pyproxy.wire.format import FormatError, compile_header_value
 
 _AUTHORITY = ("host", ":authority")
+FRAMING = frozenset({"content-length", "transfer-encoding"})
+"""Headers that say where a message ends: only whoever sends it can write them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,11 @@ def _operations(operations: HeaderOperations | None) -> HeaderOps | None:
 
 def _lines(lines: Mapping[str, str]) -> list[tuple[bytes, Template, str]]:
     """Name, template and text of each line. What would never be written, or not be understood, is left out."""
-    wanted = ((name, value) for name, value in sorted(lines.items()) if value and not _internal(name))
+    wanted = (
+        (name, value)
+        for name, value in sorted(lines.items())
+        if value and not _internal(name) and name.lower() not in FRAMING
+    )
     compiled = ((name.lower().encode(), _template(value), value) for name, value in wanted)
     return [(name, template, value) for name, template, value in compiled if template is not None]
 

@@ -79,7 +79,7 @@ def test_values_that_envoy_would_refuse_are_left_out_and_warned_about() -> None:
 hosts: [reviews]
 http:
 - rewrite: {uriRegexRewrite: {match: '/(a)', rewrite: '/\\2'}}
-  headers: {request: {set: {x-good: '%PROTOCOL%', x-bad: '%NO_SUCH_THING%'}}}
+  headers: {request: {set: {x-good: '%PROTOCOL%', x-bad: '%NO_SUCH_THING%', Content-Length: '5'}}}
   route: [{destination: {host: reviews}, headers: {response: {add: {x-worse: '%REQ%'}}}}]
 """
     )
@@ -87,6 +87,7 @@ http:
 
     assert [problem.path for problem in found.problems] == [
         'spec.http[0].headers.request.set["x-bad"]',
+        'spec.http[0].headers.request.set["Content-Length"]',
         'spec.http[0].route[0].headers.response.add["x-worse"]',
         "spec.http[0].rewrite.uriRegexRewrite.rewrite",
     ]
