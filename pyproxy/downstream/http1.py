@@ -22,7 +22,7 @@ from pyproxy.core.errors import ClientError
 from pyproxy.core.http import Headers, RequestHead, ResponseHead
 from pyproxy.proxy import replies
 from pyproxy.proxy.environment import ClientConnection, Environment
-from pyproxy.proxy.exchange import Exchange
+from pyproxy.proxy.exchange import ClientStream, Exchange
 from pyproxy.proxy.headers import DROP, HOST, REQUEST_FATES, TRACE
 from pyproxy.proxy.tunnel import Tunnel
 from pyproxy.wire.http1 import LAST_CHUNK, encode_chunk, encode_response
@@ -76,7 +76,7 @@ class Queued:
         self.ended = False
 
 
-class Http1Server:
+class Http1Server(ClientStream):
     """One client connection: an asyncio.Protocol in all but its base, which a compiled class cannot have."""
 
     def __init__(

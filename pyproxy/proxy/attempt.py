@@ -9,7 +9,6 @@ from pyproxy.core.http import ResponseHead
 from pyproxy.core.outcome import Outcome
 from pyproxy.policy.host_monitor import grpc_as_http
 from pyproxy.policy.timeouts import format_grpc_timeout
-from pyproxy.proxy.environment import PEER_LINES
 from pyproxy.runtime.clusters import HostState
 from pyproxy.snapshot.model import Direction
 from pyproxy.upstream.http1 import Http1Client, ResponseHandler
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from pyproxy.proxy.forwarder import Forwarder
 
 
+_FIRST_ATTEMPT: Final = b"x-envoy-attempt-count: 1\r\n"
 _INBOUND: Final = Direction.INBOUND
 
 
@@ -213,8 +213,10 @@ class Attempt(ResponseHandler):
         settings = exchange.connection.settings
         lines = b""
         if settings.attempt_count_header:
-            lines = b"x-envoy-attempt-count: %d\r\n" % exchange.ctx.attempts
-        lines += exchange.operation_line
+            attempts = exchange.ctx.attempts
+            lines = _FIRST_ATTEMPT if attempts == 1 else b"x-envoy-attempt-count: %d\r\n" % attempts
+        if exchange.operation_line:
+            lines += exchange.operation_line
         if exchange.timeouts is not None:
             expected = exchange.expected_timeout_ms()
             if expected:
@@ -222,7 +224,7 @@ class Attempt(ResponseHandler):
                 if exchange.is_grpc:
                     lines += b"grpc-timeout: %b\r\n" % format_grpc_timeout(expected)
         if settings.direction is not _INBOUND and not self.host.cluster.cluster.mesh_external:
-            lines += PEER_LINES % exchange.env.own_metadata
+            lines += exchange.env.peer_lines
         if exchange.upgrade:
             lines += b"upgrade: %b\r\nconnection: %b\r\n" % (exchange.upgrade, exchange.head.notable[b"connection"])
         return lines

@@ -41,6 +41,11 @@ class Environment:
     """Every response says `connection: close`."""
     own_addresses: set[tuple[str, int]] = field(default_factory=set)
     """What our listeners are bound to: never a destination, or a request would come back for ever."""
+    peer_lines: bytes = b""
+    """`own_metadata` as header lines, ready for the wire."""
+
+    def __post_init__(self) -> None:
+        self.peer_lines = PEER_LINES % self.own_metadata
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from email.utils import formatdate
-from typing import Protocol
+from typing import Final
 
 from pyproxy.core.context import RequestContext
 from pyproxy.core.http import RequestHead, ResponseHead
@@ -30,57 +30,58 @@ from pyproxy.snapshot.model import Destination, Direction, Forward, Route
 from pyproxy.telemetry.trace_headers import continue_trace
 from pyproxy.wire.http1 import bodiless
 
-BODY_BUFFER = 1024 * 1024
+BODY_BUFFER: Final = 1024 * 1024
 """Bytes of a request body kept, for another attempt or for a connection (Envoy per_connection_buffer_limit_bytes)."""
-_PASSED_ON = frozenset({100, 102, 103, 104})
-_UPSTREAM_ENDED_TUNNEL = "upstream_reset_after_response_started{connection_termination}"
-_DECORATOR = b"x-envoy-decorator-operation"
-_NOTHING_KNOWN: dict[bytes, bytes] = {}
-_log = logging.getLogger("pyproxy.proxy")
+_PASSED_ON: Final = frozenset({100, 102, 103, 104})
+_UPSTREAM_ENDED_TUNNEL: Final = "upstream_reset_after_response_started{connection_termination}"
+_DECORATOR: Final = b"x-envoy-decorator-operation"
+_NOTHING_KNOWN: Final[dict[bytes, bytes]] = {}
+_INBOUND: Final = Direction.INBOUND  # an enum's member costs a call at every use
+_log: Final = logging.getLogger("pyproxy.proxy")
 
 
-class ClientStream(Protocol):
+class ClientStream:
     """What an exchange may ask of the protocol that carries it."""
 
     def send_informational(self, head: ResponseHead) -> None:
         """A 1xx."""
-        ...
+        raise NotImplementedError
 
     def send_head(self, head: ResponseHead, *, end: bool, close: bool = False) -> int:
         """The response head; gives the bytes it took. `end`: no body follows. `close`: the connection ends with it."""
-        ...
+        raise NotImplementedError
 
     def send_body(self, chunk: bytes) -> None:
         """Body bytes."""
-        ...
+        raise NotImplementedError
 
     def send_end(self) -> None:
         """The body is whole."""
-        ...
+        raise NotImplementedError
 
     def flush(self) -> None:
         """Write what was sent."""
-        ...
+        raise NotImplementedError
 
     def abort(self) -> None:
         """The response cannot be finished: cut the connection."""
-        ...
+        raise NotImplementedError
 
     def pause_request(self) -> None:
         """Read no more of the request."""
-        ...
+        raise NotImplementedError
 
     def resume_request(self) -> None:
         """Read on."""
-        ...
+        raise NotImplementedError
 
     def switch_to_tunnel(self, attempt: Attempt, rest: bytes) -> None:
         """101 was sent: from now on bytes pass both ways."""
-        ...
+        raise NotImplementedError
 
     def exchange_finished(self) -> None:
         """Called once, when nothing more will be asked."""
-        ...
+        raise NotImplementedError
 
 
 class Exchange(Forwarder):
@@ -270,7 +271,7 @@ class Exchange(Forwarder):
             self.env.rng,
             traced=self.traced,
         )
-        if self.connection.settings.direction is Direction.INBOUND:
+        if self.connection.settings.direction is _INBOUND:
             ctx.peer_metadata = notable.get(b"x-envoy-peer-metadata")
             if tracing.enabled and not notable.get(_DECORATOR):
                 self._operation = route.operation
@@ -329,7 +330,7 @@ class Exchange(Forwarder):
         grpc_status = notable.get(b"grpc-status")
         if grpc_status is not None:
             ctx.grpc_status = grpc_status.decode("latin-1")
-        if self.connection.settings.direction is not Direction.INBOUND:
+        if self.connection.settings.direction is not _INBOUND:
             ctx.peer_metadata = notable.get(b"x-envoy-peer-metadata")
         now = self.env.clock.monotonic()
         ctx.response_first_byte = now
@@ -527,7 +528,7 @@ class Exchange(Forwarder):
         server = settings.server_name or head.notable.get(b"server")  # an empty name passes the upstream's own through
         if server:
             headers.append((b"server", server))
-        if settings.direction is Direction.INBOUND:
+        if settings.direction is _INBOUND:
             if self._operation:
                 headers.append((_DECORATOR, self._operation.encode()))
             if b"x-envoy-peer-metadata-id" in self.head.notable:

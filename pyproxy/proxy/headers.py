@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Final
 
 from pyproxy.core.context import RequestContext
 from pyproxy.core.http import Headers, RequestHead, ResponseHead
@@ -11,16 +12,16 @@ from pyproxy.snapshot.model import HeaderOps, HttpSettings
 from pyproxy.telemetry.trace_headers import TRACE_HEADERS
 
 # What happens to a request header that a codec looks out for.
-KEEP = 1
+KEEP: Final = 1
 """Noted and forwarded."""
-DROP = 2
+DROP: Final = 2
 """Noted and taken off: hop-by-hop, an Envoy header that an application may not set, or ours to write."""
-TRACE = 3
+TRACE: Final = 3
 """As KEEP, and `RequestHead.carries_trace`."""
-HOST = 4
+HOST: Final = 4
 """Becomes the authority."""
 
-REQUEST_FATES: dict[bytes, int] = {
+REQUEST_FATES: Final[dict[bytes, int]] = {
     b"host": HOST,
     b"connection": DROP,
     b"keep-alive": DROP,
@@ -64,7 +65,7 @@ REQUEST_FATES: dict[bytes, int] = {
 }
 
 # An edge proxy takes these off too (envoy-behaviour: external request with use_remote_address).
-_EDGE_DROPS = frozenset(
+_EDGE_DROPS: Final = frozenset(
     {
         b"x-request-id",  # an edge proxy trusts no id from outside: it makes a new one
         b"x-envoy-decorator-operation",
@@ -75,7 +76,7 @@ _EDGE_DROPS = frozenset(
         b"x-envoy-external-address",
     }
 )
-_NO_REFERER = re.compile(rb"\s|\A[A-Za-z][A-Za-z0-9+.\-]*:(?!//[^/?#])|\A:")
+_NO_REFERER: Final = re.compile(rb"\s|\A[A-Za-z][A-Za-z0-9+.\-]*:(?!//[^/?#])|\A:")
 
 
 def without(headers: Headers, *names: bytes) -> Headers:
@@ -132,8 +133,8 @@ def _looks_like_ip(text: str) -> bool:
     return ":" in text or (text.count(".") == 3 and text.replace(".", "").isdigit())
 
 
-_MOST_OPERATIONS = 16384
-_operation_lines: dict[str, bytes] = {}
+_MOST_OPERATIONS: Final = 16384
+_operation_lines: Final[dict[str, bytes]] = {}
 
 
 def operation_line(operation: str) -> bytes:
@@ -146,7 +147,7 @@ def operation_line(operation: str) -> bytes:
     return line
 
 
-_ONE_LINE = frozenset(
+_ONE_LINE: Final = frozenset(
     b"accept accept-encoding access-control-allow-credentials access-control-allow-headers access-control- "
     b"allow-methods access-control-allow-origin access-control-expose-headers access-control-max-age access- "
     b"control-request-headers access-control-request-method access-control-request-private-network age "
@@ -191,7 +192,7 @@ def _add(headers: Headers, name: bytes, value: bytes) -> None:
     if name in _ONE_LINE:
         for index, (known, before) in enumerate(headers):
             if known == name:
-                headers[index] = (name, before + b"," + value)
+                headers[index] = (name, before + b"," + value if before else value)
                 return
     headers.append((name, value))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pyproxy.core.http import RequestHead, ResponseHead
 from pyproxy.core.outcome import Outcome
-from pyproxy.proxy.environment import PEER_LINES, Environment
+from pyproxy.proxy.environment import Environment
 from pyproxy.runtime.clusters import HostState
 from pyproxy.runtime.live import Serving
 from pyproxy.snapshot.model import Mirror
@@ -63,7 +63,7 @@ class Mirroring:
         sized = b"content-length" in head.notable
         extra = b"content-length: %d\r\n" % len(body) if body and not sized else b""
         for host in self._hosts:
-            peer = b"" if host.cluster.cluster.mesh_external else PEER_LINES % self._env.own_metadata
+            peer = b"" if host.cluster.cluster.mesh_external else self._env.peer_lines
             data = encode_request(head, extra + peer, body=bool(body), sized=bool(body) or sized) + body
             Shadow(host, data, head_request=head.method == b"HEAD").begin(self._env)
 

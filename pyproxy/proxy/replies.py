@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 from pyproxy.core.outcome import RESPONSE_FLAG, Outcome
 from pyproxy.wire.http1 import reason
@@ -26,31 +27,31 @@ class Reply:
     """Counted among the responses of its cluster: not before the request came to the router."""
 
 
-NO_ROUTE = Reply(404, flag="NR", details="route_not_found")
-NO_ROUTE_FOR_CONNECT = Reply(404, flag="NR", details="route_not_found", close=True)
-NO_CLUSTER = Reply(503, flag="NC", details="cluster_not_found")
-NO_HEALTHY_UPSTREAM = Reply(503, b"no healthy upstream", flag="UH", details="no_healthy_upstream")
-MISSING_HOST = Reply(400, details="missing_host_header", close=True)
-QUERY_WITHOUT_TYPE = Reply(400, details="query_missing_content_type", close=True)
-BAD_PATH = Reply(400, details="path_normalization_failed", close=True)
-NOT_A_PATH = Reply(404, details="absolute_path_rejected")
-SLOW_HEAD = Reply(408, b"request header timeout", details="request_header_timeout", close=True)
-UPGRADE_FAILED = Reply(403, details="upgrade_failed", close=True, charged=False)
-TIMEOUT = Reply(504, b"upstream request timeout", flag="UT", details="response_timeout")
-TIMEOUT_BETWEEN_TRIES = replace(TIMEOUT, charged=False)
-PER_TRY_TIMEOUT = Reply(504, b"upstream request timeout", flag="UT", details="upstream_per_try_timeout")
-RETRY_BUFFER_FULL = Reply(
+NO_ROUTE: Final = Reply(404, flag="NR", details="route_not_found")
+NO_ROUTE_FOR_CONNECT: Final = Reply(404, flag="NR", details="route_not_found", close=True)
+NO_CLUSTER: Final = Reply(503, flag="NC", details="cluster_not_found")
+NO_HEALTHY_UPSTREAM: Final = Reply(503, b"no healthy upstream", flag="UH", details="no_healthy_upstream")
+MISSING_HOST: Final = Reply(400, details="missing_host_header", close=True)
+QUERY_WITHOUT_TYPE: Final = Reply(400, details="query_missing_content_type", close=True)
+BAD_PATH: Final = Reply(400, details="path_normalization_failed", close=True)
+NOT_A_PATH: Final = Reply(404, details="absolute_path_rejected")
+SLOW_HEAD: Final = Reply(408, b"request header timeout", details="request_header_timeout", close=True)
+UPGRADE_FAILED: Final = Reply(403, details="upgrade_failed", close=True, charged=False)
+TIMEOUT: Final = Reply(504, b"upstream request timeout", flag="UT", details="response_timeout")
+TIMEOUT_BETWEEN_TRIES: Final = replace(TIMEOUT, charged=False)
+PER_TRY_TIMEOUT: Final = Reply(504, b"upstream request timeout", flag="UT", details="upstream_per_try_timeout")
+RETRY_BUFFER_FULL: Final = Reply(
     507,
     b"exceeded request buffer limit while retrying upstream",
     details="request_payload_exceeded_retry_buffer_limit",
     charged=False,
 )
-INTERNAL_ERROR = Reply(500, b"Internal Server Error", details="internal_error", close=True)
-FAULT_DETAILS = "fault_filter_abort"
-FAULT_BODY = b"fault filter abort"
+INTERNAL_ERROR: Final = Reply(500, b"Internal Server Error", details="internal_error", close=True)
+FAULT_DETAILS: Final = "fault_filter_abort"
+FAULT_BODY: Final = b"fault filter abort"
 
-_OVERLOADED = ((b"x-envoy-overloaded", b"true"),)
-_BEFORE = "upstream connect error or disconnect/reset before headers. "
+_OVERLOADED: Final = ((b"x-envoy-overloaded", b"true"),)
+_BEFORE: Final = "upstream connect error or disconnect/reset before headers. "
 
 
 def upstream_failure(outcome: Outcome, transport_reason: str, *, retried: bool, started: bool = False) -> Reply:
@@ -81,7 +82,7 @@ def codec_error(status: int, details: str) -> Reply:
 
 
 # HTTP status → gRPC status, for local replies to gRPC requests (Envoy grpc/status.cc).
-GRPC_OF_HTTP = {400: 13, 401: 16, 403: 7, 404: 12, 429: 14, 502: 14, 503: 14, 504: 14}
+GRPC_OF_HTTP: Final = {400: 13, 401: 16, 403: 7, 404: 12, 429: 14, 502: 14, 503: 14, 504: 14}
 
 
 def grpc_reply_headers(reply: Reply, *, message: bool = True) -> list[tuple[bytes, bytes]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pyproxy.core.http import RequestHead
 from pyproxy.policy.cors import allowed_origin, preflight_headers
@@ -27,8 +27,9 @@ from pyproxy.wire.paths import PLAIN, normalize
 if TYPE_CHECKING:
     from pyproxy.proxy.exchange import Exchange
 
-BASE = PathNormalization.BASE
-_SPECIAL_METHODS = frozenset({b"CONNECT", b"QUERY"})
+BASE: Final = PathNormalization.BASE
+_NONE: Final = PathNormalization.NONE
+_SPECIAL_METHODS: Final = frozenset({b"CONNECT", b"QUERY"})
 
 
 def find_route(exchange: Exchange) -> Route | replies.Reply:
@@ -77,7 +78,7 @@ def _check(head: RequestHead, connection: ClientConnection) -> replies.Reply | N
         connection.stats.downstream_rq_non_relative_path += 1
         return replies.NOT_A_PATH
     kind = connection.settings.path_normalization
-    if kind is PathNormalization.NONE:
+    if kind is _NONE:
         return None
     path = head.path
     if path.translate(None, PLAIN) or b"/." in path or b"#" in target or (kind is not BASE and b"//" in path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable, Collection, Container, Iterable
-from typing import Protocol
+from typing import Final, Protocol
 
 from pyproxy.core.loop import Clock
 from pyproxy.policy.balancing import Balancer, build_balancer
@@ -16,7 +16,7 @@ from pyproxy.policy.outlier import OutlierDetector
 from pyproxy.runtime.counters import ClusterStats, HostStats
 from pyproxy.snapshot.model import Cluster, Discovery, Endpoint
 
-_events = logging.getLogger("pyproxy.outlier")
+_events: Final = logging.getLogger("pyproxy.outlier")
 """Envoy's outlier event log: one JSON object for each ejection and each return."""
 
 

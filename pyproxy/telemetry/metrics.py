@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from pyproxy import __version__
 from pyproxy.core.context import RequestContext
@@ -19,14 +19,14 @@ from pyproxy.telemetry.exposition import BUCKETS, HistogramFamily, header, label
 from pyproxy.telemetry.labels import BASE_LABELS, HTTP_LABELS, TCP_LABELS, LabelRules, Labels, endpoint_peer
 from pyproxy.telemetry.peer_metadata import Peer, decode_peer
 
-MAX_HOSTS = 200
-MAX_PEERS = 1000
-MAX_LOOKUPS = 20_000
+MAX_HOSTS: Final = 200
+MAX_PEERS: Final = 1000
+MAX_LOOKUPS: Final = 20_000
 """Entries of the shortcut from a request's facts to its series; beyond it the shortcut starts again, empty."""
 
-_BUCKET_COUNT = len(BUCKETS) + 1
-_OUTBOUND = Direction.OUTBOUND
-_INBOUND = Direction.INBOUND
+_BUCKET_COUNT: Final = len(BUCKETS) + 1
+_OUTBOUND: Final = Direction.OUTBOUND
+_INBOUND: Final = Direction.INBOUND
 
 
 Numbers: TypeAlias = Mapping[str, Mapping[Labels, list[float]]]
@@ -325,9 +325,9 @@ class IstioMetrics:
         yield header("istio_build", "gauge") + sample(b"istio_build", _BUILD, 1)
 
 
-_SERIES_PER_PIECE = 50
-_BUILD = label_text(("component", "tag"), ("proxy", __version__))
-_HISTOGRAMS: tuple[tuple[HistogramFamily, Callable[[HttpSeries], tuple[list[int], float]]], ...] = (
+_SERIES_PER_PIECE: Final = 50
+_BUILD: Final = label_text(("component", "tag"), ("proxy", __version__))
+_HISTOGRAMS: Final[tuple[tuple[HistogramFamily, Callable[[HttpSeries], tuple[list[int], float]]], ...]] = (
     (HistogramFamily("istio_request_duration_milliseconds"), lambda one: (one.durations, one.duration_sum)),
     (HistogramFamily("istio_request_bytes"), lambda one: (one.request_sizes, one.request_bytes)),
     (HistogramFamily("istio_response_bytes"), lambda one: (one.response_sizes, one.response_bytes)),

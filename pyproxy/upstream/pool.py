@@ -13,16 +13,18 @@ import socket
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol, cast
+from typing import Final, Protocol, cast
 
 from pyproxy.core.loop import Clock, spawn
 from pyproxy.core.outcome import Outcome
 from pyproxy.runtime.clusters import HostState
 from pyproxy.upstream.http1 import Http1Client, set_keepalive
 
-_LOCAL_FAILURES = frozenset({errno.EADDRNOTAVAIL, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.EACCES, errno.EPERM})
+_LOCAL_FAILURES: Final = frozenset(
+    {errno.EADDRNOTAVAIL, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.EACCES, errno.EPERM}
+)
 
-_MOST_DIALS = 3
+_MOST_DIALS: Final = 3
 """For one occasion. Source: Envoy conn_pool_base.cc, tryCreateNewConnections."""
 
 
