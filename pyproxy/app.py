@@ -28,7 +28,7 @@ class App(Worker):
     """A proxy of one process: a worker with its documents and its admin ports."""
 
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
-        super().__init__(settings, clock)
+        super().__init__(settings, clock, settings.seed)
         self.started_at = self.clock.time()
         self.ready = False
         self._stopping = asyncio.Event()

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 
 from pyproxy.core.errors import CommandError
 from pyproxy.core.loop import Clock, SystemClock
+from pyproxy.core.streams import Streams
 from pyproxy.downstream.listener import BoundListener
 from pyproxy.proxy.environment import Environment
 from pyproxy.runtime.clusters import Sharing
@@ -37,10 +38,11 @@ IDLE_GRACE = 1.0
 class Worker:
     """The data path of one process. Alone it is half of an App; of several, each is in a process of its own."""
 
-    def __init__(self, settings: Settings, clock: Clock | None = None, rng: random.Random | None = None) -> None:
+    def __init__(self, settings: Settings, clock: Clock | None = None, seed: int | str | None = None) -> None:
         self.settings = settings
         self.clock: Clock = clock or SystemClock()
-        self.rng = rng or random.Random(settings.seed)
+        self.rng = random.Random(seed)
+        self._streams = None if seed is None else Streams(seed)
         self.listeners: dict[tuple[object, ...], BoundListener] = {}
         self.draining_listeners: list[BoundListener] = []
         self.http_stats: dict[str, HttpStats] = {}
@@ -53,7 +55,7 @@ class Worker:
     def wire(self, snapshot: Snapshot, discoverer: Discoverer | None = None, sharing: Sharing | None = None) -> None:
         """Make the parts, for a first snapshot. What is not given is this process's own."""
         discovery = discoverer or DnsDiscovery(self.resolver, self.rng)
-        self.live = Live(snapshot, discovery, self.clock, self.rng, sharing)
+        self.live = Live(snapshot, discovery, self.clock, self.rng, sharing, self._streams)
         self.env = Environment(
             live=self.live,
             clock=self.clock,
@@ -61,6 +63,7 @@ class Worker:
             metrics=IstioMetrics(snapshot.identity),
             resolve=self.resolver.addresses,
             own_metadata=own_metadata(snapshot.identity),
+            streams=self._streams,
         )
         self._set_access_log(snapshot)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from pyproxy.core.loop import Clock
+from pyproxy.core.streams import Streams
 from pyproxy.runtime.counters import HttpStats
 from pyproxy.runtime.live import Live
 from pyproxy.snapshot.model import HttpSettings, Listener, ListenerKind, Snapshot, VirtualHost
@@ -39,6 +40,8 @@ class Environment:
     """x-envoy-peer-metadata-id and x-envoy-peer-metadata of this proxy."""
     draining: bool = False
     """Every response says `connection: close`."""
+    streams: Streams | None = None
+    """Under a seed each route draws from one of its own; without, all draw from `rng`."""
     own_addresses: set[tuple[str, int]] = field(default_factory=set)
     """What our listeners are bound to: never a destination, or a request would come back for ever."""
     peer_lines: bytes = b""

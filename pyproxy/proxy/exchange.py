@@ -87,7 +87,6 @@ class ClientStream:
 class Exchange(Forwarder):
     """One request and its response."""
 
-    route: Route | None = None
     origin = b""
     """The CORS origin that may read the response."""
     traced = False
@@ -217,7 +216,7 @@ class Exchange(Forwarder):
         self.upgrade = protocol
         fault = route.fault
         if fault is not None:
-            delay = roll_delay(fault, self.env.rng)
+            delay = roll_delay(fault, self.chance or self.env.rng)
             if delay:
                 self.ctx.add_flag("DI")
                 self.connection.stats.fault_delays_injected += 1
@@ -285,7 +284,9 @@ class Exchange(Forwarder):
         if action.timeout or b"content-type" in notable or (action.retry and action.retry.per_try_timeout):
             self._set_timeouts(action)
         if action.mirrors:
-            self._mirroring = Mirroring.start(self.env, self.serving, action.mirrors, head, ended=self.request_ended)
+            self._mirroring = Mirroring.start(
+                self.env, self.serving, action.mirrors, head, self.chance, ended=self.request_ended
+            )
 
     def _set_timeouts(self, action: Forward) -> None:
         grpc = self._is_grpc()

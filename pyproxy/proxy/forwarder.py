@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from typing import Final
 
 from pyproxy.core.context import RequestContext
@@ -15,7 +16,7 @@ from pyproxy.proxy import replies
 from pyproxy.proxy.attempt import Attempt
 from pyproxy.proxy.environment import ClientConnection, Environment, split_authority
 from pyproxy.runtime.clusters import ClusterState, HostState
-from pyproxy.snapshot.model import Discovery
+from pyproxy.snapshot.model import Discovery, Route
 
 _IDEMPOTENT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
 
@@ -28,6 +29,7 @@ class Forwarder:
 
     # Defaults on the class: a fresh exchange costs what differs.
     attempt: Attempt | None = None
+    route: Route | None = None
     cluster: ClusterState | None = None
     hash: int | None = None
     replayable = True
@@ -61,6 +63,14 @@ class Forwarder:
     tried: list[HostState]
 
     @property
+    def chance(self) -> random.Random | None:
+        """The stream of this request's route, under a seed: None means that the worker's serves."""
+        streams, route = self.env.streams, self.route
+        if streams is None or route is None:
+            return None
+        return streams.route(self.ctx.virtual_host, f"{route.name} {route.description}")
+
+    @property
     def asks_grpc(self) -> bool:
         """By the request's content-type, which may not be grpc-web."""
         kind = self.head.notable.get(b"content-type")
@@ -92,7 +102,7 @@ class Forwarder:
         if cluster.cluster.discovery is _ORIGINAL_DST:
             self._attempt_original_destination(cluster)
             return
-        host = cluster.pick(self.hash) if not self.tried else self._pick_another(cluster)
+        host = cluster.pick(self.hash, chance=self.chance) if not self.tried else self._pick_another(cluster)
         if host is None:
             cluster.stats.upstream_cx_none_healthy += 1
             self.reply(replies.NO_HEALTHY_UPSTREAM)
@@ -102,9 +112,10 @@ class Forwarder:
     def _pick_another(self, cluster: ClusterState) -> HostState | None:
         policy = self.retry_policy
         if policy is None:
-            return cluster.pick(self.hash)
+            return cluster.pick(self.hash, chance=self.chance)
         reselections = policy.host_selection_attempts if policy.avoid_previous_hosts else 0
-        return cluster.pick(self.hash, self.tried, reselections, other_levels=policy.retry_remote_localities)
+        elsewhere = policy.retry_remote_localities
+        return cluster.pick(self.hash, self.tried, reselections, other_levels=elsewhere, chance=self.chance)
 
     def _when_ready(self) -> None:
         if not self.finished:
@@ -126,7 +137,7 @@ class Forwarder:
             return
         endpoints = cluster.cluster.endpoints
         if endpoints:  # a headless service, called by a client that was not captured
-            chosen = endpoints[int(self.env.rng.random() * len(endpoints))]
+            chosen = endpoints[int((self.chance or self.env.rng).random() * len(endpoints))]
             self._attempt_host(cluster.original_destination(chosen.address, chosen.port))
             return
         host, port = split_authority(self.head.authority) or (b"", None)
@@ -200,7 +211,7 @@ class Forwarder:
     def _retry_state(self, policy: RetryPolicy) -> RetryState:
         if self._retry is None:
             assert self.cluster is not None
-            self._retry = RetryState(policy, self.env.rng, self.cluster.ceilings)
+            self._retry = RetryState(policy, self.chance or self.env.rng, self.cluster.ceilings)
         return self._retry
 
     def _note_retry_end(self, state: RetryState) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 from pyproxy.core.http import RequestHead, ResponseHead
 from pyproxy.core.outcome import Outcome
 from pyproxy.proxy.environment import Environment
@@ -28,15 +30,22 @@ class Mirroring:
 
     @classmethod
     def start(
-        cls, env: Environment, serving: Serving, mirrors: tuple[Mirror, ...], head: RequestHead, *, ended: bool
+        cls,
+        env: Environment,
+        serving: Serving,
+        mirrors: tuple[Mirror, ...],
+        head: RequestHead,
+        chance: random.Random | None,
+        *,
+        ended: bool,
     ) -> Mirroring | None:
         """Roll each mirror's percentage; None when no shadow is due. An unknown cluster is skipped, as in Envoy."""
         hosts: list[HostState] = []
         for mirror in mirrors:
             state = serving.clusters.get(mirror.cluster)
-            if state is None or env.rng.randrange(1_000_000) >= mirror.per_million:
+            if state is None or (chance or env.rng).randrange(1_000_000) >= mirror.per_million:
                 continue
-            host = state.pick()
+            host = state.pick(chance=chance)
             if host is not None:
                 hosts.append(host)
         if not hosts:

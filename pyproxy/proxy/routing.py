@@ -118,7 +118,7 @@ def wants_upgrade(head: RequestHead) -> bytes | None:
 def abort_or_preflight(exchange: Exchange, route: Route) -> replies.Reply | None:
     """An injected abort, or the answer to a CORS preflight."""
     fault = route.fault
-    if fault is not None and roll_abort(fault, exchange.env.rng):
+    if fault is not None and roll_abort(fault, exchange.chance or exchange.env.rng):
         exchange.connection.stats.fault_aborts_injected += 1
         return _abort(fault)
     if route.cors is not None:
@@ -161,7 +161,7 @@ def choose_destination(exchange: Exchange, action: Forward) -> Destination:
     destinations = action.destinations
     if len(destinations) == 1:
         return destinations[0]
-    return destinations[choose_weighted(action.cumulative, exchange.env.rng)]
+    return destinations[choose_weighted(action.cumulative, exchange.chance or exchange.env.rng)]
 
 
 def rewrite(exchange: Exchange, route: Route, action: Forward, destination: Destination) -> None:

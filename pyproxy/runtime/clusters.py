@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Container, Iterable
 from typing import Final, Protocol
 
 from pyproxy.core.loop import Clock
+from pyproxy.core.streams import Lent
 from pyproxy.policy.balancing import Balancer, build_balancer
 from pyproxy.policy.circuit_breaker import CONNECTIONS, PENDING, REQUESTS, RETRIES, Ceilings, CircuitBreakers
 from pyproxy.policy.ejections import Ejection, EjectionEvent
@@ -175,14 +176,24 @@ class ClusterState:
         reselections: int = 5,
         *,
         other_levels: bool = False,
+        chance: random.Random | None = None,
     ) -> HostState | None:
-        """The host for the next attempt, another than those tried if so many picks more find one; None: no host."""
+        """The host for the next attempt, another than those tried if so many picks more find one; None: no host.
+
+        `chance` is the stream of the route that asks, under a seed.
+        """
         balancer = self._balancer
         if balancer is None:
             if not self.hosts:
                 return None
             balancer = self._balancer = build_balancer(self.cluster.load_balancing, self.hosts, self._rng, self._clock)
-        return balancer.pick(hash_, tried, reselections, other_levels=other_levels)
+        rng = self._rng
+        if chance is None or not isinstance(rng, Lent):
+            return balancer.pick(hash_, tried, reselections, other_levels=other_levels)
+        rng.lend(chance)
+        host = balancer.pick(hash_, tried, reselections, other_levels=other_levels)
+        rng.lend(None)
+        return host
 
     def original_destination(self, address: str, port: int) -> HostState:
         """The host for where the client was going. Source: Envoy original_dst_cluster.cc."""

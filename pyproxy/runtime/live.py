@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pyproxy.core.loop import Clock
+from pyproxy.core.streams import Streams
 from pyproxy.runtime.clusters import ClusterState, Sharing
 from pyproxy.runtime.counters import ClusterManagerStats
 from pyproxy.snapshot.model import Discovery, Snapshot
@@ -43,12 +44,14 @@ class Live:
         clock: Clock,
         rng: random.Random,
         sharing: Sharing | None = None,
+        streams: Streams | None = None,
     ) -> None:
         self.discoverer = discoverer
         self._clock = clock
         self._rng = rng
         self._sharing = sharing
         """With the other processes of the proxy; None where there is one."""
+        self._streams = streams
         self.stats = ClusterManagerStats()
         self._judged: list[ClusterState] = []
         self.serving = Serving(snapshot, {})
@@ -62,7 +65,8 @@ class Live:
         for name, cluster in snapshot.clusters.items():
             state = before.get(name)
             if state is None or state.cluster.discovery is not cluster.discovery:
-                state = ClusterState(cluster, self._clock, self._rng, self._sharing)
+                rng = self._rng if self._streams is None else self._streams.cluster(name)
+                state = ClusterState(cluster, self._clock, rng, self._sharing)
                 unchanged = False
                 stats.cluster_added += 1
             else:

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import pickle
-import random
 import signal
 import socket
 from collections.abc import Callable, Mapping
@@ -36,7 +35,7 @@ class WorkerProcess(Worker):
 
     def __init__(self, settings: Settings, number: int, table: CountTable, first: Snapshot) -> None:
         """`first` is the snapshot that was there before the fork: compiled already, and perhaps still in force."""
-        super().__init__(settings, SystemClock(), _rng(settings.seed, number))
+        super().__init__(settings, SystemClock(), _seed(settings.seed, number))
         self._first: Snapshot | None = first
         self._wired = False
         self._stopping = asyncio.Event()
@@ -178,9 +177,9 @@ def place_of(listener: Listener) -> str:
     return "|".join(str(getattr(part, "value", part)) for part in listener_key(listener))
 
 
-def _rng(seed: int | None, number: int) -> random.Random:
+def _seed(seed: int | None, number: int) -> int | str | None:
     """The first worker repeats what one alone would do; the others have streams of their own."""
-    return random.Random(seed if seed is None or number == 0 else f"{seed}/{number}")
+    return seed if seed is None or number == 0 else f"{seed}/{number}"
 
 
 def _compile(documents: bytes, settings: Settings) -> Snapshot:

@@ -412,7 +412,8 @@ class Comparison:
                     scenario.check(seen)
                 if scenario.took is not None:
                     least, most = scenario.took
-                    assert all(least - 0.02 <= each.took <= most for each in seen.answers), [a.took for a in seen.answers]
+                    times = [each.took for each in seen.answers]
+                    assert all(least - 0.02 <= took <= most for took in times), times
             except AssertionError as error:
                 found.append(f"{side.name}: {error}")
         if scenario.compared:
