@@ -82,6 +82,10 @@ WITHOUT_TWIN = {
     # Tested with what they are a part of.
     "admin/actions.py": "test_endpoints.py asks for each by its path",
     "admin/port.py": "test_server.py asks three of them over sockets",
+    "worker.py": "test_app.py: an App is one, with documents and admin ports",
+    "workers/process.py": "tests/integration/test_workers.py runs several",
+    "workers/seat.py": "as above",
+    "workers/supervisor.py": "as above",
     "cli/export.py": "tests/differential gives what it writes to a real Envoy",
     "envoy/": "tests/differential gives whole bootstraps to a real Envoy and compares",
 }

@@ -1,5 +1,8 @@
 """What only pyproxy has to say in metrics."""
 
+import os
+
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from pyproxy.admin.process_metrics import process_metrics
@@ -28,3 +31,15 @@ def test_ready_is_whether_traffic_is_welcome(app: FakeApp) -> None:
     assert samples(app)["pyproxy_ready",] == 1
     app.state = "DRAINING"
     assert samples(app)["pyproxy_ready",] == 0
+
+
+def test_what_the_workers_use_is_added_up(app: FakeApp) -> None:
+    alone = samples(app)
+    app.worker_processes = [{"pid": os.getpid(), "version": "1"}]
+    together = samples(app)
+    [memory] = [name for name in alone if name[0] == "process_virtual_memory_bytes"]
+    [started] = [name for name in alone if name[0] == "process_start_time_seconds"]
+    assert together[memory] == pytest.approx(2 * alone[memory], rel=0.05)
+    assert together[started] == alone[started]
+    app.worker_processes = [{"pid": 2**22 + 1, "version": "1"}]  # nobody's: it has just ended
+    assert samples(app)[memory] == pytest.approx(alone[memory], rel=0.05)

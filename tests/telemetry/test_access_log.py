@@ -4,6 +4,7 @@ import json
 import logging
 import os
 from pathlib import Path
+from select import PIPE_BUF
 
 import pytest
 
@@ -209,3 +210,22 @@ def test_standard_output_may_be_anything(capfd: pytest.CaptureFixture[str]) -> N
     log.log(exchange())
     log.close()
     assert capfd.readouterr().out == "to stdout\n"
+
+
+def test_a_pipe_is_written_whole_lines_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fifo, writes = tmp_path / "fifo", []
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    log = logger(fifo, "%PATH(NQ)% " + "x" * 700)
+    for _ in range(20):
+        log.log(exchange())
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda file, data: (writes.append(len(data)), write(file, data))[1])
+    log.flush()
+    monkeypatch.undo()
+    assert max(writes) <= PIPE_BUF
+    lines = os.read(reader, 100_000).splitlines(keepends=True)
+    assert len(lines) == 20
+    assert all(size % len(lines[0]) == 0 for size in writes)
+    log.close()
+    os.close(reader)

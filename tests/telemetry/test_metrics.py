@@ -294,3 +294,26 @@ def test_pieces_are_the_whole() -> None:
     assert len(pieces) > 6
     types = [line for line in metrics.render().splitlines() if line.startswith(b"#")]
     assert len(types) == len(set(types)) == 5
+
+
+def test_several_stores_add_up_to_one_that_counted_all() -> None:
+    def counted(times: int) -> IstioMetrics:
+        metrics = IstioMetrics(PRODUCTPAGE)
+        for _ in range(times):
+            record(metrics, request())
+            record(metrics, request(503))
+            whence = {"direction": Direction.OUTBOUND, "cluster": CLUSTER, "endpoint": ENDPOINT}
+            metrics.record_messages(request(grpc=True), **whence, request_messages=2, response_messages=3)
+            metrics.record_tcp_closed(request(), **whence, sent_bytes=4, received_bytes=5)
+        return metrics
+
+    numbers = counted(1).numbers()
+    doubled = {
+        kind: {labels: [2 * value for value in values] for labels, values in series.items()}
+        for kind, series in numbers.items()
+    }
+    shown = counted(7)  # what was there before is gone
+    shown.load(doubled)
+    assert shown.render() == counted(2).render()
+    shown.load({})
+    assert shown.render() == counted(0).render()
