@@ -133,7 +133,7 @@ def cluster(name: str, hosts: Sequence[Host], ports: Mapping[int | str, int], po
         "typed_extension_protocol_options": {
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": _options(pool, policy.get("outlierDetection", {}))
         },
-        "common_lb_config": {"update_merge_window": "0s"},  # docs/decisions/0009
+        "common_lb_config": {"update_merge_window": "0s"},  # docs/decisions/0011
         **_balancing(balancer),
         "load_assignment": {"cluster_name": name, "endpoints": _endpoints(hosts, ports, balancer)},
     }
