@@ -68,6 +68,7 @@ class WorkerProcess(Worker):
         loop.add_signal_handler(signal.SIGTERM, self._stopping.set)
         loop.add_signal_handler(signal.SIGINT, lambda: None)  # Ctrl-C reaches the supervisor too, which says stop
         self._descriptors = descriptors
+        self._until_exit = channel.dup()  # the supervisor hears of the end when there is no process any more
         await self._channel.open(channel)
         obeying = spawn(self._obey(), name="obey")
         await self._stopping.wait()

@@ -148,9 +148,11 @@ class Supervisor:
 
     async def _all_serve(self) -> None:
         deadline = self.clock.monotonic() + READY_TIMEOUT
-        while not all(seat.version for seat in self._seats):
-            if any(seat.ended.is_set() for seat in self._seats) or self._stopping.is_set():
-                raise CommandError("a worker process ended before it could serve: see the log above", exit_code=1)
+        while not self._stopping.is_set():
+            if any(seat.ended.is_set() for seat in self._seats):
+                raise CommandError("a worker process ended before all could serve: see the log above", exit_code=1)
+            if all(seat.version for seat in self._seats):
+                return
             if self.clock.monotonic() > deadline:
                 raise CommandError(f"a worker process does not serve after {READY_TIMEOUT:g} s", exit_code=1)
             await asyncio.sleep(0.01)

@@ -366,7 +366,7 @@ async def test_sigterm_drains_all(tmp_path: Path) -> None:
         code = asyncio.create_task(running.terminate())
         assert await asyncio.gather(*slow) == [200] * 16
         assert await code == 0
-        assert not any(alive(pid) for pid in workers)
+        await until(lambda: not any(alive(pid) for pid in workers), 0.2)
         with pytest.raises(Refused):
             await once(running, "/")
 
