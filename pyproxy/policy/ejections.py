@@ -22,6 +22,16 @@ class Ejection(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Ejected:
+    """How it stands with an ejected host."""
+
+    seconds_left: float
+    """Until its time is up; the next sweep then lets it return."""
+    times: int
+    """So far, this one with them."""
+
+
+@dataclass(frozen=True, slots=True)
 class EjectionEvent:
     """A host was ejected, would have been, or came back."""
 

@@ -58,6 +58,18 @@ class OutlierDetector(Generic[HostT]):
         """The monitor of a watched host."""
         return self._monitors[host]
 
+    def time_left(self, host: HostT) -> float:
+        """Seconds until an ejected host's time is up, 0 for any other; the sweep after that lets it return."""
+        monitor = self._monitors.get(host)
+        if monitor is None or host.healthy or monitor.ejected_at is None:
+            return 0.0
+        return max(0.0, self._sentence(monitor) - (self._clock.monotonic() - monitor.ejected_at))
+
+    def times_ejected(self, host: HostT) -> int:
+        """How often so far."""
+        monitor = self._monitors.get(host)
+        return 0 if monitor is None else monitor.times_ejected
+
     def sweep(self) -> None:
         """Let hosts return whose time is up, judge the interval that ended, and forgive."""
         now = self._clock.monotonic()
@@ -132,7 +144,7 @@ class OutlierDetector(Generic[HostT]):
         since = monitor.ejected_at
         if since is None:  # unhealthy for another reason than ours
             return
-        if min(self.policy.base_ejection_time * monitor.backoff, self._longest()) + monitor.jitter > now - since:
+        if self._sentence(monitor) > now - since:
             return
         self.active -= 1
         monitor.reset_counts()
@@ -140,6 +152,9 @@ class OutlierDetector(Generic[HostT]):
         monitor.host.healthy = True
         self._on_change(monitor.host)
         self._tell(monitor, Ejection.CONSECUTIVE_5XX, since, now, ejected=False, enforced=False)
+
+    def _sentence(self, monitor: HostMonitor[HostT]) -> float:
+        return min(self.policy.base_ejection_time * monitor.backoff, self._longest()) + monitor.jitter
 
     def _longest(self) -> float:
         return max(self.policy.max_ejection_time, self.policy.base_ejection_time)

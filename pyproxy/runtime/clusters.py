@@ -11,7 +11,7 @@ from pyproxy.core.loop import Clock
 from pyproxy.core.streams import Lent
 from pyproxy.policy.balancing import Balancer, build_balancer
 from pyproxy.policy.circuit_breaker import CONNECTIONS, PENDING, REQUESTS, RETRIES, Ceilings, CircuitBreakers
-from pyproxy.policy.ejections import Ejection, EjectionEvent
+from pyproxy.policy.ejections import Ejected, Ejection, EjectionEvent
 from pyproxy.policy.host_monitor import Monitor, OutlierPolicy
 from pyproxy.policy.outlier import OutlierDetector
 from pyproxy.runtime.counters import ClusterStats, HostStats
@@ -76,6 +76,11 @@ class HostState:
         self.pool: Pool | None = None
         self.monitor: Monitor | None = None
         """Takes what came of each attempt; None without outlier detection."""
+
+    @property
+    def ejection(self) -> Ejected | None:
+        """How long it is out and how often it was; None while it is not, or where another process decides."""
+        return self.cluster.ejection(self)
 
     def begin_request(self) -> None:
         """A request is bound to one of the host's connections."""
@@ -203,6 +208,13 @@ class ClusterState:
             self._by_key[found.key] = found
             self.hosts.append(found)
         return found
+
+    def ejection(self, host: HostState) -> Ejected | None:
+        """What is to be told of an ejected host."""
+        detector = self._detector
+        if host.healthy or not isinstance(detector, OutlierDetector):
+            return None
+        return Ejected(detector.time_left(host), detector.times_ejected(host))
 
     def host(self, key: str) -> HostState | None:
         """The host with such a key."""

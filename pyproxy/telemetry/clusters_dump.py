@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from pyproxy.policy.circuit_breaker import CircuitBreakers
+from pyproxy.policy.ejections import Ejected
 from pyproxy.runtime.counters import HostStats
 from pyproxy.snapshot.model import Cluster
 
@@ -41,6 +42,11 @@ class HostView(Protocol):
         """False while ejected."""
         ...
 
+    @property
+    def ejection(self) -> Ejected | None:
+        """Asked only while ejected."""
+        ...
+
 
 class ClusterView(Protocol):
     """What is shown of one cluster."""
@@ -71,6 +77,10 @@ def clusters_text(clusters: Iterable[ClusterView]) -> Iterator[str]:
         for host in view.hosts:
             where = f"{name}::{_shown_address(host)}"
             lines += [f"{where}::{key}::{value}\n" for key, value in _host_facts(host)]
+            ejection = None if host.healthy else host.ejection
+            if ejection is not None:  # not in Envoy
+                lines.append(f"{where}::ejection_seconds_left::{ejection.seconds_left:.1f}\n")
+                lines.append(f"{where}::times_ejected::{ejection.times}\n")
         yield "".join(lines)
 
 
@@ -128,6 +138,7 @@ def _host_status(host: HostView) -> dict[str, object]:
             value = getattr(host.stats, name)
             stats.append({**kind, **({"value": str(value)} if value else {}), "name": name})
     health: dict[str, object] = {} if host.healthy else {"failed_outlier_check": True}
+    ejection = None if host.healthy else host.ejection
     locality = zip(("region", "zone", "sub_zone"), _locality(host), strict=True)
     status: dict[str, object] = {
         "address": _address(host),
@@ -138,6 +149,8 @@ def _host_status(host: HostView) -> dict[str, object]:
         "priority": host.priority,
         "locality": {part: value for part, value in locality if value},
     }
+    if ejection is not None:  # not in Envoy
+        status["ejection"] = {"seconds_left": round(ejection.seconds_left, 1), "times": ejection.times}
     return {name: value for name, value in status.items() if value not in ("", 0)}
 
 

@@ -124,6 +124,7 @@ class AHost:
     locality: str = ""
     priority: int = 0
     healthy: bool = True
+    ejection: None = None
 
 
 @dataclass

@@ -144,6 +144,22 @@ def test_a_host_returns_at_the_first_sweep_after_its_time() -> None:
     assert cluster.changed == [cluster.hosts[0]] * 2
 
 
+def test_the_time_that_is_left_can_be_told() -> None:
+    cluster = Cluster(2, interval=10, base_ejection_time=30)
+    first, second = cluster.hosts
+    assert cluster.detector.time_left(first) == cluster.detector.times_ejected(first) == 0
+
+    cluster.fail()
+    assert cluster.detector.time_left(first) == 30
+    cluster.sweep_after(12)
+    assert cluster.detector.time_left(first) == 18
+    assert cluster.detector.time_left(second) == 0
+    cluster.clock.advance(20)
+    assert cluster.detector.time_left(first) == 0  # and the next sweep lets it return
+    cluster.detector.sweep()
+    assert (cluster.detector.time_left(first), cluster.detector.times_ejected(first)) == (0, 1)
+
+
 def test_it_returns_with_a_clean_slate() -> None:
     cluster = Cluster(1)
     cluster.fail(times=9)

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from pyproxy.policy.ejections import Ejected
 from pyproxy.policy.outlier import OutlierPolicy
 from pyproxy.runtime.counters import HostStats
 from pyproxy.snapshot.model import Cluster
@@ -21,6 +22,7 @@ class AHost:
     locality: str = ""
     priority: int = 0
     healthy: bool = True
+    ejection: Ejected | None = None
 
 
 @dataclass
@@ -68,12 +70,15 @@ def test_text_lists_ceilings_and_every_host() -> None:
 
 
 def test_an_ejected_host_says_so() -> None:
-    view = ACluster(Cluster(NAME, outlier=OutlierPolicy()), [AHost("::1", 80, healthy=False)])
+    ejected = AHost("::1", 80, healthy=False, ejection=Ejected(12.34, 2))
+    view = ACluster(Cluster(NAME, outlier=OutlierPolicy()), [ejected])
     text = "".join(clusters_text([view]))
     assert f"{NAME}::[::1]:80::health_flags::/failed_outlier_check\n" in text
     assert f"{NAME}::outlier::success_rate_average::-1\n" in text
     (host,) = cluster_status(view)["host_statuses"]  # type: ignore[misc, attr-defined]
     assert host["health_status"] == {"failed_outlier_check": True, "eds_health_status": "HEALTHY"}
+    assert f"{NAME}::[::1]:80::ejection_seconds_left::12.3\n{NAME}::[::1]:80::times_ejected::2\n" in text
+    assert host["ejection"] == {"seconds_left": 12.3, "times": 2}
 
 
 def test_json_is_protobufs_with_nothing_where_there_is_nothing() -> None:
