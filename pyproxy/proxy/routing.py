@@ -171,10 +171,12 @@ def rewrite(exchange: Exchange, route: Route, action: Forward, destination: Dest
     ctx.attempts = 1  # the first attempt counts already for what headers say of it
     if destination.request_headers is not None:
         apply_ops(head, destination.request_headers, ctx)
+    if destination.host_rewrite is not None:
+        head.authority = destination.host_rewrite  # nobody is told, and the route's operations see it
     if route.request_headers is not None:
         apply_ops(head, route.request_headers, ctx)
     ctx.attempts = 0
-    authority = action.rewrite_authority or destination.host_rewrite
+    authority = action.rewrite_authority
     if authority is not None:
         keep_original(head, b"x-envoy-original-host", head.authority)
         ctx.original_authority = head.authority

@@ -133,9 +133,10 @@ def test_of_two_values_to_set_the_later_holds() -> None:
 
 
 def test_what_is_added_to_a_header_of_one_line_follows_a_comma() -> None:
-    lines = [(b"user-agent", b"curl"), (b"x-a", b"1")]
-    assert operated(lines, add={"user-agent": "us", "x-a": "2", "via": "us"}) == [
+    lines = [(b"user-agent", b"curl"), (b"accept", b""), (b"x-a", b"1")]
+    assert operated(lines, add={"user-agent": "us", "accept": "*/*", "x-a": "2", "via": "us"}) == [
         (b"user-agent", b"curl,us"),
+        (b"accept", b"*/*"),
         (b"x-a", b"1"),
         (b"x-a", b"2"),
         (b"via", b"us"),

@@ -49,6 +49,20 @@ async def test_a_path_is_canonical_before_anything_matches_it(tmp_path: Path) ->
     assert (header(head, b"x-route"), header(head, b"x-path")) == (b"1", b"/api/a?q=1")
 
 
+async def test_the_host_that_one_of_several_destinations_sets_is_seen_by_the_routes_operations(tmp_path: Path) -> None:
+    split = rules(
+        "x",
+        "{headers: {request: {set: {x-host: '%REQ(:AUTHORITY)%'}}}, route: ["
+        "{destination: {host: x}, weight: 1, headers: {request: {set: {host: y.example}}}},"
+        " {destination: {host: other}, weight: 0}]}",
+    )
+    async with upstream() as there, worker(tmp_path, service("x", there.port), split) as app, connected(app) as client:
+        await client.ask(get())
+    (head,) = there.heads
+    assert (header(head, b"host"), header(head, b"x-host")) == (b"y.example", b"y.example")
+    assert header(head, b"x-envoy-original-host") is None
+
+
 async def test_weights_share_the_requests(tmp_path: Path) -> None:
     split = rules("x", "{route: [{destination: {host: x}, weight: 75}, {destination: {host: other}, weight: 25}]}")
     async with upstream() as one, upstream() as other:
