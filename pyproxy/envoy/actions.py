@@ -46,14 +46,12 @@ def forward_resource(action: Forward, names: ClusterNames) -> Resource:
     """One destination or several by weight, and everything that holds for the way there."""
     resource: Resource = {}
     first = action.destinations[0]
-    authority = action.rewrite_authority
-    if len(action.destinations) == 1:
+    if len(action.destinations) == 1 and first == Destination(first.cluster, first.weight):
         resource["cluster"] = names(first.cluster) or NOBODY
-        authority = authority or first.host_rewrite
-    else:
+    else:  # also for one that is left of several and has operations of its own
         resource["weighted_clusters"] = {"clusters": [_weighted(one, names) for one in action.destinations]}
-    if authority:
-        resource["host_rewrite_literal"] = text(authority)
+    if action.rewrite_authority:
+        resource["host_rewrite_literal"] = text(action.rewrite_authority)
     resource |= _path_rewrite(action)
     timeout = duration(action.timeout)
     resource |= {"timeout": timeout, "max_grpc_timeout": timeout}

@@ -13,7 +13,7 @@ _PRESENT = TextMatch("present")
 
 
 def conditions_of(match: HTTPMatchRequest) -> Conditions | None:
-    """What one clause asks of a request; None when it takes every one. What it asks of the proxy is decided before."""
+    """What one clause asks of a request; None when it asks nothing. What it asks of the proxy is decided before."""
     pseudo = {":method": match.method, ":authority": match.authority, ":scheme": match.scheme}
     asked = {name: value for name, value in pseudo.items() if value is not None}
     path = _path(match.uri)
@@ -39,8 +39,8 @@ def text_match(match: StringMatch) -> TextMatch:
 
 
 def _path(uri: StringMatch | None) -> TextMatch | None:
-    if uri is None or present(uri) or uri.prefix in ("", "/") or uri.regex == ".*":
-        return None
+    if uri is None or present(uri) or uri.prefix in ("", "/"):
+        return None  # the regex `.*` stays: what it matches is the whole path, for a rewrite
     return text_match(uri)
 
 

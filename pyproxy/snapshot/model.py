@@ -249,7 +249,7 @@ class Conditions:
     """
 
     path: TextMatch | None = None
-    """Of the path without its query; None for one that every path meets."""
+    """Of the path without its query; None when any will do."""
     ignore_case: bool = False
     """Of an exact path or a prefix."""
     headers: tuple[tuple[str, TextMatch], ...] = ()

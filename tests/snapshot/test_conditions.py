@@ -40,15 +40,18 @@ def test_everything_that_a_clause_asks_of_a_request_is_kept() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "clause",
-    [{}, {"uri": {}}, {"uri": {"prefix": "/"}}, {"uri": {"prefix": ""}}, {"uri": {"regex": ".*"}}, {"port": 9}],
-)
+@pytest.mark.parametrize("clause", [{}, {"uri": {}}, {"uri": {"prefix": "/"}}, {"uri": {"prefix": ""}}, {"port": 9}])
 def test_a_clause_that_takes_everything_has_neither_predicate_nor_conditions(clause: dict[str, object]) -> None:
     match = HTTPMatchRequest.model_validate(clause)
 
     assert conditions_of(match) is None
     assert compile_match(match) is None
+
+
+def test_a_regex_for_everything_is_kept_because_it_matches_the_whole_path() -> None:
+    clause = HTTPMatchRequest.model_validate({"uri": {"regex": ".*"}})
+
+    assert conditions_of(clause) == Conditions(path=TextMatch("regex", ".*"))
 
 
 def test_a_regex_is_never_folded() -> None:
