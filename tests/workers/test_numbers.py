@@ -29,7 +29,7 @@ def snapshot() -> Snapshot:
 
 
 def worker() -> Worker:
-    made = Worker(Settings(), SystemClock(), random.Random(1))
+    made = Worker(Settings(), SystemClock(), 1)
     made.wire(snapshot(), NoDiscovery())
     made.http_stats["outbound"] = HttpStats()
     return made
