@@ -80,8 +80,8 @@ class Rig:
     async def _connect(self, factory: Callable[[], Http1Client], *address: object) -> tuple[Wire, Http1Client]:
         """In the event loop's place. (The pool itself may be compiled, and then nothing in it can be replaced.)"""
         client, wire = factory(), Wire(self.asked)
-        client.connection_made(wire)
         wire.client = client
+        client.connection_made(wire)  # takes the request that waits for it
         return wire, client
 
 

@@ -148,6 +148,7 @@ class Http1Client:
         self._handler = None
         self.cut = True
         self._abort()
+        self.pool.lost(self)
 
     def pause_reading(self) -> None:
         """The client reads slowly."""
@@ -171,6 +172,7 @@ class Http1Client:
         own = transport.get_extra_info("sockname")
         if isinstance(own, tuple):
             self.local_address = f"[{own[0]}]:{own[1]}" if ":" in own[0] else f"{own[0]}:{own[1]}"
+        self.pool.opened(self)
 
     def data_received(self, data: bytes) -> None:
         if self._handler is None:

@@ -12,7 +12,6 @@ import os
 import socket
 from collections import deque
 from collections.abc import Callable
-from functools import partial
 from typing import Final, Protocol, cast
 
 from pyproxy.core.loop import Clock, spawn
@@ -102,6 +101,21 @@ class HostPool:
 
     # What a connection tells
 
+    def opened(self, connection: Http1Client) -> None:
+        """It is there: lend it at once, or keep it."""
+        self._connecting -= 1
+        self._open.add(connection)
+        self._set_options(connection)
+        duration = self.host.cluster.cluster.connection.max_connection_duration
+        if duration:
+            connection.expiry = asyncio.get_running_loop().call_later(duration, self._expire, connection)
+        if self._fresh or self._waiting:
+            self._lend(connection, self._fresh or self._waiting)
+        elif self._retired:
+            connection.close()
+        else:
+            self._keep(connection)
+
     def release(self, connection: Http1Client) -> None:
         """Its response is whole: lend it on, keep it, or close it."""
         settings = self.host.cluster.cluster.connection
@@ -109,9 +123,12 @@ class HostPool:
         if limit and connection.requests >= limit and connection.usable:
             connection.usable = False
             self.host.cluster.stats.upstream_cx_max_requests += 1
-        if not connection.usable or self._retired or connection.transport.is_closing():
+        if connection.transport.is_closing():
+            return  # `lost` is on its way
+        if not connection.usable or self._retired:
             connection.close()
-            self._dial_for_waiting()
+            self._dial_for_waiting()  # refused and counted while this one counts, as in Envoy
+            self.lost(connection)  # at once: who waits need not wait for the loop to say so
             return
         if self._waiting:
             self._lend(connection, self._waiting)
@@ -126,7 +143,7 @@ class HostPool:
             self._idle.remove(connection)
 
     def lost(self, connection: Http1Client) -> None:
-        """It is closed."""
+        """It is closed, or will be as soon as the loop comes to it; a second call does nothing."""
         self.discard(connection)
         if connection in self._open:
             self._open.remove(connection)
@@ -197,50 +214,35 @@ class HostPool:
         spawn(self._dial(), name=f"dial {host.key}")
 
     async def _dial(self) -> None:
+        """Connect. That it is there the connection itself says, a turn of the loop before this comes back."""
         cluster = self.host.cluster
+        connection = Http1Client(self)
         try:
             async with asyncio.timeout(cluster.cluster.connection.connect_timeout or None):
-                connection = await self._connect()
+                await self._connect(connection)
         except TimeoutError:
-            cluster.stats.upstream_cx_connect_timeout += 1
-            self._dial_failed(Outcome.CONNECTION_TIMEOUT, "")
+            if connection not in self._open:
+                cluster.stats.upstream_cx_connect_timeout += 1
+                self._dial_failed(Outcome.CONNECTION_TIMEOUT, "")
         except OSError as error:
             self._dial_failed(*connect_failure(error))
-        else:
-            self._connecting -= 1
-            self._opened(connection)
 
-    async def _connect(self) -> Http1Client:
+    async def _connect(self, connection: Http1Client) -> None:
         loop = asyncio.get_running_loop()
-        new = cast(Callable[[], asyncio.Protocol], partial(Http1Client, self))
+        made = cast(Callable[[], asyncio.Protocol], lambda: connection)
         address = self.host.address
         if address.startswith("unix:"):
-            _, protocol = await loop.create_unix_connection(new, address.removeprefix("unix:").replace("///", "/"))
-            return cast(Http1Client, protocol)
-        _, protocol = await loop.create_connection(new, address, self.host.port)
-        connection = cast(Http1Client, protocol)
-        self._set_options(connection)
-        return connection
+            await loop.create_unix_connection(made, address.removeprefix("unix:").replace("///", "/"))
+        else:
+            await loop.create_connection(made, address, self.host.port)
 
     def _set_options(self, connection: Http1Client) -> None:
         keepalive = self.host.cluster.cluster.connection.keepalive
-        if keepalive is None:
+        if keepalive is None or self.host.address.startswith("unix:"):
             return
         descriptor = connection.transport.get_extra_info("socket").fileno()
         with socket.socket(fileno=os.dup(descriptor)) as sock:
             set_keepalive(sock, keepalive.probes, keepalive.time, keepalive.interval)
-
-    def _opened(self, connection: Http1Client) -> None:
-        self._open.add(connection)
-        duration = self.host.cluster.cluster.connection.max_connection_duration
-        if duration:
-            connection.expiry = asyncio.get_running_loop().call_later(duration, self._expire, connection)
-        if self._fresh or self._waiting:
-            self._lend(connection, self._fresh or self._waiting)
-        elif self._retired:
-            connection.close()
-        else:
-            self._keep(connection)
 
     def _lend(self, connection: Http1Client, queue: deque[Borrower]) -> None:
         borrower = queue.popleft()

@@ -131,7 +131,7 @@ class Envoy:
     def _await(self, condition: Callable[[], bool], folder: Path) -> None:
         until = time.monotonic() + 20
         while not condition():
-            assert self._process.poll() is None, (folder / "envoy.log").read_text()
+            assert self._process.poll() is None, (folder / "envoy.log").read_text()[:2000]
             assert time.monotonic() < until, "Envoy did not start"
             time.sleep(0.02)
 

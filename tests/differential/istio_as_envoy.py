@@ -279,8 +279,9 @@ def hash_policies(policy: Block) -> list[dict[str, Any]]:
 
 
 def seconds(text: str) -> float:
-    """Of `100ms` or `2s`."""
-    return float(text[:-2]) / 1000 if text.endswith("ms") else float(text.removesuffix("s"))
+    """Of `100ms`, `2s` or `3m`."""
+    number, unit = re.fullmatch(r"([\d.]+)(ms|s|m)", text).groups()  # type: ignore[union-attr]
+    return float(number) * {"ms": 0.001, "s": 1.0, "m": 60.0}[unit]
 
 
 def in_seconds(block: Any) -> Any:
@@ -289,6 +290,6 @@ def in_seconds(block: Any) -> Any:
         return {key: in_seconds(value) for key, value in block.items()}
     if isinstance(block, list):
         return [in_seconds(value) for value in block]
-    if isinstance(block, str) and re.fullmatch(r"\d+ms", block):
+    if isinstance(block, str) and re.fullmatch(r"\d+(ms|m)", block):
         return f"{seconds(block):g}s"
     return block

@@ -207,7 +207,7 @@ CONNECTIONS = {
         policy=pool(maxRequestsPerConnection=1, maxConnections=1),
         asks=[Ask(at_once=3)],
         check=answered(s200=3),
-        stats="upstream_cx_overflow",
+        stats=CHANCE,
     ),
     "idle for too long": Scenario(policy=pool(idleTimeout="200ms"), asks=[Ask(), Wait(0.5), Look("idle"), Ask()]),
     "idle for a while": Scenario(policy=pool(idleTimeout="2s"), asks=[Ask(), Wait(0.3), Look("idle"), Ask()]),

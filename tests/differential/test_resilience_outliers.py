@@ -218,8 +218,8 @@ PANIC = {
         (4, 4, 0, lambda seen: _count(seen, s500=4, s503=4)),
         (3, 4, 0, lambda seen: _count(seen, s500=3, s200=5)),
         (2, 4, 50, lambda seen: _count(seen, s500=2, s200=6)),
-        (2, 4, 51, lambda seen: _panics(seen, least=3, most=5)),
-        (3, 4, 50, lambda seen: _panics(seen, least=3, most=7)),
+        (2, 4, 51, lambda seen: _panics(seen, least=2, most=6)),
+        (3, 4, 50, lambda seen: _panics(seen, least=3, most=8)),
         (4, 4, 50, lambda seen: _panics(seen, least=8, most=8)),
         (4, 4, 1, lambda seen: _panics(seen, least=8, most=8)),
     ]
