@@ -131,13 +131,15 @@ class FakeTransport(asyncio.Transport):
         return self._closing
 
     def close(self) -> None:
+        """As a real one: only once all is read."""
         if not self._closing:
             self._closing = True
-            asyncio.get_running_loop().call_soon(self.lose)
+            if not self.get_write_buffer_size():
+                asyncio.get_running_loop().call_soon(self.lose)
 
     def abort(self) -> None:
-        self.aborted = True
-        self.close()
+        self.aborted = self._closing = True
+        asyncio.get_running_loop().call_soon(self.lose)
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         self._protocol = protocol
@@ -174,7 +176,9 @@ class FakeTransport(asyncio.Transport):
         """What was written since; a protocol that was paused goes on."""
         data = self.written[-self._unread :] if self._unread else b""
         self._unread = 0
-        if self._paused:
+        if self._closing:
+            self.lose()
+        elif self._paused:
             self._paused = False
             self._protocol.resume_writing()
         return data
@@ -251,6 +255,8 @@ class FakeNetwork:
         self.dials: list[tuple[str, int]] = []
         self.refuse: Exception | None = None
         """Raised by every dial."""
+        self.silent = False
+        """Dials are not answered."""
         self.script: list[bytes | None] = []
         """What the next requests are answered with, then OK; None: nothing."""
         self.limit: int | None = None
@@ -266,6 +272,8 @@ class FakeNetwork:
         self.dials.append((host, port))
         if self.refuse is not None:
             raise self.refuse
+        while self.silent:
+            await asyncio.sleep(0.5)
         end = UpstreamEnd(self)
         self.ends.append(end)
         protocol = factory()
