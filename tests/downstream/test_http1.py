@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pyproxy.core.errors import ClientError
 from pyproxy.core.http import RequestHead
@@ -145,6 +148,31 @@ def test_an_absolute_target_taken_apart(url: bytes, expected: tuple[bytes, bytes
 def test_an_absolute_target_that_is_none(url: bytes) -> None:
     with pytest.raises(ClientError):
         split_absolute(url)
+
+
+PLACES = st.from_regex(rb"[a-z0-9.-]{1,10}(:[1-9][0-9]{0,3})?", fullmatch=True) | st.just(b"[::1]:80")
+
+
+@given(
+    st.sampled_from([b"http", b"HTTPS"]), PLACES, st.from_regex(rb"(/[a-z/.]{0,8})?(\?[a-z=&?]{0,8})?", fullmatch=True)
+)
+def test_any_absolute_target_is_taken_apart_as_urllib_does_it(scheme: bytes, authority: bytes, rest: bytes) -> None:
+    parts = urlsplit(scheme + b"://" + authority + rest)
+    found, target = split_absolute(scheme + b"://" + authority + rest)
+    assert found == parts.netloc == authority
+    assert target == (rest or b"/")
+
+
+@given(st.text("htp:/@[]?#ax.0 \\", max_size=16).map(str.encode))
+def test_an_absolute_target_has_one_meaning_or_none(url: bytes) -> None:
+    """Whatever is taken apart has an authority without anything that another parser could take for its end."""
+    try:
+        authority, target = split_absolute(url)
+    except ClientError:
+        return
+    assert authority
+    assert not set(authority) & set(b"/?#@\\")
+    assert target[:1] in (b"/", b"?")
 
 
 def test_about_the_bytes_of_a_head() -> None:

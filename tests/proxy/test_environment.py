@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pyproxy.proxy import environment
 from pyproxy.proxy.environment import ClientConnection, split_authority
@@ -38,6 +40,19 @@ from pyproxy.snapshot.model import (
 def test_an_authority_is_a_host_and_perhaps_a_port(authority: bytes, expected: tuple[bytes, int | None] | None) -> None:
     assert split_authority(authority) == expected
     assert split_authority(authority) == expected  # from memory
+
+
+@given(st.text("aB.:[]@-_%09 /", max_size=12).map(str.encode))
+def test_any_authority_taken_apart_slowly(authority: bytes) -> None:
+    """The port follows the last colon, where it is a number and the colon is no part of a bare IPv6 address."""
+    expected: tuple[bytes, int | None] | None = (authority.lower(), None)
+    host, colon, port = authority.rpartition(b":")
+    bare = host.count(b":") > 0 and not host.endswith(b"]")
+    if b" " in authority or b"/" in authority:
+        expected = None
+    elif colon and 0 < len(port) < 6 and all(byte in b"0123456789" for byte in port) and not bare:
+        expected = host.lower(), int(port)
+    assert split_authority(authority) == expected
 
 
 def test_a_client_who_invents_authorities_fills_no_memory() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pyproxy.core.context import RequestContext
 from pyproxy.core.http import Headers, RequestHead, ResponseHead
@@ -123,6 +125,30 @@ def test_values_see_what_remove_has_left_and_nothing_of_set_and_add_and_empty_on
     lines = [(b"a", b"1"), (b"b", b"2"), (b"c", b"3")]
     values = {"was-a": "%REQ(a)%", "b": "%REQ(nowhere)%", "c": "%REQ(b)%", "was-c": "%REQ(c)%"}
     assert operated(lines, remove=("a",), set=values) == [(b"b", b"2"), (b"c", b"2"), (b"was-c", b"3")]
+
+
+KEYS = st.sampled_from(["x-a", "x-b", "x-c", "x-d"])
+TEXTS = st.sampled_from(["1", "2", "3", ""])
+
+
+@given(
+    st.lists(st.tuples(KEYS.map(str.encode), TEXTS.map(str.encode)), max_size=8),
+    st.sets(KEYS),
+    st.dictionaries(KEYS, TEXTS, max_size=3),
+    st.dictionaries(KEYS, TEXTS, max_size=3),
+)
+def test_any_operations_leave_the_rest_as_it_was(
+    lines: Headers, remove: set[str], set_: dict[str, str], add: dict[str, str]
+) -> None:
+    after = operated(lines, remove=tuple(remove), set=set_, add=add)
+    named = {name.encode() for name in remove | set_.keys() | add.keys()}
+    assert [line for line in after if line[0] not in named] == [line for line in lines if line[0] not in named]
+    for name in map(str.encode, remove | set_.keys() | add.keys()):
+        was = [] if name.decode() in remove else [value for key, value in lines if key == name]
+        told = set_.get(name.decode(), "").encode()
+        expected = [told] if told else was
+        more = add.get(name.decode(), "").encode()
+        assert [value for key, value in after if key == name] == expected + ([more] if more else [])
 
 
 def test_of_two_values_to_set_the_later_holds() -> None:

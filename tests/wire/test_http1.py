@@ -1,9 +1,12 @@
-"""Heads and framing as bytes."""
+"""Heads and framing as bytes; h11 says whether they are what they should be."""
 
+import h11
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pyproxy.core.http import RequestHead, ResponseHead
-from pyproxy.wire.http1 import bodiless, encode_chunk, encode_request, encode_response, reason
+from pyproxy.wire.http1 import LAST_CHUNK, bodiless, encode_chunk, encode_request, encode_response, reason
 
 
 def request(method: bytes = b"GET", **extra: bytes) -> RequestHead:
@@ -54,3 +57,58 @@ def test_a_chunk_without_data_would_end_the_body() -> None:
 )
 def test_which_responses_have_no_body_whatever_they_say(status: int, method: bytes, expected: bool) -> None:
     assert bodiless(status, method) is expected
+
+
+NAMES = st.text("abcdefghijklmnopqrstuvwxyz0123456789-_.!#$%&'*+^`|~", min_size=1, max_size=12).map(
+    lambda text: b"x-" + text.encode()
+)
+VALUES = st.text(
+    st.characters(min_codepoint=0x21, max_codepoint=0xFF, exclude_characters="\x7f", exclude_categories=["Cc", "Zs"]),
+    max_size=20,
+).map(lambda text: text.encode("latin-1"))
+LINES = st.lists(st.tuples(NAMES, VALUES), max_size=6)
+PIECES = st.lists(st.binary(max_size=50), max_size=5)
+
+
+@given(st.sampled_from([b"GET", b"POST", b"DELETE", b"PATCH"]), LINES, PIECES, st.booleans())
+def test_another_parser_reads_the_request_that_was_written(
+    method: bytes, lines: list[tuple[bytes, bytes]], pieces: list[bytes], sized: bool
+) -> None:
+    body = b"".join(pieces)
+    headers = [*lines, (b"content-length", b"%d" % len(body))] if sized else lines
+    data = encode_request(RequestHead(method, b"/a", b"x", headers), b"x-more: 1\r\n", body=bool(body), sized=sized)
+    data += body if sized else b"".join(map(encode_chunk, pieces)) + LAST_CHUNK if body else b""
+    parser = h11.Connection(h11.SERVER)
+    parser.receive_data(data)
+
+    request = parser.next_event()
+    assert isinstance(request, h11.Request)
+    assert (request.method, request.target) == (method, b"/a")
+    assert [line for line in request.headers if line[0].startswith(b"x-")] == [*lines, (b"x-more", b"1")]
+    assert read_body(parser) == body
+    assert parser.trailing_data[0] == b""
+
+
+@given(st.integers(200, 999), LINES, PIECES)
+def test_another_parser_reads_the_response_that_was_written(
+    status: int, lines: list[tuple[bytes, bytes]], pieces: list[bytes]
+) -> None:
+    data = encode_response(ResponseHead(status, lines), b"transfer-encoding: chunked\r\n")
+    parser = h11.Connection(h11.CLIENT)
+    parser.send(h11.Request(method="GET", target="/", headers=[("host", "x")]))
+    parser.receive_data(data + b"".join(map(encode_chunk, pieces)) + LAST_CHUNK)
+
+    response = parser.next_event()
+    assert isinstance(response, h11.Response)
+    assert response.status_code == status
+    assert [line for line in response.headers if line[0].startswith(b"x-")] == lines
+    if not bodiless(status, b"GET"):
+        assert read_body(parser) == b"".join(pieces)
+
+
+def read_body(parser: h11.Connection) -> bytes:
+    body = b""
+    while isinstance(event := parser.next_event(), h11.Data):
+        body += bytes(event.data)
+    assert isinstance(event, h11.EndOfMessage)
+    return body
