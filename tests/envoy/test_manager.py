@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pyproxy.envoy.manager import http_filter, tcp_filter
+from pyproxy.snapshot.model import (
+    AccessLog,
+    HttpSettings,
+    Identity,
+    Listener,
+    ListenerKind,
+    PathNormalization,
+    Snapshot,
+)
+
+SNAPSHOT = Snapshot(Identity(), (), {}, {}, access_log=AccessLog("/dev/stdout"))
+
+
+def manager(kind: ListenerKind = ListenerKind.NAMED, **settings: Any) -> Any:
+    listener = Listener("l", kind, "127.0.0.1", 80, HttpSettings(**settings))
+    found: Any = http_filter(listener, {"rds": "somewhere"}, SNAPSHOT, by_name=False)
+    return found["typed_config"]
+
+
+def test_a_sidecars_connection_manager() -> None:
+    found = manager()
+    assert found["stat_prefix"] == "outbound_127.0.0.1_80"
+    assert (found["rds"], found["server_name"], found["use_remote_address"]) == ("somewhere", "envoy", False)
+    assert (found["normalize_path"], found["path_with_escaped_slashes_action"]) == (True, "KEEP_UNCHANGED")
+    assert found["upgrade_configs"] == [{"upgrade_type": "websocket"}]
+    assert (found["proxy_100_continue"], found["generate_request_id"]) == (True, True)
+    assert found["common_http_protocol_options"] == {"idle_timeout": "3600s", "max_headers_count": 100}
+    assert (found["stream_idle_timeout"], found["max_request_headers_kb"]) == ("0s", 60)
+    assert found["access_log"]
+    assert found["tracing"]["random_sampling"] == {"value": 1.0}
+    assert not {"merge_slashes", "xff_num_trusted_hops", "request_headers_timeout", "http_protocol_options"} & set(
+        found
+    )
+
+
+def test_what_documents_and_flags_change() -> None:
+    found = manager(
+        server_name=b"", xff_trusted_hops=2, request_headers_timeout=10.0, accept_http_10=True, use_remote_address=True
+    )
+    assert found["server_header_transformation"] == "PASS_THROUGH"
+    assert (found["xff_num_trusted_hops"], found["request_headers_timeout"]) == (2, "10s")
+    assert found["http_protocol_options"] == {"accept_http_10": True}
+
+
+@pytest.mark.parametrize(
+    ("kind", "normalized", "merged", "action"),
+    [
+        (PathNormalization.NONE, False, False, "KEEP_UNCHANGED"),
+        (PathNormalization.MERGE_SLASHES, True, True, "KEEP_UNCHANGED"),
+        (PathNormalization.DECODE_AND_MERGE_SLASHES, True, True, "UNESCAPE_AND_FORWARD"),
+    ],
+)
+def test_paths(kind: PathNormalization, normalized: bool, merged: bool, action: str) -> None:
+    found = manager(path_normalization=kind)
+    assert (found["normalize_path"], found.get("merge_slashes", False)) == (normalized, merged)
+    assert found["path_with_escaped_slashes_action"] == action
+
+
+def test_the_inbound_capture_has_istios_prefix() -> None:
+    assert manager(ListenerKind.INBOUND_CAPTURE)["stat_prefix"] == "inbound_0.0.0.0_15006"
+
+
+def test_bytes_that_pass() -> None:
+    found: Any = tcp_filter("c", SNAPSHOT)
+    assert (found["typed_config"]["cluster"], found["typed_config"]["stat_prefix"]) == ("c", "c")
+    assert found["typed_config"]["access_log"]
