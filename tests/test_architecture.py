@@ -86,8 +86,6 @@ WITHOUT_TWIN = {
     "workers/process.py": "tests/integration/test_workers.py runs several",
     "workers/seat.py": "as above",
     "workers/supervisor.py": "as above",
-    "cli/export.py": "tests/differential gives what it writes to a real Envoy",
-    "envoy/": "tests/differential gives whole bootstraps to a real Envoy and compares",
 }
 """Module, or folder, under pyproxy/ → why it has no test file of its own name."""
 
