@@ -104,7 +104,8 @@ class Service:
     ) -> Answer:
         """Another service's answer, or `{"error": ...}`: a page with a gap is better than none.
 
-        An answer with a bad status is final; `tries` counts only what never answered within `seconds`.
+        Anything but 200 within `seconds` is tried again, without a pause: a retry of the program's own, which the
+        mesh knows nothing of.
         """
         assert self.session is not None
         passed_on = {name: headers[name] for name in FORWARDED if name in headers}
@@ -116,7 +117,7 @@ class Service:
                 ) as response:
                     if response.status == 200:
                         return dict(await response.json())
-                    return {"error": f"{response.status} {(await response.text())[:200]}".rstrip()}
+                    error = f"{response.status} {(await response.text())[:200]}".rstrip()
             except TimeoutError:
                 error = f"no answer from {service} within {seconds:g} seconds"
             except (ClientError, ValueError) as failure:
