@@ -16,7 +16,14 @@ from bench.build import compiled_tree
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).parents[2]
-SUITES = ("test_istio_tasks.py", "test_reload_and_drain.py", "test_workers.py")
+SUITES = (
+    "test_hostile_bytes.py",
+    "test_http1.py",
+    "test_istio_tasks.py",
+    "test_reload_and_drain.py",
+    "test_tunnels.py",
+    "test_workers.py",
+)
 
 
 @pytest.fixture(scope="module")
