@@ -64,6 +64,31 @@ async def test_who_waits_for_a_host_is_limited(tmp_path: Path) -> None:
         assert (there.connections, stats.upstream_rq_pending_overflow) == (1, 1)
 
 
+async def test_a_connection_that_is_too_old_ends_with_its_request(tmp_path: Path) -> None:
+    rule = policy("x", "{connectionPool: {tcp: {maxConnectionDuration: 50ms}}}")
+    async with upstream() as there, worker(tmp_path, service("x", there.port), rule) as app, connected(app) as client:
+        await client.ask(get())
+        state = cluster(app, "x")
+        await until(lambda: state.stats.upstream_cx_active == 0)
+        assert state.stats.upstream_cx_max_duration_reached == 1
+        await client.ask(get())
+        assert there.connections == 2
+
+
+async def test_an_ejected_hosts_connections_are_closed(tmp_path: Path) -> None:
+    rule = policy("x", "{outlierDetection: {consecutive5xxErrors: 1, maxEjectionPercent: 100}}")
+    async with upstream() as there, worker(tmp_path, service("x", there.port), rule) as app, connected(app) as client:
+        state = cluster(app, "x")
+        await client.ask(get())
+        assert state.stats.upstream_cx_active == 1
+        host = state.hosts[0]
+        assert host.monitor is not None
+        host.monitor.record_response(500)
+        await until(lambda: state.stats.upstream_cx_active == 0)
+        assert state.stats.upstream_cx_destroy_local == 1
+        assert host.ejection is not None and host.ejection.times == 1
+
+
 async def test_everyone_who_waits_fails_with_the_dial(tmp_path: Path) -> None:
     async with worker(tmp_path, service("x", 1)) as app, connected(app) as one, connected(app) as other:
         for client in (one, other):
