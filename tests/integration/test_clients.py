@@ -1,18 +1,22 @@
-"""The clients that people use: curl, wrk, Go's net/http, Python's requests, a browser."""
+"""The clients that people use: curl, wrk, Go's net/http, Python's requests, aiohttp and h11, a browser."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
+import aiohttp
+import h11
 import pytest
 import requests
 
-from tests.peers import Request, Upstream, UpstreamConnection
+from tests.peers import RawClient, Request, Upstream, UpstreamConnection
 from tests.pyproxy_process import PyproxyProcess
 
 pytestmark = pytest.mark.integration
@@ -144,6 +148,50 @@ def test_requests(proxy: PyproxyProcess) -> None:
         assert session.post(f"http://{NAME}/echo", data=iter([b"in ", b"chunks"]), timeout=20).text == "in chunks"
         assert session.get(f"http://{NAME}/moved", timeout=20).text == "ok"
         assert session.head(f"http://{NAME}/plain", timeout=20).headers["content-length"] == "2"
+
+
+async def test_aiohttp(proxy: PyproxyProcess) -> None:
+    at = f"http://127.0.0.1:{proxy.outbound}"
+    connector = aiohttp.TCPConnector(limit=4)
+    async with aiohttp.ClientSession(at, headers={"host": "store"}, connector=connector) as session:
+
+        async def pieces() -> AsyncIterator[bytes]:
+            yield b"in "
+            yield b"chunks"
+
+        async def text(method: str, path: str, **more: Any) -> str:
+            async with session.request(method, path, **more) as response:
+                return await response.text()
+
+        assert await asyncio.gather(*(text("GET", "/plain") for _ in range(40))) == ["ok"] * 40
+        assert await text("POST", "/echo", data=b"sized") == "sized"
+        assert await text("POST", "/echo", data=pieces()) == "in chunks"
+        async with session.head("/plain") as response:
+            assert response.headers["content-length"] == "2"
+
+
+def test_h11(proxy: PyproxyProcess) -> None:
+    """The strictest reader of all."""
+    client = RawClient(proxy.outbound)
+    connection = h11.Connection(h11.CLIENT)
+    for method, path, body in (("GET", "/plain", b""), ("HEAD", "/plain", b""), ("POST", "/echo", b"x" * 100_000)):
+        framing = [("transfer-encoding", "chunked")] if body else []
+        client.send(connection.send(h11.Request(method=method, target=path, headers=[("host", "store"), *framing])))
+        if body:
+            client.send(connection.send(h11.Data(body)))
+        client.send(connection.send(h11.EndOfMessage()))
+        received = b""
+        while not isinstance(event := connection.next_event(), h11.EndOfMessage):
+            if event is h11.NEED_DATA:
+                client.fill()
+                connection.receive_data(client.exactly(len(client.buffer)))
+            elif isinstance(event, h11.Response):
+                assert event.status_code == 200
+            elif isinstance(event, h11.Data):
+                received += bytes(event.data)
+        assert received == (body or (b"ok" if method == "GET" else b""))
+        connection.start_next_cycle()
+    client.close()
 
 
 def test_a_browser(proxy: PyproxyProcess, tmp_path: Path) -> None:
