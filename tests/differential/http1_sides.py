@@ -48,6 +48,8 @@ class Case:
     """The client closes once the upstream has the request."""
     then: bytes = b""
     """Sent when the first response head is there (101, 100)."""
+    early: int = 0
+    """Bytes behind the request's head that a tunnel gives back too."""
 
 
 @dataclass
@@ -119,7 +121,7 @@ class Side:
                 if response.status < 200 and response.status != 101:
                     response.body = b""
                 elif response.status == 101:
-                    response.body = client.exactly(len(case.then)) if case.then else b""
+                    response.body = client.exactly(case.early + len(case.then)) if case.then else b""
                 else:
                     client.read_body(response, method=method)
                 body = response.body if response.whole else b""

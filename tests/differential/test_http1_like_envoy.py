@@ -464,7 +464,7 @@ CASES: dict[str, Case] = {
         raw(b"POST / HTTP/1.1", *WEBSOCKET, b"content-length: 4", body=b"body"),
         lambda connection, request: connection.send(response(b"403 Forbidden", NO_BODY)),
     ),
-    "websocket, bytes before the answer": Case(get(*WEBSOCKET) + b"early", switch, then=b"-late"),
+    "websocket, bytes before the answer": Case(get(*WEBSOCKET) + b"early", switch, then=b"-late", early=5),
     "upgrade: h2c": Case(get(b"connection: upgrade, http2-settings", b"upgrade: h2c", b"http2-settings: AAMAAABk")),
     "upgrade: h2c with a body": Case(
         post(
