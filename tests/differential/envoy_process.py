@@ -111,6 +111,7 @@ class Envoy:
         self.ports = {
             listener["name"]: listener["local_address"]["socket_address"]["port_value"]
             for listener in json.loads(self.get_admin("/listeners?format=json"))["listener_statuses"]
+            if "socket_address" in listener["local_address"]
         }
 
     def close(self) -> None:
