@@ -385,6 +385,8 @@ class Http1Server(ClientStream):
 
     def drain(self) -> None:
         """The process goes away: an idle connection ends now, a busy one with its response."""
+        if self._closing:
+            return
         self._keep_alive = False
         if self._exchange is None and not self._queue and not self._bytes and not self._unread:
             self._closing = True
@@ -527,7 +529,7 @@ class Http1Server(ClientStream):
         if any(token in _REJECTED_NOMINATIONS or token.startswith(b":") for token in named):
             raise ClientError("http1.connection_header_rejected")
         notable = self._notable
-        if b"upgrade" in named and b"upgrade" in notable and notable[b"upgrade"].lower() != b"h2c":
+        if b"upgrade" in named and notable.get(b"upgrade", b"h2c").lower() != b"h2c" and self._parser.should_upgrade():
             notable[b":upgrade"] = b"1"
         if b"host" in named:
             notable.pop(b":host", None)
@@ -652,15 +654,16 @@ class Http1Server(ClientStream):
             return
         exchange = self._exchange
         stats = self.connection.stats
-        if exchange is not None:
-            if self._queue or exchange.request_ended:
-                # A broken request behind those that are being served: it is answered when its turn comes.
-                self._broken = error
-                if self._queue and not self._queue[-1].ended:
-                    self._queue.pop()
-                self.transport.pause_reading()
+        if self._queue or (exchange is not None and exchange.request_ended):
+            # A broken request behind those that are being served: it is answered when its turn comes.
+            self._broken = error
+            if self._queue and not self._queue[-1].ended:
+                self._queue.pop()
+            self.transport.pause_reading()
+            if exchange is not None:
                 exchange.on_read_end()
-                return
+            return
+        if exchange is not None:
             if exchange.response_started:
                 exchange.on_client_gone(flag="DPE", details=error.details)
                 self.abort()

@@ -281,6 +281,18 @@ def test_requests_wait_for_a_client_that_does_not_read() -> None:
         assert [response.status for response in client.responses()] == [200] * 50
 
 
+def test_a_broken_request_waits_its_turn_behind_one_that_waits_for_a_reader() -> None:
+    with World(ROUTES) as world:
+        client = world.client(limit=500)
+        direct = b"GET /direct" + HOST + b"\r\n"
+        client.send(direct * 3 + b"broken\r\n\r\n")
+        for _ in range(5):
+            client.read()
+            world.advance(0)
+        assert [response.status for response in client.responses()] == [200, 200, 200, 400]
+        assert client.closed
+
+
 # Patience
 
 
