@@ -524,7 +524,7 @@ class Exchange(Forwarder):
         if self.origin and route is not None and route.cors is not None:
             headers = apply_cors(route.cors, self.origin, headers)
         if b"date" not in head.notable:
-            headers.append((b"date", http_date(ctx.started_at)))
+            headers.append((b"date", http_date(self.env.clock.time())))
         settings = self.connection.settings
         server = settings.server_name or head.notable.get(b"server")  # an empty name passes the upstream's own through
         if server:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+PATIENCE = 30.0
+"""Seconds that one side has to read what is left, once the other is gone."""
 Ended = Callable[[int, int], None]
 """Called once with the bytes that came from each side: (first, second)."""
 
@@ -14,6 +16,7 @@ class Tunnel:
 
     def __init__(self, client: asyncio.Transport, upstream: asyncio.Transport, ended: Ended) -> None:
         self._ended: Ended | None = ended
+        self._patience: asyncio.TimerHandle | None = None
         self.ended_by: TunnelSide | None = None
         """The side that sent its end first."""
         self.client = TunnelSide(self, client)
@@ -44,9 +47,19 @@ class Tunnel:
         """One side is gone for good: so is the other, once it has what was meant for it."""
         self.client.transport.close()
         self.upstream.transport.close()
-        if self.client.lost and self.upstream.lost and self._ended is not None:
-            ended, self._ended = self._ended, None
-            ended(self.client.received, self.upstream.received)
+        if self._ended is None:
+            return
+        if not (self.client.lost and self.upstream.lost):
+            self._patience = asyncio.get_running_loop().call_later(PATIENCE, self._cut)
+            return
+        if self._patience is not None:
+            self._patience.cancel()
+        ended, self._ended = self._ended, None
+        ended(self.client.received, self.upstream.received)
+
+    def _cut(self) -> None:
+        self.client.transport.abort()
+        self.upstream.transport.abort()
 
 
 class TunnelSide(asyncio.Protocol):

@@ -107,6 +107,8 @@ class Http1Client:
         self._head_request = False
         self._upgrading = False
         self._out: list[bytes] = []
+        self._full = False
+        """The upstream has still to read much of what was sent."""
         # Response under way
         self._upgrade_head = ResponseHead(101, [])
         self._headers: Headers = []
@@ -219,10 +221,12 @@ class Http1Client:
         self.pool.lost(self)
 
     def pause_writing(self) -> None:
+        self._full = True
         if self._handler is not None:
             self._handler.on_writable(False)
 
     def resume_writing(self) -> None:
+        self._full = False
         if self._handler is not None:
             self._handler.on_writable(True)
 
@@ -315,7 +319,7 @@ class Http1Client:
         self._notable = {}
         self._bytes = 0
         self._begun = self._head_done = self._ended = self._complete = self._until_close = False
-        if self._dirty or self._out:
+        if self._dirty or self._out or self._full:
             self.usable = False
         self.pool.release(self)
 

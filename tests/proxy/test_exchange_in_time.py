@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from email.utils import parsedate_to_datetime
+
 import pytest
 
 from pyproxy.downstream.http1 import CLOSING_PATIENCE
@@ -293,6 +295,21 @@ def test_a_broken_request_waits_its_turn_behind_one_that_waits_for_a_reader() ->
         assert client.closed
 
 
+def test_a_connection_full_of_an_unread_request_is_not_used_again() -> None:
+    """The upstream answered before it read everything: another request would queue behind, unbounded."""
+    with World() as world:
+        world.network.limit = 65536
+        world.network.script = [None]
+        client = world.client()
+        client.send(b"POST /" + HOST + b"content-length: 100000\r\n\r\n" + b"x" * 100_000)
+        world.call(world.network.ends[0].transport.deliver, OK)
+        assert status_of(client) == 200
+        world.network.limit = None
+        client.send(b"GET /" + HOST + b"\r\n")
+        assert [response.status for response in client.responses()] == [200, 200]
+        assert len(world.network.ends) == 2
+
+
 # Patience
 
 
@@ -356,6 +373,32 @@ def test_an_idle_client_has_an_hour() -> None:
         world.sweep()
         assert client.closed
         assert silent.closed
+
+
+def test_a_tunnel_waits_only_so_long_for_its_last_reader() -> None:
+    switch = b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n"
+    with World() as world:
+        world.network.script = [switch]
+        client = world.client(limit=1000)
+        client.send(b"GET /" + HOST + b"connection: upgrade\r\nupgrade: websocket\r\n\r\n")
+        upstream = world.network.ends[0].transport
+        world.call(upstream.deliver, b"x" * 5000)
+        world.call(upstream.lose)
+        world.advance(29)
+        assert not client.transport.lost
+        assert not idle(world)
+        world.advance(2)
+        assert client.transport.lost
+        assert idle(world)
+        assert world.cluster().stats.upstream_cx_active == 0
+
+
+def test_a_date_is_that_of_the_answer() -> None:
+    with World(ROUTES) as world:
+        first, second = ask(world), ask(world, b"/delay")
+        world.advance(4)
+        dates = [parsedate_to_datetime((each.responses()[0].get(b"date") or b"").decode()) for each in (first, second)]
+        assert (dates[1] - dates[0]).total_seconds() == 3
 
 
 def test_a_refused_client_that_still_sends_has_a_second_to_read_why() -> None:

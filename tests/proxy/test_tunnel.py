@@ -72,7 +72,7 @@ def test_the_slower_side_sets_the_pace(joined: Joined) -> None:
     assert upstream.did == ["resume"]
 
 
-def test_a_half_close_passes_on_and_the_second_ends_both(joined: Joined) -> None:
+async def test_a_half_close_passes_on_and_the_second_ends_both(joined: Joined) -> None:
     tunnel, client, upstream, ended = joined
     assert tunnel.client.eof_received() is True
     assert upstream.did[-1] == "eof"
@@ -86,7 +86,7 @@ def test_a_half_close_passes_on_and_the_second_ends_both(joined: Joined) -> None
     assert ended == [(5, 10)]
 
 
-def test_one_side_lost_closes_the_other_and_ends_once(joined: Joined) -> None:
+async def test_one_side_lost_closes_the_other_and_ends_once(joined: Joined) -> None:
     tunnel, client, _, ended = joined
     tunnel.upstream.connection_lost(ConnectionResetError())
     assert client.is_closing()
