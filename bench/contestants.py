@@ -15,7 +15,7 @@ from bench.baselines.arguments import Arguments, encode
 from bench.build import ROOT, BuildFailedError, compiled_tree
 from bench.envoy import bootstrap
 from bench.process import free_port, running, wait_for_ok, wait_for_port
-from bench.scenarios import Mesh
+from bench.scenarios import WORKERS, Mesh
 
 
 @dataclass(frozen=True)
@@ -66,25 +66,31 @@ def envoy(place: Place) -> Iterator[Contestant]:
 @contextmanager
 def pyproxy(place: Place) -> Iterator[Contestant]:
     """pyproxy as `pip install .` leaves it: compiled, where that can be."""
+    with _built("pyproxy", 1, place) as contestant:
+        yield contestant
+
+
+@contextmanager
+def _built(name: str, workers: int, place: Place) -> Iterator[Contestant]:
     try:
         tree, remark = compiled_tree(), ""
     except BuildFailedError as error:
         print(f"pyproxy is measured as plain Python; compiling it failed:\n{error}", file=sys.stderr)
         tree, remark = ROOT, "not compiled"
-    with _pyproxy("pyproxy", tree, remark, place) as contestant:
+    with _pyproxy(name, tree, remark, workers, place) as contestant:
         yield contestant
 
 
 @contextmanager
-def _pyproxy(name: str, tree: Path, remark: str, place: Place) -> Iterator[Contestant]:
-    """pyproxy from a folder, as a user runs it, with one worker process."""
+def _pyproxy(name: str, tree: Path, remark: str, workers: int, place: Place) -> Iterator[Contestant]:
+    """pyproxy from a folder, as a user runs it."""
     folder = place.folder / f"{name}-config"
     documents.write(folder, place.mesh, place.ports)
     names = ("outbound", "inbound", "http-proxy", "admin", "status", "metrics")
     ports = {name: free_port() for name in names}
     command = ["env", f"PYTHONPATH={tree}", sys.executable, "-P", "-m", "pyproxy", "run"]
     command += ["--config", str(folder), "--workload", "client"]
-    command += ["--address", "127.0.0.1", "--workers", "1", "--log-level", "warning"]
+    command += ["--address", "127.0.0.1", "--workers", str(workers), "--log-level", "warning"]
     for flag, port in ports.items():
         command += [f"--{flag}-port", str(port)]
     with running(command, cores=place.cores, log=place.log(name)) as pid:
@@ -106,11 +112,12 @@ def _baseline(name: str, module: str, place: Place) -> Iterator[Contestant]:
 STARTERS: dict[str, Callable[[Place], AbstractContextManager[Contestant]]] = {
     "envoy": envoy,
     "pyproxy": pyproxy,
-    "uncompiled": partial(_pyproxy, "uncompiled", ROOT, ""),
+    "uncompiled": partial(_pyproxy, "uncompiled", ROOT, "", 1),
     "aiohttp": partial(_baseline, "aiohttp", "naive_aiohttp"),
     "parse": partial(_baseline, "parse", "parse"),
     "copy": partial(_baseline, "copy", "copy"),
 }
-"""In the order in which a round measures them."""
-MESH_PROXIES = ("envoy", "pyproxy", "aiohttp")
-"""Those that every scenario measures. `uncompiled` is pyproxy in plain Python; parse and copy are floors."""
+WORKER_STARTERS: dict[str, Callable[[Place], AbstractContextManager[Contestant]]] = {
+    name: partial(_built, name, count) for count, name in enumerate(WORKERS, 1)
+}
+"""pyproxy's worker processes are compared with each other only, on cores of their own choosing."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from bench.scenarios import HOST, SERVICE_PORT, Mesh
+from bench.scenarios import HOST, SERVICE_PORT, Guards, Mesh
 
 HOSTS_PER_ENTRY = 100
 """The extra hosts come in ServiceEntries of so many hosts; each has a VirtualService of its own."""
@@ -21,7 +21,7 @@ def documents(mesh: Mesh, ports: dict[str, int]) -> list[Document]:
         _document("networking", "WorkloadEntry", "client", {"address": "127.0.0.1", "labels": {"app": "client"}}),
         _document("telemetry", "Telemetry", "tracing", {"tracing": [{"randomSamplingPercentage": 0}]}),
         _service([HOST], "reviews", ports),
-        _subsets(ports),
+        _subsets(mesh, ports),
         _document("networking", "VirtualService", "reviews", {"hosts": [HOST], "http": _routes(mesh)}),
         *_extra(mesh, ports),
     ]
@@ -58,12 +58,47 @@ def _service(hosts: list[str], name: str, ports: dict[str, int]) -> Document:
     return _document("networking", "ServiceEntry", name, spec)
 
 
-def _subsets(ports: dict[str, int]) -> Document:
+def _subsets(mesh: Mesh, ports: dict[str, int]) -> Document:
     subsets = [{"name": subset, "labels": {"version": subset}} for subset in ports]
-    return _document("networking", "DestinationRule", "reviews", {"host": HOST, "subsets": subsets})
+    policy = {} if mesh.guards is None else {"trafficPolicy": _traffic_policy(mesh.guards)}
+    return _document("networking", "DestinationRule", "reviews", {"host": HOST, "subsets": subsets} | policy)
+
+
+def _traffic_policy(guards: Guards) -> Document:
+    requests = ("http1MaxPendingRequests", "http2MaxRequests", "maxRetries")
+    return {
+        "connectionPool": {
+            "tcp": {"maxConnections": guards.ceiling},
+            "http": dict.fromkeys(requests, guards.ceiling),
+        },
+        "outlierDetection": {
+            "consecutive5xxErrors": guards.errors,
+            "interval": "10s",
+            "baseEjectionTime": "30s",
+            "maxEjectionPercent": 100,
+        },
+    }
 
 
 def _routes(mesh: Mesh) -> list[Document]:
+    policies = _route_policies(mesh)
+    return [route | policies for route in _plain_routes(mesh)]
+
+
+def _route_policies(mesh: Mesh) -> Document:
+    found: Document = {}
+    if mesh.retries is not None:
+        found["retries"] = {"attempts": mesh.retries.attempts, "retryOn": mesh.retries.on}
+    if mesh.guards is not None:
+        percentage = {"value": mesh.guards.fault_percent}
+        found["fault"] = {
+            "delay": {"percentage": percentage, "fixedDelay": "0.1s"},
+            "abort": {"percentage": percentage, "httpStatus": 500},
+        }
+    return found
+
+
+def _plain_routes(mesh: Mesh) -> list[Document]:
     several = len(mesh.split) > 1
     destinations = [
         {"destination": {"host": HOST, "subset": subset}} | ({"weight": weight} if several else {})

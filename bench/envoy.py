@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench.scenarios import HOST, SERVICE_PORT, Mesh
+from bench.scenarios import HOST, SERVICE_PORT, Guards, Mesh, Retries
 
 _TYPE = "type.googleapis.com/envoy"
 _UNLIMITED = 4294967295
@@ -146,39 +146,57 @@ def _virtual_host(host: str, routes: list[Config], *, name: str = "") -> Config:
 def _routes(mesh: Mesh) -> list[Config]:
     first, _ = mesh.split[0]
     if mesh.header_match is None:
-        return [_route(HOST, {"cluster": cluster_name(HOST, first)})]
+        return [_route(mesh, {"cluster": cluster_name(HOST, first)})]
     name, value = mesh.header_match
     matched = {"prefix": "/", "headers": [{"name": name, "string_match": {"exact": value}}], "case_sensitive": True}
     weighted = [{"name": cluster_name(HOST, subset), "weight": weight} for subset, weight in mesh.split]
     return [
-        _route(HOST, {"weighted_clusters": {"clusters": weighted}}, match=matched),
-        _route(HOST, {"cluster": cluster_name(HOST, first)}),
+        _route(mesh, {"weighted_clusters": {"clusters": weighted}}, match=matched),
+        _route(mesh, {"cluster": cluster_name(HOST, first)}),
     ]
 
 
-def _route(host: str, destination: Config, *, match: Config | None = None) -> Config:
+def _route(mesh: Mesh, destination: Config, *, match: Config | None = None) -> Config:
+    faults = {} if mesh.guards is None else {"typed_per_filter_config": _faults(mesh.guards)}
     return {
         "match": match or {"prefix": "/"},
         "route": {
             **destination,
             "timeout": "0s",
             "max_stream_duration": {"max_stream_duration": "0s", "grpc_timeout_header_max": "0s"},
-            "retry_policy": {
-                "retry_on": "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes",
-                "num_retries": 2,
-                "host_selection_retry_max_attempts": "5",
-                "retry_host_predicate": [
-                    {
-                        "name": "envoy.retry_host_predicates.previous_hosts",
-                        "typed_config": {
-                            "@type": f"{_TYPE}.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
-                        },
-                    }
-                ],
-            },
+            "retry_policy": _retry_policy(mesh.retries),
         },
-        "decorator": {"operation": f"{host}:{SERVICE_PORT}/*"},
+        "decorator": {"operation": f"{HOST}:{SERVICE_PORT}/*"},
+        **faults,
     }
+
+
+def _retry_policy(retries: Retries | None) -> Config:
+    """Istio's default policy, or the given one on the same base; a status among `retryOn` becomes a retriable one."""
+    predicate = "envoy.retry_host_predicates.previous_hosts"
+    message = f"{_TYPE}.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
+    base = {
+        "host_selection_retry_max_attempts": "5",
+        "retry_host_predicate": [{"name": predicate, "typed_config": {"@type": message}}],
+    }
+    if retries is None:
+        words = "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes"
+        return {"retry_on": words, "num_retries": 2, **base}
+    if retries.on.isdecimal():
+        statuses = [int(retries.on)]
+        words = "retriable-status-codes"
+        return {"retry_on": words, "num_retries": retries.attempts, "retriable_status_codes": statuses, **base}
+    return {"retry_on": retries.on, "num_retries": retries.attempts, **base}
+
+
+def _faults(guards: Guards) -> Config:
+    percentage = {"numerator": round(guards.fault_percent * 10_000), "denominator": "MILLION"}
+    fault = {
+        "@type": f"{_TYPE}.extensions.filters.http.fault.v3.HTTPFault",
+        "delay": {"percentage": percentage, "fixed_delay": "0.1s"},
+        "abort": {"percentage": percentage, "http_status": 500},
+    }
+    return {"envoy.filters.http.fault": fault}
 
 
 # Clusters
@@ -187,16 +205,17 @@ def _route(host: str, destination: Config, *, match: Config | None = None) -> Co
 def _clusters(mesh: Mesh, ports: dict[str, int]) -> list[Config]:
     everywhere = list(ports.values())
     return [
-        _cluster(cluster_name(HOST), everywhere),
-        *(_cluster(cluster_name(HOST, subset), [port]) for subset, port in ports.items()),
+        _cluster(cluster_name(HOST), everywhere, mesh.guards),
+        *(_cluster(cluster_name(HOST, subset), [port], mesh.guards) for subset, port in ports.items()),
         *(_cluster(cluster_name(host), everywhere) for host in mesh.hosts()),
     ]
 
 
-def _cluster(name: str, ports: list[int]) -> Config:
+def _cluster(name: str, ports: list[int], guards: Guards | None = None) -> Config:
     endpoints = [{"endpoint": {"address": _address(port)}, "load_balancing_weight": 1} for port in ports]
     options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
-    threshold = {f"max_{what}": _UNLIMITED for what in ("connections", "pending_requests", "requests", "retries")}
+    ceiling = _UNLIMITED if guards is None else guards.ceiling
+    threshold = {f"max_{what}": ceiling for what in ("connections", "pending_requests", "requests", "retries")}
     return {
         "name": name,
         "alt_stat_name": name + ";",
@@ -213,6 +232,18 @@ def _cluster(name: str, ports: list[int]) -> Config:
                 "common_http_protocol_options": {"idle_timeout": "300s"},
             }
         },
+        **({} if guards is None else {"outlier_detection": _outlier_detection(guards)}),
+    }
+
+
+def _outlier_detection(guards: Guards) -> Config:
+    return {
+        "consecutive_5xx": guards.errors,
+        "enforcing_consecutive_5xx": 100,
+        "enforcing_success_rate": 0,
+        "interval": "10s",
+        "base_ejection_time": "30s",
+        "max_ejection_percent": 100,
     }
 
 

@@ -100,8 +100,13 @@ def cpu_seconds(pid: int) -> float:
     return ticks * TICK
 
 
-def core_seconds(core: str) -> float:
-    """Time that a core worked for anybody so far, also for other machines on this hypervisor (proc(5), /proc/stat)."""
+def core_seconds(cores: str) -> float:
+    """Time that cores (taskset's list) worked for anybody so far, also for other machines on this hypervisor."""
+    return sum(map(_core_seconds, cores.split(",")))
+
+
+def _core_seconds(core: str) -> float:
+    """Of one (proc(5), /proc/stat)."""
     for line in Path("/proc/stat").read_text().splitlines():
         name, *columns = line.split()
         if name == f"cpu{core}":

@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from bench import memory
-from bench.contestants import MESH_PROXIES, STARTERS, Contestant, Place
+from bench.contestants import STARTERS, WORKER_STARTERS, Contestant, Place
 from bench.load import run_wrk
 from bench.process import (
     core_seconds,
@@ -23,14 +23,17 @@ from bench.process import (
     resident_bytes,
     wait_until_calm,
 )
-from bench.scenarios import GIBIBYTE, LARGE_BODY, SCENARIOS, Scenario
+from bench.scenarios import GIBIBYTE, LARGE_BODY, MESH_PROXIES, SCENARIOS, WORKERS, Scenario
 from bench.table import NOTES, Measured, Result, Sample, as_json, machine, render
-from bench.upstream import SUBSETS, Upstream, upstream
+from bench.upstream import SUBSETS, upstream
 from bench.verify import check, counted
 
 SETTLE_SECONDS = 1.0
 WARM_UP_SECONDS = 1
 NAMES = [*SCENARIOS, LARGE_BODY.name]
+SHARED = """\
+NGINX AND WRK SHARE THE WORKERS' CORES: there is no third core for them. A second worker takes from them what it
+!!! gains, so req/s and latencies say little here, and their ratio is no measure of scaling; compare CPU µs/req."""
 
 
 @click.command()
@@ -91,6 +94,17 @@ class Cores:
         os.sched_setaffinity(0, others)
         return cls(str(proxy), ",".join(map(str, sorted(others))))
 
+    def paired(self) -> Cores:
+        """Two cores for two workers; the load gets the others, or the same two where there are no others."""
+        first, *others = self.load.split(",")
+        pair = f"{first},{self.proxy}"
+        return Cores(pair, ",".join(others) or pair)
+
+    @property
+    def shared(self) -> bool:
+        """Whether proxy and load are in each other's way."""
+        return self.proxy == self.load
+
 
 class Bench:
     """One invocation's choices."""
@@ -104,24 +118,26 @@ class Bench:
 
     def measure(self, scenario: Scenario) -> Result:
         """All rounds of one scenario. Proxies run all the time; only one at a time has work."""
+        cores = self._cores.paired() if scenario.proxies == WORKERS else self._cores
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
-            nginx = stack.enter_context(upstream(folder, cores=self._cores.load))
-            contestants = self._start(scenario, folder, nginx, stack)
+            nginx = stack.enter_context(upstream(folder, cores=cores.load, failing=scenario.mesh.failing))
+            contestants = self._start(scenario, Place(folder, cores.proxy, scenario.mesh, nginx.ports), stack)
             measured = {contestant.name: Measured(remark=contestant.remark) for contestant in contestants}
             time.sleep(SETTLE_SECONDS)
             for contestant in contestants:
                 measured[contestant.name].idle_bytes = resident_bytes(contestant.pid)
                 check(contestant, scenario.mesh)
-                run_wrk(scenario, contestant.port, seconds=WARM_UP_SECONDS, cores=self._cores.load, folder=folder)
+                run_wrk(scenario, contestant.port, seconds=WARM_UP_SECONDS, cores=cores.load, folder=folder)
                 reset_peak(contestant.pid)
             before = {contestant.name: counted(contestant) for contestant in contestants}
             for _ in range(self._rounds):
                 for contestant in contestants:
-                    measured[contestant.name].samples.append(self._sample(scenario, contestant, folder))
+                    measured[contestant.name].samples.append(self._sample(scenario, contestant, cores, folder))
             for contestant in contestants:
                 self._finish(contestant, measured[contestant.name], before[contestant.name])
-        return Result(scenario.name, scenario.about, measured)
+        warning = SHARED if cores.shared else ""
+        return Result(scenario.name, scenario.about, measured, scenario.reference, warning)
 
     def large_body(self) -> dict[str, memory.Growth]:
         """How much memory a body of 1 GiB costs each proxy, one after the other."""
@@ -136,17 +152,18 @@ class Bench:
                 growths[name] = memory.measure(contestant, GIBIBYTE)
         return growths
 
-    def _start(self, scenario: Scenario, folder: Path, nginx: Upstream, stack: ExitStack) -> list[Contestant]:
-        wanted = self._proxies or (STARTERS if scenario.floors else MESH_PROXIES)
-        place = Place(folder, self._cores.proxy, scenario.mesh, nginx.ports)
-        return [stack.enter_context(STARTERS[name](place)) for name in wanted]
+    def _start(self, scenario: Scenario, place: Place, stack: ExitStack) -> list[Contestant]:
+        if scenario.proxies == WORKERS:
+            starters = [WORKER_STARTERS[name] for name in WORKERS]
+        else:
+            starters = [STARTERS[name] for name in self._proxies or scenario.proxies]
+        return [stack.enter_context(start(place)) for start in starters]
 
-    def _sample(self, scenario: Scenario, contestant: Contestant, folder: Path) -> Sample:
+    def _sample(self, scenario: Scenario, contestant: Contestant, cores: Cores, folder: Path) -> Sample:
         wait_until_calm(self._patience)
-        core = self._cores.proxy
-        used, worked = cpu_seconds(contestant.pid), core_seconds(core)
-        load = run_wrk(scenario, contestant.port, seconds=self._seconds, cores=self._cores.load, folder=folder)
-        return Sample(load, cpu_seconds(contestant.pid) - used, core_seconds(core) - worked)
+        used, worked = cpu_seconds(contestant.pid), core_seconds(cores.proxy)
+        load = run_wrk(scenario, contestant.port, seconds=self._seconds, cores=cores.load, folder=folder)
+        return Sample(load, cpu_seconds(contestant.pid) - used, core_seconds(cores.proxy) - worked)
 
     def _finish(self, contestant: Contestant, measured: Measured, before: int | None) -> None:
         measured.loaded_bytes = peak_resident_bytes(contestant.pid)

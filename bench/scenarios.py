@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 HOST = "reviews.bench"
 SERVICE_PORT = 9080
@@ -16,6 +16,34 @@ APPLICATION_HEADERS = (
     ("accept-encoding", "gzip"),
 )
 """What a Go service's own request looks like; nobody sends a bare request line."""
+MESH_PROXIES = ("envoy", "pyproxy", "aiohttp")
+WITH_FLOORS = ("envoy", "pyproxy", "uncompiled", "aiohttp", "parse", "copy")
+"""`uncompiled` is pyproxy in plain Python; parse and copy are floors, which not every scenario can have."""
+WITH_POLICIES = ("envoy", "pyproxy")
+"""Those that can retry, eject and inject faults."""
+WORKERS = ("1 worker", "2 workers")
+"""pyproxy with one worker process, and with two."""
+
+
+@dataclass(frozen=True)
+class Retries:
+    """How often a request is tried again."""
+
+    attempts: int
+    on: str
+    """Istio's `retryOn`: words, or the one status 503."""
+
+
+@dataclass(frozen=True)
+class Guards:
+    """Ceilings, outlier detection and faults that are all there to be looked at and never act, or hardly."""
+
+    ceiling: int
+    """Of connections, pending and running requests, and retries."""
+    errors: int
+    """In a row until an endpoint is ejected."""
+    fault_percent: float
+    """Of the requests, for a delay and for an abort."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +56,11 @@ class Mesh:
     """The route in question asks for this header; everything else goes to the first subset."""
     extra_hosts: int = 0
     """So many more services with a virtual host each, whose route leads to the one service: connections stay few."""
+    retries: Retries | None = None
+    """Of every route; None leaves Istio's default."""
+    guards: Guards | None = None
+    failing: int = 0
+    """So many percent of the requests are answered with 503 by the service."""
 
     def hosts(self) -> list[str]:
         """The names of the extra hosts."""
@@ -53,12 +86,20 @@ class Scenario:
     about: str
     mesh: Mesh
     load: Load = field(default_factory=Load)
-    floors: bool = False
-    """Whether the copy and parse baselines say anything here."""
+    proxies: tuple[str, ...] = MESH_PROXIES
+    """Those that it says anything about, in the order in which a round measures them."""
+    reference: str = "envoy"
+    """What the others are compared with."""
 
 
 ROUTED = Mesh(split=(("v1", 90), ("v2", 10)), header_match=MATCH_HEADER)
 PLAIN = Mesh(split=(("v1", 1),))
+GUARDED = replace(
+    ROUTED,
+    retries=Retries(3, "5xx,connect-failure,reset"),
+    guards=Guards(ceiling=1024, errors=5, fault_percent=0.0001),
+)
+FAILING = replace(ROUTED, retries=Retries(3, "503"), failing=20)
 
 SCENARIOS: dict[str, Scenario] = {
     scenario.name: scenario
@@ -67,9 +108,9 @@ SCENARIOS: dict[str, Scenario] = {
             "routing",
             "small keep-alive GETs through a header match and a 90/10 split; metrics and trace headers on",
             ROUTED,
-            floors=True,
+            proxies=WITH_FLOORS,
         ),
-        Scenario("plain", "small keep-alive GETs, one route", PLAIN, floors=True),
+        Scenario("plain", "small keep-alive GETs, one route", PLAIN, proxies=WITH_FLOORS),
         Scenario("post-1k", "POST with a body of 1 KiB, routed as in routing", ROUTED, Load(body=1024)),
         Scenario("response-64k", "GET with a response of 64 KiB, routed as in routing", ROUTED, Load(path="/64k")),
         Scenario(
@@ -78,6 +119,26 @@ SCENARIOS: dict[str, Scenario] = {
             Mesh(split=(("v1", 1),), extra_hosts=10_000),
         ),
         Scenario("connections", "a connection for each request, routed as in routing", ROUTED, Load(keep_alive=False)),
+        Scenario(
+            "policies",
+            "as routing, with retries, connection ceilings, outlier detection and one-in-a-million faults, all idle",
+            GUARDED,
+            proxies=WITH_POLICIES,
+        ),
+        Scenario(
+            "retries",
+            "as routing; 20% of the answers are 503, with 3 retries on it: 0.16% remain, and are counted as errors",
+            FAILING,
+            Load(connections=200),
+            proxies=WITH_POLICIES,
+        ),
+        Scenario(
+            "workers",
+            "as routing; pyproxy --workers 2 beside --workers 1",
+            ROUTED,
+            proxies=WORKERS,
+            reference=WORKERS[0],
+        ),
     )
 }
 GIBIBYTE = 1 << 30

@@ -60,14 +60,18 @@ class Result:
     scenario: str
     about: str
     proxies: dict[str, Measured]
+    reference: str = REFERENCE
+    """What the ratios are to."""
+    warning: str = ""
+    """What a reader must know before any number."""
 
     def middle(self, proxy: str, value: Callable[[Sample], float]) -> float:
         """The median over the rounds."""
         return median(value(sample) for sample in self.proxies[proxy].samples)
 
     def ratio(self, proxy: str, value: Callable[[Sample], float]) -> float | None:
-        """The median over the rounds of this proxy's value by Envoy's of the same round; None without Envoy."""
-        reference = self.proxies.get(REFERENCE)
+        """The median over the rounds of this proxy's value by the reference's of the same round; None without it."""
+        reference = self.proxies.get(self.reference)
         if reference is None:
             return None
         pairs = zip(self.proxies[proxy].samples, reference.samples, strict=True)
@@ -90,13 +94,13 @@ def _cpu(sample: Sample) -> float:
     return sample.cpu_per_request
 
 
-_COLUMNS = ("", "req/s", "×envoy", "p50 ms", "×envoy", "p99 ms", "×envoy", "CPU µs/req", "×envoy", "core busy")
 _MEMORY = ("idle MiB", "load MiB")
 
 
 def render(result: Result) -> str:
     """A table that lines up in a terminal."""
-    rows = [[*_COLUMNS, *_MEMORY, ""]]
+    by = f"×{result.reference}"
+    rows = [["", "req/s", by, "p50 ms", by, "p99 ms", by, "CPU µs/req", by, "core busy", *_MEMORY, ""]]
     for proxy, measured in result.proxies.items():
         row = [proxy]
         for value, scale, form in ((_rate, 1, ".0f"), (_p50, 1e3, ".2f"), (_p99, 1e3, ".2f"), (_cpu, 1e6, ".1f")):
@@ -105,7 +109,8 @@ def render(result: Result) -> str:
         row.append(f"{result.middle(proxy, lambda sample: sample.busy):.0%}")
         row += [f"{size / MEBIBYTE:.1f}" for size in (measured.idle_bytes, measured.loaded_bytes)]
         rows.append([*row, _remarks(measured)])
-    return f"{result.scenario}: {result.about}\n{align(rows)}"
+    warning = f"!!! {result.warning}\n" if result.warning else ""
+    return f"{result.scenario}: {result.about}\n{warning}{align(rows)}"
 
 
 def align(rows: Sequence[Sequence[str]]) -> str:
@@ -141,7 +146,13 @@ def as_json(result: Result) -> dict[str, Any]:
             "ratio": {name: result.ratio(proxy, value) for name, value in values.items()},
             **asdict(measured),
         }
-    return {"scenario": result.scenario, "about": result.about, "proxies": proxies}
+    return {
+        "scenario": result.scenario,
+        "about": result.about,
+        "reference": result.reference,
+        "warning": result.warning,
+        "proxies": proxies,
+    }
 
 
 # Where it was measured
@@ -170,9 +181,10 @@ def _package(name: str) -> str:
 
 
 NOTES = """\
-Every proxy has one core to itself, with one worker; nginx and wrk share the other cores. ×envoy is the median of the
-ratios within each round. "core busy" well below 100% means that nginx and wrk were the limit: compare CPU µs/req then.
-Envoy here lacks Istio's own filters (istio.stats, istio.alpn, metadata exchange), which the public binary does not
-have: a real sidecar does more for each request. Nothing is sampled, so nobody exports spans; trace headers are made.
-The copy floor forwards bytes unread; the parse floor parses and routes and has no policies, metrics or trace headers.
+Every proxy has one core to itself, with one worker; nginx and wrk share the other cores (but see `workers`). ×envoy is
+the median of the ratios within each round. "core busy" well below 100% means that nginx and wrk were the limit: compare
+CPU µs/req then. Envoy here lacks Istio's own filters (istio.stats, istio.alpn, metadata exchange), which the public
+binary does not have: a real sidecar does more for each request. Nothing is sampled, so nobody exports spans; trace
+headers are made. The copy floor forwards bytes unread; the parse floor parses and routes and has no policies, metrics
+or trace headers.
 """

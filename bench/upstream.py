@@ -30,21 +30,31 @@ http {{
     fastcgi_temp_path {folder}/fastcgi;
     uwsgi_temp_path {folder}/uwsgi;
     scgi_temp_path {folder}/scgi;
-{servers}}}
+{failing}{servers}}}
 """
 
 _SERVER = """\
     server {{
         listen 127.0.0.1:{port} backlog=4096;
         root {folder}/files;
-        location = /echo {{
-            return 200 '{{"subset": "{subset}", "request_id": "$http_x_request_id", "trace": "$http_x_b3_traceid"}}';
+{refusal}        location = /echo {{
+            set $ids '"request_id": "$http_x_request_id", "trace": "$http_x_b3_traceid"';
+            return 200 '{{"subset": "{subset}", $ids, "attempt": "$http_x_envoy_attempt_count"}}';
         }}
         location = /64k {{ }}
         location / {{
             return 200 '{{"id": 0, "author": "Reviewer1", "subset": "{subset}", "text": "A most entertaining play"}}';
         }}
     }}
+"""
+
+
+# $request_id is nginx's own: sixteen random bytes for each request, so that tries are independent of each other.
+_FAILING = """\
+    split_clients $request_id $fails {{ {}% 1; * ""; }}
+"""
+_REFUSAL = """\
+        if ($fails) { return 503 "not now"; }
 """
 
 
@@ -55,20 +65,23 @@ class Upstream:
     ports: dict[str, int]
 
 
-def config(folder: Path, ports: dict[str, int]) -> str:
-    """nginx's configuration, one server for each subset."""
-    servers = "".join(_SERVER.format(port=port, folder=folder, subset=subset) for subset, port in ports.items())
-    return _CONFIG.format(folder=folder, servers=servers)
+def config(folder: Path, ports: dict[str, int], failing: int = 0) -> str:
+    """nginx's configuration, one server for each subset; `failing` percent of the requests are answered with 503."""
+    refusal = _REFUSAL if failing else ""
+    servers = "".join(
+        _SERVER.format(port=port, folder=folder, subset=subset, refusal=refusal) for subset, port in ports.items()
+    )
+    return _CONFIG.format(folder=folder, servers=servers, failing=_FAILING.format(failing) if failing else "")
 
 
 @contextmanager
-def upstream(folder: Path, *, cores: str) -> Iterator[Upstream]:
+def upstream(folder: Path, *, cores: str, failing: int = 0) -> Iterator[Upstream]:
     """A running nginx."""
     ports = {subset: free_port() for subset in SUBSETS}
     files = folder / "files"
     files.mkdir()
     (files / "64k").write_bytes(b"x" * 65536)
-    (folder / "nginx.conf").write_text(config(folder, ports))
+    (folder / "nginx.conf").write_text(config(folder, ports, failing))
     log = folder / "nginx.log"
     with running(["nginx", "-p", str(folder), "-c", str(folder / "nginx.conf")], cores=cores, log=log) as pid:
         for port in ports.values():

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import urllib.request
 from collections import Counter
 from http.client import HTTPConnection
 
 from bench.contestants import Contestant
-from bench.scenarios import HOST, SERVICE_PORT, Mesh
+from bench.scenarios import HOST, SERVICE_PORT, WORKERS, Mesh
 
 REQUESTS = 400
+LOST = 8
+"""So many of them may stay without an answer where the upstream fails on purpose; all retries failing loses one."""
 _COUNTERS = {
     "envoy": "envoy_cluster_upstream_rq_completed",
     "pyproxy": "istio_requests_total",
     "uncompiled": "istio_requests_total",
+    **dict.fromkeys(WORKERS, "istio_requests_total"),
 }
 _FLOORS = ("parse", "copy")
 
@@ -26,41 +30,58 @@ def check(contestant: Contestant, mesh: Mesh) -> None:
         return
     headers = {"host": (mesh.hosts() or [f"{HOST}:{SERVICE_PORT}"])[0]}
     if mesh.header_match is not None:
-        plain = _echoes(contestant, headers, REQUESTS // 10)
+        plain = _echoes(contestant, headers, REQUESTS // 10, mesh.failing)
         if set(plain) != {mesh.split[0][0]}:
             raise RuntimeError(f"{contestant.name}: requests without the header went to {dict(plain)}")
         headers |= dict([mesh.header_match])
     if not mesh.extra_hosts:
-        _check_split(contestant.name, _echoes(contestant, headers, REQUESTS), mesh)
+        _check_split(contestant.name, _echoes(contestant, headers, REQUESTS, mesh.failing), mesh)
 
 
 def _check_split(name: str, found: Counter[str], mesh: Mesh) -> None:
-    total = sum(weight for _, weight in mesh.split)
+    total, answered = sum(weight for _, weight in mesh.split), found.total()
     for subset, weight in mesh.split:
-        share, wanted = found[subset] / REQUESTS, weight / total
-        if abs(share - wanted) > 5 * (wanted * (1 - wanted) / REQUESTS) ** 0.5:
+        share, wanted = found[subset] / answered, weight / total
+        if _unlikely(share, wanted, answered):
             raise RuntimeError(f"{name}: {subset} got {share:.0%} of the requests instead of {wanted:.0%}")
 
 
-def _echoes(contestant: Contestant, headers: dict[str, str], count: int) -> Counter[str]:
-    """Which subset answered how often; every request must have brought the upstream an id and a trace of its own."""
-    subsets: Counter[str] = Counter()
-    ids, traces = set(), set()
+def _unlikely(share: float, wanted: float, count: int) -> bool:
+    return abs(share - wanted) > 5 * math.sqrt(wanted * (1 - wanted) / count)
+
+
+def _echoes(contestant: Contestant, headers: dict[str, str], count: int, failing: int) -> Counter[str]:
+    """Which subset answered how often; every request must have brought the upstream an id and a trace of its own.
+
+    Where the upstream fails `failing` percent of the requests, so many must have needed another try.
+    """
+    found = _ask(contestant, headers, count, patience=LOST if failing else 0)
+    if contestant.name not in _FLOORS:
+        ids, traces = ({one[key] for one in found} for key in ("request_id", "trace"))
+        if min(len(ids), len(traces)) < len(found):
+            raise RuntimeError(f"{contestant.name}: {len(ids)} ids and {len(traces)} traces in {len(found)} requests")
+    again = sum(one["attempt"] not in ("", "1") for one in found) / len(found)
+    if _unlikely(again, failing / 100, len(found)):
+        raise RuntimeError(f"{contestant.name}: {again:.0%} of the requests were retried instead of {failing}%")
+    return Counter(one["subset"] for one in found)
+
+
+def _ask(contestant: Contestant, headers: dict[str, str], count: int, *, patience: int) -> list[dict[str, str]]:
+    """What the upstream saw of the requests that it answered; `patience` of them may stay without."""
+    found = []
     connection = HTTPConnection("127.0.0.1", contestant.port, timeout=10)
     for _ in range(count):
         connection.request("GET", "/echo", headers=headers)
         response = connection.getresponse()
         body = response.read()
-        if response.status != 200:
+        if response.status == 200:
+            found.append(json.loads(body))
+            continue
+        patience -= 1
+        if patience < 0:
             raise RuntimeError(f"{contestant.name}: answered {response.status} {body[:200]!r}")
-        seen = json.loads(body)
-        subsets[seen["subset"]] += 1
-        ids.add(seen["request_id"])
-        traces.add(seen["trace"])
     connection.close()
-    if contestant.name not in _FLOORS and (len(ids) < count or len(traces) < count):
-        raise RuntimeError(f"{contestant.name}: {len(ids)} request ids and {len(traces)} traces in {count} requests")
-    return subsets
+    return found
 
 
 def counted(contestant: Contestant) -> int | None:

