@@ -16,8 +16,10 @@ from pyproxy.envoy.clusters import cluster_resource
 from pyproxy.envoy.endpoints import assignment_resource
 from pyproxy.envoy.listeners import Listeners
 from pyproxy.envoy.routes import table_resource
-from pyproxy.envoy.tables import tables_of
+from pyproxy.envoy.tables import Table, inbound_table, plain_table
 from pyproxy.envoy.values import TYPE, Resource, address, node, timestamp
+from pyproxy.snapshot.model import Snapshot
+from pyproxy.snapshot.tables import ANY
 
 _SECRET_FIELDS = frozenset({"accesstoken", "clientsecret", "password", "privatekey", "secretkey", "token"})
 _REDACTED = "[redacted]"
@@ -94,8 +96,8 @@ def _configs(served: Served, named: Matches) -> Iterator[Resource]:
     yield _dump("Routes") | {
         "dynamic_route_configs": (
             stamp | {"route_config": _config("route.v3.RouteConfiguration", table_resource(table))}
-            for name, table in tables_of(snapshot).items()
-            if named(name)
+            for table in _tables(snapshot)
+            if named(table.name)
         )
     }
     yield _dump("Secrets")
@@ -104,6 +106,14 @@ def _configs(served: Served, named: Matches) -> Iterator[Resource]:
         | stamp
         | {"documents": (_without_secrets(document) for document in snapshot.documents if named(_name(document)))}
     )
+
+
+def _tables(snapshot: Snapshot) -> Iterator[Table]:
+    """One at a time: a large mesh has large ones."""
+    for table in snapshot.route_tables.values():
+        yield plain_table(table)
+    if ANY in snapshot.route_tables:
+        yield inbound_table(snapshot)
 
 
 def _dump(what: str) -> Resource:

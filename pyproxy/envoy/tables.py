@@ -47,14 +47,24 @@ class Table:
 
 
 def tables_of(snapshot: Snapshot) -> dict[str, Table]:
-    """Every table of the snapshot, and one more for requests to the inbound port itself."""
-    tables = {name: Table(name, _domains(table)) for name, table in snapshot.route_tables.items()}
+    """Every table of the snapshot, with ports and CONNECT where they count; and one for the inbound port itself."""
+    tables = {name: plain_table(table) for name, table in snapshot.route_tables.items()}
     if ANY in tables:
         addressed = _addressed(snapshot)
         tables[ANY] = Table(ANY, addressed, names_ports=True)
         tables[HTTP_PROXY] = _with_tunnels(snapshot, addressed)
-        tables[INBOUND] = Table(INBOUND, _inbound(snapshot), names_ports=True)
+        tables[INBOUND] = inbound_table(snapshot)
     return tables
+
+
+def plain_table(table: RouteTable) -> Table:
+    """One table as it is looked up in, where ports do not count: quick, however large it is."""
+    return Table(table.name, _domains(table))
+
+
+def inbound_table(snapshot: Snapshot) -> Table:
+    """What a request to the inbound port itself finds."""
+    return Table(INBOUND, _inbound(snapshot), names_ports=True)
 
 
 def _domains(table: RouteTable) -> dict[str, VirtualHost]:
@@ -81,8 +91,8 @@ def _addressed(snapshot: Snapshot) -> dict[str, VirtualHost]:
         for port in snapshot.port_tables:
             domains.setdefault(f"*{suffix.decode()}:{port}", host)
     for name in merged.exact:
-        if any(name.endswith(suffix) for suffix in merged.suffixes):  # a longer wildcard with a port would come first
-            for port, table in snapshot.port_tables.items():
+        if any(name[-length:] in merged.suffixes for length in merged.suffix_lengths):
+            for port, table in snapshot.port_tables.items():  # else the wildcard with that port would come first
                 domains.setdefault(f"{name.decode()}:{port}", table.named(name) or merged.exact[name])
     return domains | ({} if merged.default is None else {"*": merged.default})
 
