@@ -23,7 +23,7 @@ from pyproxy.proxy.attempt import Attempt
 from pyproxy.proxy.environment import ClientConnection, Environment
 from pyproxy.proxy.forwarder import Forwarder
 from pyproxy.proxy.headers import apply_ops, operation_line, without
-from pyproxy.proxy.mirror import Mirroring
+from pyproxy.proxy.mirror import Mirroring, Terms
 from pyproxy.proxy.routing import abort_or_preflight, answer, choose_destination, find_route, rewrite, wants_upgrade
 from pyproxy.runtime.clusters import ClusterState, HostState
 from pyproxy.snapshot.model import Destination, Direction, Forward, Route
@@ -284,9 +284,20 @@ class Exchange(Forwarder):
         if action.timeout or b"content-type" in notable or (action.retry and action.retry.per_try_timeout):
             self._set_timeouts(action)
         if action.mirrors:
-            self._mirroring = Mirroring.start(
-                self.env, self.serving, action.mirrors, head, self.chance, ended=self.request_ended
-            )
+            self._start_mirroring(action)
+
+    def _start_mirroring(self, action: Forward) -> None:
+        """As the first attempt, shadows are told of the route's timeout, whatever that of each try."""
+        timeout = self.timeouts.whole if self.timeouts is not None else 0.0
+        lines = b"x-envoy-attempt-count: 1\r\n" if self.connection.settings.attempt_count_header else b""
+        if timeout:
+            lines += b"x-envoy-expected-rq-timeout-ms: %d\r\n" % round(timeout * 1000)
+        terms = Terms(lines, timeout, grpc=self.asks_grpc)
+        mirroring = Mirroring.start(self.env, self.serving, action.mirrors, self.head, terms, self.chance)
+        if mirroring is not None and self.request_ended:
+            mirroring.on_end()
+        else:
+            self._mirroring = mirroring
 
     def _set_timeouts(self, action: Forward) -> None:
         grpc = self._is_grpc()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 
 from pyproxy.core.http import RequestHead, ResponseHead
 from pyproxy.core.outcome import Outcome
+from pyproxy.policy.host_monitor import grpc_as_http
 from pyproxy.proxy.environment import Environment
 from pyproxy.runtime.clusters import HostState
 from pyproxy.runtime.live import Serving
@@ -18,13 +20,27 @@ MAX_BODY = 1024 * 1024
 """Bytes; a larger body is not mirrored (Envoy drops the shadow past its buffer limit)."""
 
 
+class Terms:
+    """Under which the shadows of one request go out."""
+
+    __slots__ = ("grpc", "lines", "timeout")
+
+    def __init__(self, lines: bytes, timeout: float, *, grpc: bool) -> None:
+        self.lines = lines
+        """Header lines beside those of the request's head."""
+        self.timeout = timeout
+        """Seconds, the route's; 0 is none."""
+        self.grpc = grpc
+
+
 class Mirroring:
     """The shadows of one request: they leave when it is whole."""
 
-    def __init__(self, env: Environment, hosts: list[HostState], head: RequestHead) -> None:
+    def __init__(self, env: Environment, hosts: list[HostState], head: RequestHead, terms: Terms) -> None:
         self._env = env
         self._hosts = hosts
         self._head = head
+        self._terms = terms
         self._body: list[bytes] = []
         self._size = 0
 
@@ -35,9 +51,8 @@ class Mirroring:
         serving: Serving,
         mirrors: tuple[Mirror, ...],
         head: RequestHead,
+        terms: Terms,
         chance: random.Random | None,
-        *,
-        ended: bool,
     ) -> Mirroring | None:
         """Roll each mirror's percentage; None when no shadow is due. An unknown cluster is skipped, as in Envoy."""
         hosts: list[HostState] = []
@@ -48,13 +63,10 @@ class Mirroring:
             host = state.pick(chance=chance)
             if host is not None:
                 hosts.append(host)
-        if not hosts:
-            return None
-        mirroring = cls(env, hosts, head)
-        if ended:
-            mirroring.on_end()
-            return None
-        return mirroring
+            else:
+                state.stats.upstream_cx_none_healthy += 1
+                state.stats.count_response(503)
+        return cls(env, hosts, head, terms) if hosts else None
 
     def on_body(self, chunk: bytes) -> None:
         """Keep a copy."""
@@ -71,39 +83,49 @@ class Mirroring:
         head = self._head
         sized = b"content-length" in head.notable
         extra = b"content-length: %d\r\n" % len(body) if body and not sized else b""
+        extra += self._terms.lines
         for host in self._hosts:
             peer = b"" if host.cluster.cluster.mesh_external else self._env.peer_lines
             data = encode_request(head, extra + peer, body=bool(body), sized=bool(body) or sized) + body
-            Shadow(host, data, head_request=head.method == b"HEAD").begin(self._env)
+            Shadow(host, data, self._terms, head_request=head.method == b"HEAD").begin(self._env)
 
 
 class Shadow(ResponseHandler):
-    """One shadow request: borrower and handler that listens to nothing."""
+    """One shadow request: borrower of a connection, and handler that only counts and judges."""
 
-    def __init__(self, host: HostState, data: bytes, *, head_request: bool) -> None:
+    def __init__(self, host: HostState, data: bytes, terms: Terms, *, head_request: bool) -> None:
         self._host = host
         self._data = data
+        self._terms = terms
         self._head_request = head_request
         self._status = 0
+        self._connection: Http1Client | None = None
+        self._pool: HostPool = None  # type: ignore[assignment]  # set in begin, before any use
+        self._timer: asyncio.TimerHandle | None = None
 
     def begin(self, env: Environment) -> None:
         """Borrow a connection and send."""
-        pool: HostPool = pool_of(self._host, env.clock)
-        connection = pool.borrow(self)
+        if self._terms.timeout:
+            self._timer = asyncio.get_running_loop().call_later(self._terms.timeout, self._on_timeout)
+        self._pool = pool_of(self._host, env.clock)
+        connection = self._pool.borrow(self)
         if connection is not None:
             self.on_connected(connection)
 
     def on_connected(self, connection: Http1Client) -> None:
+        self._connection = connection
         self._host.begin_request()
+        if self._host.monitor is not None:
+            self._host.monitor.record_connected()
         connection.begin(self, head_request=self._head_request, upgrading=False)
         connection.send(self._data)
         connection.flush()
 
     def on_connect_failed(self, outcome: Outcome, reason: str) -> None:
-        pass
+        self._fail(outcome)
 
     def on_turned_away(self) -> None:
-        pass
+        self._fail(Outcome.OVERFLOW)
 
     def on_informational(self, head: ResponseHead) -> None:
         pass
@@ -111,17 +133,22 @@ class Shadow(ResponseHandler):
     def on_head(self, head: ResponseHead, *, end: bool) -> None:
         self._host.cluster.stats.count_response(head.status)
         self._status = head.status
+        if self._host.monitor is not None:
+            grpc_status = head.notable.get(b"grpc-status") if self._terms.grpc else None
+            self._host.monitor.record_response(head.status if grpc_status is None else grpc_as_http(grpc_status))
         if end:
-            self._host.end_request(head.status)
+            self.on_end()
 
     def on_body(self, chunk: bytes) -> None:
         pass
 
     def on_end(self) -> None:
+        self._stop_timer()
         self._host.end_request(self._status)
 
     def on_reset(self, outcome: Outcome, reason: str) -> None:
         self._host.end_request(0)
+        self._fail(outcome)
 
     def on_read_end(self) -> None:
         pass
@@ -131,3 +158,31 @@ class Shadow(ResponseHandler):
 
     def on_upgraded(self, head: ResponseHead, rest: bytes) -> None:
         self._host.end_request(101)
+
+    # For itself
+
+    def _on_timeout(self) -> None:
+        self._timer = None
+        self._host.cluster.stats.upstream_rq_timeout += 1
+        self._host.stats.rq_timeout += 1
+        if self._connection is None:
+            self._pool.cancel(self)
+        else:
+            self._connection.abandon()
+            self._host.end_request(0)
+        self._fail(Outcome.TIMEOUT)
+
+    def _fail(self, outcome: Outcome) -> None:
+        """What Envoy would have answered counts, and so does whose fault it is."""
+        self._stop_timer()
+        if self._status:
+            return
+        if self._host.monitor is not None:
+            self._host.monitor.record_failure(outcome)
+        status = 504 if outcome is Outcome.TIMEOUT else 502 if outcome is Outcome.PROTOCOL_ERROR else 503
+        self._host.cluster.stats.count_response(status)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

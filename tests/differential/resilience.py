@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -105,6 +106,9 @@ class Scenario:
     hosts: Sequence[Host] = (Host(),)
     route: Block = field(default_factory=dict)
     policy: Block = field(default_factory=dict)
+    shadow: Host | None = None
+    """Every request is mirrored to this host."""
+    shadow_policy: Block = field(default_factory=dict)
     inbound: bool = False
     check: Callable[[Seen], object] | None = None
     """Asserts what both proxies must do, each by itself."""
@@ -161,7 +165,10 @@ class Seen:
     def comparable(self, scenario: Scenario) -> dict[str, Any]:
         """What must be equal."""
         single = len(scenario.hosts) == 1
-        hosts = [attempt.host for attempt in self.attempts] if scenario.placed else sorted(self.by_host.values())
+        shadow = None if scenario.shadow is None else scenario.shadow.kind
+        own = [attempt for attempt in self.attempts if attempt.host != shadow]
+        counts = Counter(attempt.host for attempt in own)
+        hosts = [attempt.host for attempt in own] if scenario.placed else sorted(counts.values())
         hide = re.compile(scenario.stats or r"\Z")
         logs = [
             {**line, "host": line["host"] if single or scenario.placed else line["host"] != "-"}
@@ -170,7 +177,9 @@ class Seen:
         unseen = re.compile(scenario.log or r"\Z")
         logs = [{key: value for key, value in line.items() if not unseen.fullmatch(key)} for line in logs]
         answers = [(each.status, _masked(each.headers), each.body, each.whole) for each in self.answers]
-        attempts: list[tuple[object, ...]] = [_attempt(attempt) for attempt in self.attempts]
+        attempts: list[tuple[object, ...]] = [_attempt(attempt) for attempt in own]
+        if shadow is not None:  # whose connection was there first is chance
+            attempts = [attempt[1:] for attempt in attempts]
         if any(isinstance(ask, Ask) and ask.at_once > 1 for ask in scenario.asks):  # who was first is chance
             answers.sort(key=repr)
             attempts = sorted((attempt[1:] for attempt in attempts), key=repr)
@@ -178,6 +187,7 @@ class Seen:
         return {
             "answers": answers,
             "attempts": attempts,
+            "shadows": sorted(repr(_attempt(each)[1:]) for each in self.attempts if each.host == shadow),
             "hosts": hosts,
             "log": logs,
             "stats": {name: value for name, value in self.stats.items() if not hide.fullmatch(name)},
@@ -255,6 +265,10 @@ class Side:
         await asyncio.sleep(0.02)  # what the last answer left to do
         if not scenario.inbound and "weights" not in scenario.route:
             seen.stats = await self.stats(authority)
+        if scenario.shadow is not None:
+            await asyncio.sleep(0.1)  # nobody waits for its answer
+            shadowed = await self.stats(f"shadow-{authority}")
+            seen.stats |= {f"shadow.{key}": value for key, value in shadowed.items()}
         return seen
 
     async def stats(self, authority: str, only: str = "") -> dict[str, int]:
@@ -395,7 +409,8 @@ class Comparison:
         self._pass(list(self._scenarios), again=False)
         differ = [name for name in self._scenarios if self.trouble(name)]
         if differ:
-            print(f"\nNOTE: {len(differ)} scenario(s) differed and ran once more: {', '.join(differ)}")
+            note = f"\nNOTE: {len(differ)} scenario(s) differed and ran once more: {', '.join(differ)}"
+            print(note, file=sys.__stderr__)  # pytest keeps the other one to itself
             self._pass(differ, again=True)
 
     def authority(self, name: str) -> str:
@@ -531,6 +546,8 @@ def _virtual_host(name: str, scenario: Scenario, hosts: ScriptedHosts) -> dict[s
         route: dict[str, Any] = {"route": {"cluster": cluster, "timeout": "0s", "retry_policy": retry}}
     else:
         route = {"route": istio_as_envoy.route_action(scenario.route, f"outbound|80||{name}", hashed=hashed)}
+    if scenario.shadow is not None:
+        route["route"]["request_mirror_policies"] = [{"cluster": f"outbound|80||shadow-{name}"}]
     if "fault" in scenario.route:
         route["typed_per_filter_config"] = {"fault": istio_as_envoy.fault_filter(scenario.route["fault"])}
     return {
@@ -555,6 +572,9 @@ def envoy_clusters(named: Mapping[str, Scenario], hosts: ScriptedHosts) -> list[
                 )
         else:
             found[cluster] = istio_as_envoy.cluster(cluster, scenario.hosts, hosts.ports, scenario.policy)
+        if scenario.shadow is not None:
+            called = f"outbound|80||shadow-{name}"
+            found[called] = istio_as_envoy.cluster(called, [scenario.shadow], hosts.ports, scenario.shadow_policy)
     return list(found.values())
 
 
@@ -598,6 +618,8 @@ def _outbound(name: str, scenario: Scenario, hosts: ScriptedHosts) -> list[dict[
         ]
     else:
         rule["route"] = [{"destination": {"host": name}}]
+    if scenario.shadow is not None:
+        rule["mirrors"] = [{"destination": {"host": f"shadow-{name}"}}]
     subsets = [{"name": subset, "labels": {"subset": subset}} for subset in weights or ()]
     labels = list(weights or [""] * len(scenario.hosts))
     endpoints = [
@@ -614,6 +636,12 @@ def _outbound(name: str, scenario: Scenario, hosts: ScriptedHosts) -> list[dict[
         _service(name, endpoints),
         _document("VirtualService", name, {"hosts": [name], "http": [rule]}),
     ]
+    if scenario.shadow is not None:
+        where = {"address": ADDRESS, "ports": {"http": hosts.ports[scenario.shadow.kind]}}
+        found.append(_service(f"shadow-{name}", [where]))
+        if scenario.shadow_policy:
+            spec = {"host": f"shadow-{name}", "trafficPolicy": scenario.shadow_policy}
+            found.append(_document("DestinationRule", f"shadow-{name}", spec))
     if scenario.policy or subsets:
         spec = {"host": name, "trafficPolicy": scenario.policy, "subsets": subsets}
         found.append(_document("DestinationRule", name, {key: value for key, value in spec.items() if value}))
