@@ -13,7 +13,7 @@ from pyproxy.envoy.clusters import by_name, by_name_resource, cluster_resource
 from pyproxy.envoy.listeners import Listeners
 from pyproxy.envoy.observability import COLLECTORS
 from pyproxy.envoy.routes import same_names, table_resource, virtual_hosts
-from pyproxy.envoy.tables import tables_of
+from pyproxy.envoy.tables import Table, tables_of
 from pyproxy.envoy.values import TYPE, Resource, address, node
 from pyproxy.snapshot.model import Discovery, Listener, Snapshot
 
@@ -66,8 +66,9 @@ def _listeners(snapshot: Snapshot, process: Process) -> Iterator[Resource]:
 
     def routes_of(listener: Listener, table: str, by_name_: bool) -> Resource:
         names = partial(by_name, snapshot) if by_name_ else same_names
-        hosts = virtual_hosts(tables[table], names, attempt_count=listener.http.attempt_count_header)
-        return {"route_config": table_resource(tables[table], list(hosts))}
+        found = tables.get(table) or Table(table, {})  # as here: nothing is found in a table that is not there
+        hosts = virtual_hosts(found, names, attempt_count=listener.http.attempt_count_header)
+        return {"route_config": table_resource(found, list(hosts))}
 
     rendering = Listeners(snapshot, routes_of)
     for listener in snapshot.listeners:

@@ -84,6 +84,9 @@ class Listeners:
     def _unknown(self) -> str:
         return PASSTHROUGH_CLUSTER if self._snapshot.allow_any else BLACKHOLE_CLUSTER
 
+    def _table(self, port: int) -> str:
+        return str(port) if port in self._snapshot.port_tables else ALLOW_ANY
+
     def _outbound(self, listener: Listener) -> Iterator[Resource]:
         """By address and port, by server name, by port alone."""
         snapshot = self._snapshot
@@ -91,10 +94,10 @@ class Listeners:
             if place:
                 match: Resource = {"destination_port": port, "prefix_ranges": [_exactly(place)]}
                 protocol = snapshot.outbound_protocol(place, port)
-                yield from self._by_protocol(listener, protocol, str(port), cluster, match)
+                yield from self._by_protocol(listener, protocol, self._table(port), cluster, match)
         for port, protocol in snapshot.outbound_ports.items():
             cluster = snapshot.tcp_routes.get(("", port)) or self._unknown
-            yield from self._by_protocol(listener, protocol, str(port), cluster, {"destination_port": port})
+            yield from self._by_protocol(listener, protocol, self._table(port), cluster, {"destination_port": port})
         for port in snapshot.tcp_tables:
             for cluster, names in server_names(snapshot, port):
                 match = {"destination_port": port, "server_names": names, "transport_protocol": "tls"}
