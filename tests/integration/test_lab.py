@@ -78,7 +78,7 @@ class RunningLab:
 
     def end(self) -> str:
         """Wait for the end; what it said to people."""
-        output, errors = self.process.communicate(timeout=20)
+        output, errors = self.process.communicate(timeout=90)
         self.reports += [json.loads(line) for line in output.splitlines()]
         return errors
 
