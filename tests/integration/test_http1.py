@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.integration.conftest import Mesh
+from tests.integration.conftest import Mesh, start_mesh, stop_mesh
 from tests.peers import (
     Gone,
     Headers,
@@ -447,3 +447,51 @@ def test_http_10_is_asked_to_upgrade(mesh: Mesh) -> None:
     assert (response.status_line, response.body) == (b"HTTP/1.1 426 Upgrade Required", b"Upgrade Required")
     assert client.ended()
     assert mesh.upstream.requests == []
+
+
+SERVES_HTTP_10 = """
+apiVersion: install.istio.io/v1alpha1
+kind: IstioOperator
+metadata: {name: mesh}
+spec: {meshConfig: {defaultConfig: {proxyMetadata: {ISTIO_META_HTTP10: "1"}}}}
+"""
+
+
+@pytest.fixture(scope="module")
+def old_mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
+    """One that serves HTTP/1.0."""
+    mesh = start_mesh(tmp_path_factory.mktemp("old"), SERVES_HTTP_10)
+    yield mesh
+    mesh.hang_up()
+    stop_mesh(mesh)
+
+
+def test_http_10_is_served_where_the_mesh_says_so(old_mesh: Mesh) -> None:
+    client = old_mesh.client()
+    for _ in range(2):
+        response = client.ask(head(b"GET / HTTP/1.0", b"connection: keep-alive"))
+        assert (response.status_line, response.body) == (b"HTTP/1.0 200 OK", b"ok")
+        assert response.get(b"connection") == b"keep-alive"
+    response = client.ask(head(b"GET / HTTP/1.0"))
+    assert (response.body, response.closes) == (b"ok", True)
+    assert client.ended()
+    assert old_mesh.client().ask(get()).status_line == b"HTTP/1.1 200 OK"
+
+
+def test_http_10_gets_a_body_until_close(old_mesh: Mesh) -> None:
+    old_mesh.upstream.answer = answer_with(OK_HEAD + b"transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n")
+    client = old_mesh.client()
+    client.send(head(b"GET / HTTP/1.0", b"connection: keep-alive"))
+    response = client.read_head()
+    assert response.get(b"transfer-encoding") is None
+    assert (response.closes, client.rest()) == (True, b"hello")
+
+
+def test_http_10_sees_a_body_that_breaks_off(old_mesh: Mesh) -> None:
+    """Its only sign that a body is whole is an orderly end: this one is a reset."""
+    old_mesh.upstream.answer = answer_and_close(OK_HEAD + b"transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n")
+    client = old_mesh.client()
+    client.send(head(b"GET / HTTP/1.0"))
+    with pytest.raises(ConnectionResetError):
+        while client.socket.recv(1000):
+            pass
