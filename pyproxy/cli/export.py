@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Mapping
 from typing import Any
 
 import click
-import yaml
 
 from pyproxy.cli.process import SERVING, WHO, check_paths, flag, options
 from pyproxy.cli.run import SIDECAR
+from pyproxy.cli.yaml_writer import as_yaml
 from pyproxy.core.errors import CommandError
 from pyproxy.envoy.bootstrap import Process, bootstrap
 from pyproxy.envoy.limits import left_out
 from pyproxy.reload import read
 from pyproxy.settings import Settings
-
-_PLAIN = re.compile(r"[A-Za-z/][^\s#:]{3,}")
-"""Texts that no YAML reader takes for a number or a truth value: these need no quotes."""
 
 
 @click.group()
@@ -63,21 +59,7 @@ def as_text(document: Mapping[str, object], output: str) -> str:
     """A document as `json` or as `yaml`; both end with a newline."""
     if output == "json":
         return json.dumps(document, indent=2) + "\n"
-    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=10_000, allow_unicode=True)
-
-
-class _Dumper(yaml.CSafeDumper):
-    """Quotes more than PyYAML would: readers differ in what is a number (`08`, `1e3`) or a truth value (`y`)."""
-
-    def ignore_aliases(self, data: object) -> bool:
-        return True
-
-
-def _represent_text(dumper: _Dumper, value: str) -> yaml.Node:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=None if _PLAIN.fullmatch(value) else '"')
-
-
-_Dumper.add_representer(str, _represent_text)
+    return as_yaml(document)
 
 
 def _process(settings: Settings) -> Process:

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from pyproxy.cli.export import as_text, export
+from pyproxy.cli.export import export
 from tests.snapshot.documents import entry, rules
 
 WORKLOAD = """
@@ -93,17 +93,3 @@ def test_an_unknown_workload_and_a_missing_folder_are_bad_usage(config: Path) ->
     assert (unknown.returncode, missing.returncode) == (2, 2)
     assert "did you mean shop-v1.default?" in unknown.stderr
     assert "no such file or folder" in missing.stderr
-
-
-@pytest.mark.parametrize("text", ["08", "1e3", "y", "n", "0s", "on", "12:30", "", " x", "#a", "a: b", "~", "é", "a\nb"])
-def test_no_reader_of_yaml_takes_a_text_for_anything_else(text: str) -> None:
-    written = as_text({"a": text}, "yaml")
-    assert yaml.safe_load(written) == {"a": text}
-    assert written.startswith('"a": "')
-
-
-def test_texts_that_nobody_can_mistake_stand_plain() -> None:
-    same = {"here": "virtualOutbound"}
-    assert as_text({"first": same, "second": same}, "yaml") == (
-        "first:\n  here: virtualOutbound\nsecond:\n  here: virtualOutbound\n"
-    )
