@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+START_SECONDS = 60.0
 EXTENSIONS = "type.googleapis.com/envoy.extensions"
 _OPTIONS = ("--concurrency", "1", "--disable-hot-restart", "-l", "warning", "--file-flush-interval-msec", "100")
 
@@ -130,7 +131,7 @@ class Envoy:
             connection.close()
 
     def _await(self, condition: Callable[[], bool], folder: Path) -> None:
-        until = time.monotonic() + 20
+        until = time.monotonic() + START_SECONDS
         while not condition():
             assert self._process.poll() is None, (folder / "envoy.log").read_text()[:2000]
             assert time.monotonic() < until, "Envoy did not start"
