@@ -137,6 +137,16 @@ CEILINGS = {
         policy=pool(maxConnections=1, http1MaxPendingRequests=1, http2MaxRequests=1),
         asks=[Ask(), Ask(), Ask()],
     ),
+    "a place is free again when the client leaves": Scenario(
+        script=[answer(wait=5), OK],
+        policy=pool(maxConnections=1, http1MaxPendingRequests=1, http2MaxRequests=1),
+        asks=[Ask(patience=0.2), Wait(0.1), Ask()],
+    ),
+    "a place in the queue is free again when the client leaves": Scenario(
+        script=[answer(wait=0.8), OK],
+        policy=pool(maxConnections=1, http1MaxPendingRequests=1),
+        asks=[Ask(waits=False), Wait(0.1), Ask(patience=0.2), Wait(0.1), Ask(waits=False), Wait(0.1), Look("now")],
+    ),
     "who waits too long": Scenario(
         script=[answer(wait=0.6)],
         route={"timeout": "300ms"},

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.differential.istio_as_envoy import Host
-from tests.differential.resilience import Ask, Comparison, Scenario, Seen
+from tests.differential.resilience import Ask, Comparison, Look, Scenario, Seen, Wait
 from tests.differential.scripted_hosts import (
     CLOSE,
     GARBAGE,
@@ -327,6 +327,24 @@ BOUNDS = {
         policy={"connectionPool": {"http": {"maxRetries": 1}}},
         asks=[Ask(times=3)],
         check=retried(6),
+    ),
+    "maxRetries is taken while a retry waits": Scenario(
+        script=FAILING,
+        route={"timeout": "400ms", **retries(attempts=1, backoff="30s")},
+        policy={"connectionPool": {"http": {"maxRetries": 1}}},
+        asks=[Ask(waits=False), Wait(0.15), Look("it waits"), Ask()],
+    ),
+    "maxRetries is given back by a timeout": Scenario(
+        script=FAILING,
+        route={"timeout": "300ms", **retries(attempts=1, backoff="30s")},
+        policy={"connectionPool": {"http": {"maxRetries": 1}}},
+        asks=[Ask(), Look("in between"), Ask()],
+    ),
+    "maxRetries is given back when the client leaves": Scenario(
+        script=FAILING,
+        route=retries(attempts=1, backoff="30s"),
+        policy={"connectionPool": {"http": {"maxRetries": 1}}},
+        asks=[Ask(patience=0.2), Wait(0.1), Look("gone"), Ask(patience=0.2), Wait(0.1), Look("gone again")],
     ),
     "maxRetries is given back by a success": Scenario(
         script=[answer(503), OK, answer(503), OK],
