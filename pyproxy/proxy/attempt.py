@@ -152,7 +152,7 @@ class Attempt(ResponseHandler):
         if not self.exchange.request_ended and self.connection is not None:
             self.connection.usable = False  # the response came before the request was whole
         if self.host.monitor is not None:
-            grpc_status = head.notable.get(b"grpc-status") if self.exchange.asks_grpc else None
+            grpc_status = head.notable.get(b"grpc-status") if self.exchange.is_grpc else None
             self.host.monitor.record_response(head.status if grpc_status is None else grpc_as_http(grpc_status))
         if end:
             self._finish(head.status)
@@ -221,7 +221,7 @@ class Attempt(ResponseHandler):
             expected = exchange.expected_timeout_ms()
             if expected:
                 lines += b"x-envoy-expected-rq-timeout-ms: %d\r\n" % expected
-                if exchange.is_grpc:
+                if exchange.tells_grpc_timeout:
                     lines += b"grpc-timeout: %b\r\n" % format_grpc_timeout(expected)
         if settings.direction is not _INBOUND and not self.host.cluster.cluster.mesh_external:
             lines += exchange.env.peer_lines

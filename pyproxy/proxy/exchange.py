@@ -292,7 +292,7 @@ class Exchange(Forwarder):
         lines = b"x-envoy-attempt-count: 1\r\n" if self.connection.settings.attempt_count_header else b""
         if timeout:
             lines += b"x-envoy-expected-rq-timeout-ms: %d\r\n" % round(timeout * 1000)
-        terms = Terms(lines, timeout, grpc=self.asks_grpc)
+        terms = Terms(lines, timeout, grpc=self.is_grpc)
         mirroring = Mirroring.start(self.env, self.serving, action.mirrors, self.head, terms, self.chance)
         if mirroring is not None and self.request_ended:
             mirroring.on_end()
@@ -300,14 +300,14 @@ class Exchange(Forwarder):
             self._mirroring = mirroring
 
     def _set_timeouts(self, action: Forward) -> None:
-        grpc = self._is_grpc()
+        grpc = self.is_grpc
         per_try = action.retry.per_try_timeout if action.retry is not None else 0.0
         if grpc or action.timeout or per_try:
             head = self.head
             asked = head.get(b"grpc-timeout") if grpc else None
             self.timeouts = found = effective_timeouts(action.timeout, per_try, [], grpc=grpc, grpc_timeout=asked)
             if grpc and (found.whole or found.per_try):
-                self.is_grpc = True
+                self.tells_grpc_timeout = True
                 if asked is not None:
                     head.headers = [line for line in head.headers if line[0] != b"grpc-timeout"]
 
@@ -485,7 +485,7 @@ class Exchange(Forwarder):
     def _complete_reply(self, head: ResponseHead, reply: replies.Reply) -> bytes:
         """What a reply of ours says of its body, after the route's operations; gives the body."""
         body = reply.body
-        if self._is_grpc():
+        if self.is_grpc:
             added = replies.grpc_reply_headers(reply, message=self.head.method != b"HEAD")
             head.headers = without(head.headers, b"content-length", *(name for name, _ in added)) + added
             head.status = 200
@@ -501,10 +501,6 @@ class Exchange(Forwarder):
             head.notable[b"content-length"] = length = b"%d" % len(body)
             head.headers.append((b"content-length", length))
         return body
-
-    def _is_grpc(self) -> bool:
-        kind = self.head.notable.get(b"content-type")
-        return kind is not None and kind.startswith(b"application/grpc") and kind[16:17] in (b"", b"+", b";")
 
     def _operate(self, head: ResponseHead) -> None:
         """The header operations of the chosen destination, then those of the route."""

@@ -46,7 +46,7 @@ class Forwarder:
     reading = False
     """A read of the client's bytes is being parsed: what goes upstream leaves when it is through."""
     timeouts: Timeouts | None = None
-    is_grpc = False
+    tells_grpc_timeout = False
     """A gRPC request with a timeout: each attempt is told of it in grpc-timeout too."""
     retry_policy: RetryPolicy | None = None
     _retry: RetryState | None = None
@@ -71,7 +71,7 @@ class Forwarder:
         return streams.route(self.ctx.virtual_host, f"{route.name} {route.description}")
 
     @property
-    def asks_grpc(self) -> bool:
+    def is_grpc(self) -> bool:
         """By the request's content-type, which may not be grpc-web."""
         kind = self.head.notable.get(b"content-type")
         return kind is not None and kind.startswith(b"application/grpc") and kind[16:17] in (b"", b"+", b";")
