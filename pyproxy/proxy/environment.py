@@ -9,6 +9,7 @@ from typing import Final
 
 from pyproxy.core.loop import Clock
 from pyproxy.core.streams import Streams
+from pyproxy.core.tls import Peer
 from pyproxy.runtime.counters import HttpStats
 from pyproxy.runtime.live import Live
 from pyproxy.snapshot.model import HttpSettings, Listener, ListenerKind, Snapshot, VirtualHost
@@ -63,7 +64,8 @@ class ClientConnection:
     remote_address: str = ""
     remote_ip: str = ""
     identifier: int = 0
-    tls: bool = False
+    tls: Peer | None = None
+    """None: plaintext."""
     original_destination: tuple[str, int] | None = None
     """Where the client was going before it was redirected to us; None when it called us by name."""
 

@@ -40,7 +40,7 @@ def find_route(exchange: Exchange) -> Route | replies.Reply:
     if refusal is not None:
         return refusal
     _learn_client(exchange, head, connection)
-    mutate_request(head, connection.settings, connection.remote_ip, connection.tls)
+    mutate_request(head, connection.settings, connection.remote_ip, connection.tls is not None)
     snapshot = exchange.serving.snapshot
     ctx = exchange.ctx
     ctx.request_id, exchange.traced = ensure_request_id(

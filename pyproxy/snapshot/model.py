@@ -14,6 +14,7 @@ from types import MappingProxyType
 from pyproxy.core.context import RequestContext
 from pyproxy.core.http import RequestHead
 from pyproxy.core.text_match import TextMatch as TextMatch
+from pyproxy.core.tls import ClientTls, MeshTls, MtlsMode, ServerTls
 from pyproxy.policy.balancing import LoadBalancing
 from pyproxy.policy.circuit_breaker import CircuitBreakers
 from pyproxy.policy.cors import Cors as Cors
@@ -157,6 +158,8 @@ class Cluster:
     mesh_external: bool = False
     destination_rule: str = ""
     """`name.namespace` of the DestinationRule in force, for people."""
+    tls: ClientTls | None = None
+    """None: plaintext."""
 
 
 # Routing
@@ -395,6 +398,12 @@ class Listener:
     protocol: str = "http"
     """http, tcp, or auto (look at the first bytes)."""
     tcp_cluster: str = ""
+    server_tls: tuple[ServerTls, ...] = ()
+    """A Gateway's: the one whose hosts fit the SNI best; empty: plaintext."""
+    mutual_tls: MtlsMode = MtlsMode.DISABLE
+    """A Sidecar's ingress listener; the inbound capture port asks `Snapshot.inbound_mtls`."""
+    workload_port: int = 0
+    """A Sidecar's ingress listener: the port that PeerAuthentication and AuthorizationPolicy mean."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -461,6 +470,10 @@ class Snapshot:
     """(service address, port) → protocol, where it differs from `outbound_ports`."""
     tcp_tables: Mapping[int, RouteTable] = field(default_factory=dict)
     """Port → TCP and TLS services by name (SNI, or the host of a CONNECT); each has one route, a Forward."""
+    mesh_tls: MeshTls = MeshTls()
+    inbound_mtls: Mapping[int, MtlsMode] = field(default_factory=dict)
+    """Workload port → what the inbound capture port takes for it, where that is not `inbound_mtls_default`."""
+    inbound_mtls_default: MtlsMode = MtlsMode.PERMISSIVE
 
     def outbound_table(self, port: int | None, host: bytes) -> VirtualHost | None:
         """The virtual host for a request whose URL or Host may name a port; `host` is lower case, without port.

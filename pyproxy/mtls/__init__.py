@@ -1,0 +1,1 @@
+"""Identities on the wire: certificates, the authority that makes them, TLS contexts and TLS channels."""
