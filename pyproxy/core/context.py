@@ -6,6 +6,7 @@ Times are seconds: `started_at` is wall-clock (Unix), every other is the monoton
 from __future__ import annotations
 
 from pyproxy.core.http import Headers, RequestHead, ResponseHead
+from pyproxy.core.tls import Peer
 from pyproxy.core.trace import Trace
 
 
@@ -47,12 +48,16 @@ class RequestContext:
     """HTTP/1.1 or HTTP/2, once a request went to an upstream."""
     upstream_peer_uri_san: str = ""
     """The SPIFFE identity in the upstream's certificate; empty without mutual TLS."""
+    upstream_tls: Peer | None = None
+    """The upstream's end of the connection; None: plaintext."""
     upstream_transport_failure: str = ""
     downstream_local_address: str = ""
     downstream_remote_address: str = ""
     """Follows x-forwarded-for where trusted; then the port is 0."""
     direct_remote_address: str = ""
     downstream_peer_uri_san: str = ""
+    downstream_tls: Peer | None = None
+    """The client's end of the connection; None: plaintext."""
     requested_server_name: str = ""
     connection_termination_details: str = ""
     connection_id: int = 0

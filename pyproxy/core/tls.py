@@ -82,6 +82,12 @@ class ServerTls:
     certificate_hashes: tuple[str, ...] = ()
     """verifyCertificateHash, hexadecimal."""
     parameters: TlsParameters = TlsParameters()
+    more_certificates: tuple[tuple[str, str], ...] = ()
+    """Certificate and key files beside the first, of another kind of key."""
+    accept_untrusted: bool = False
+    """insecureSkipVerify: a client's certificate is looked at, and whoever signed it may connect."""
+    route_table: str = ""
+    """Of a server that ends HTTPS: the table of its requests. Empty: `Snapshot.tcp_tables` knows the cluster by SNI."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Final
 
 from pyproxy.core.loop import Clock
 from pyproxy.core.streams import Streams
-from pyproxy.core.tls import Peer
+from pyproxy.core.tls import Peer, ServerTls
 from pyproxy.runtime.counters import HttpStats
 from pyproxy.runtime.live import Live
 from pyproxy.snapshot.model import HttpSettings, Listener, ListenerKind, Snapshot, VirtualHost
@@ -66,6 +66,10 @@ class ClientConnection:
     identifier: int = 0
     tls: Peer | None = None
     """None: plaintext."""
+    client_cert: bytes | None = None
+    """What x-forwarded-client-cert says of the client; made with the first request, None before it."""
+    server: ServerTls | None = None
+    """The Gateway's server that ended its TLS."""
     original_destination: tuple[str, int] | None = None
     """Where the client was going before it was redirected to us; None when it called us by name."""
 
@@ -73,7 +77,7 @@ class ClientConnection:
         """The virtual host for a request on this connection. `host` is lower case, without port."""
         listener = self.listener
         if listener.kind is _NAMED:
-            table = snapshot.route_tables.get(listener.route_table)
+            table = snapshot.route_tables.get(self.server.route_table if self.server else listener.route_table)
         elif listener.kind is _INBOUND_CAPTURE:
             return snapshot.inbound_table(self.original_destination and self.original_destination[1], port, host)
         elif self.original_destination is None:

@@ -66,6 +66,8 @@ class Listening:
     app_address: str = "127.0.0.1"
     """Where the workload itself listens."""
 
+    certs: str = "certs"
+    """The folder of certificates: `credentials/NAME` in it is what documents call by credentialName."""
 
 # Upstream
 
@@ -362,6 +364,17 @@ class PathNormalization(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class ForwardClientCert(Enum):
+    """What becomes of x-forwarded-client-cert, by Envoy's names. Without a client certificate it is taken off."""
+
+    SANITIZE = "SANITIZE"
+    FORWARD_ONLY = "FORWARD_ONLY"
+    APPEND_FORWARD = "APPEND_FORWARD"
+    SANITIZE_SET = "SANITIZE_SET"
+    ALWAYS_FORWARD_ONLY = "ALWAYS_FORWARD_ONLY"
+    """As it came, also where the client showed no certificate."""
+
+
 class HttpSettings:
     """What the HTTP connection manager of a listener does. Seconds; 0 is none."""
 
@@ -384,6 +397,9 @@ class HttpSettings:
 
 
 @dataclass(frozen=True, slots=True)
+    forward_client_cert: ForwardClientCert = ForwardClientCert.SANITIZE
+    client_cert_details: tuple[str, ...] = ("Subject", "URI", "DNS")
+    """What x-forwarded-client-cert says beside By and Hash, in this order; `Cert` comes first where it is asked for."""
 class Listener:
     """One address to bind and what is behind it."""
 
