@@ -1,0 +1,57 @@
+"""What went wrong with TLS, in the words of an Envoy: BoringSSL's error queue as text. Source: Envoy ssl_socket.cc."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Final
+
+_LIBRARY: Final = 16 << 24
+"""ERR_LIB_SSL, as BoringSSL packs it."""
+_REASONS: Final = {
+    "CERTIFICATE_VERIFY_FAILED": 125,
+    "DECRYPTION_FAILED_OR_BAD_RECORD_MAC": 139,
+    "HTTPS_PROXY_REQUEST": 155,
+    "HTTP_REQUEST": 156,
+    "NO_SHARED_CIPHER": 184,
+    "PEER_DID_NOT_RETURN_A_CERTIFICATE": 192,
+    "UNEXPECTED_MESSAGE": 223,
+    "UNSUPPORTED_PROTOCOL": 240,
+    "WRONG_VERSION_NUMBER": 247,
+    "NO_APPLICATION_PROTOCOL": 307,
+    "SSLV3_ALERT_UNEXPECTED_MESSAGE": 1010,
+    "SSLV3_ALERT_BAD_RECORD_MAC": 1020,
+    "TLSV1_ALERT_RECORD_OVERFLOW": 1022,
+    "SSLV3_ALERT_HANDSHAKE_FAILURE": 1040,
+    "SSLV3_ALERT_BAD_CERTIFICATE": 1042,
+    "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE": 1043,
+    "SSLV3_ALERT_CERTIFICATE_REVOKED": 1044,
+    "SSLV3_ALERT_CERTIFICATE_EXPIRED": 1045,
+    "SSLV3_ALERT_CERTIFICATE_UNKNOWN": 1046,
+    "SSLV3_ALERT_ILLEGAL_PARAMETER": 1047,
+    "TLSV1_ALERT_UNKNOWN_CA": 1048,
+    "TLSV1_ALERT_ACCESS_DENIED": 1049,
+    "TLSV1_ALERT_DECODE_ERROR": 1050,
+    "TLSV1_ALERT_DECRYPT_ERROR": 1051,
+    "TLSV1_ALERT_PROTOCOL_VERSION": 1070,
+    "TLSV1_ALERT_INSUFFICIENT_SECURITY": 1071,
+    "TLSV1_ALERT_INTERNAL_ERROR": 1080,
+    "TLSV1_ALERT_UNRECOGNIZED_NAME": 1112,
+    "TLSV1_ALERT_CERTIFICATE_REQUIRED": 1116,
+    "TLSV1_ALERT_NO_APPLICATION_PROTOCOL": 1120,
+}
+"""Reason → its number in BoringSSL (include/openssl/ssl.h). OpenSSL has the words, and other numbers below 1000."""
+_SAME: Final = {
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "TLSV1_ALERT_CERTIFICATE_REQUIRED",
+    "TLSV1_UNRECOGNIZED_NAME": "TLSV1_ALERT_UNRECOGNIZED_NAME",
+}
+"""OpenSSL's word → BoringSSL's, where they are two."""
+
+
+def failure_text(error: Exception) -> str:
+    """`TLS_error:|268435581:SSL routines:OPENSSL_internal:CERTIFICATE_VERIFY_FAILED:TLS_error_end`."""
+    reason = "CERTIFICATE_VERIFY_FAILED"
+    if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLCertVerificationError):
+        reason = error.reason or "UNKNOWN"
+    reason = _SAME.get(reason, reason)
+    code = _LIBRARY + _REASONS.get(reason, 0)
+    return f"TLS_error:|{code}:SSL routines:OPENSSL_internal:{reason}:TLS_error_end"

@@ -1,0 +1,37 @@
+"""TLS errors in Envoy's words."""
+
+from __future__ import annotations
+
+import ssl
+
+import pytest
+
+from pyproxy.mtls.failure import failure_text
+
+
+def error(reason: str, kind: type[ssl.SSLError] = ssl.SSLError) -> ssl.SSLError:
+    made = kind(1, f"[SSL: {reason}]")
+    made.reason = reason
+    return made
+
+
+@pytest.mark.parametrize(
+    ("reason", "text"),
+    [
+        ("CERTIFICATE_VERIFY_FAILED", "268435581:SSL routines:OPENSSL_internal:CERTIFICATE_VERIFY_FAILED"),
+        ("WRONG_VERSION_NUMBER", "268435703:SSL routines:OPENSSL_internal:WRONG_VERSION_NUMBER"),
+        ("TLSV1_ALERT_UNKNOWN_CA", "268436504:SSL routines:OPENSSL_internal:TLSV1_ALERT_UNKNOWN_CA"),
+        (
+            "TLSV13_ALERT_CERTIFICATE_REQUIRED",
+            "268436572:SSL routines:OPENSSL_internal:TLSV1_ALERT_CERTIFICATE_REQUIRED",
+        ),
+        ("NO_SUCH_WORD", "268435456:SSL routines:OPENSSL_internal:NO_SUCH_WORD"),
+    ],
+)
+def test_words_and_numbers_are_boringssls(reason: str, text: str) -> None:
+    assert failure_text(error(reason)) == f"TLS_error:|{text}:TLS_error_end"
+
+
+def test_a_certificate_with_another_name_failed_verification() -> None:
+    assert "CERTIFICATE_VERIFY_FAILED" in failure_text(error("HOSTNAME", ssl.SSLCertVerificationError))
+    assert "CERTIFICATE_VERIFY_FAILED" in failure_text(ssl.CertificateError("no match"))
