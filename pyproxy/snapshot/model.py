@@ -65,9 +65,9 @@ class Listening:
     """None or -1: no HTTP proxy."""
     app_address: str = "127.0.0.1"
     """Where the workload itself listens."""
-
     certs: str = "certs"
     """The folder of certificates: `credentials/NAME` in it is what documents call by credentialName."""
+
 
 # Upstream
 
@@ -363,7 +363,6 @@ class PathNormalization(Enum):
     DECODE_AND_MERGE_SLASHES = "DECODE_AND_MERGE_SLASHES"
 
 
-@dataclass(frozen=True, slots=True)
 class ForwardClientCert(Enum):
     """What becomes of x-forwarded-client-cert, by Envoy's names. Without a client certificate it is taken off."""
 
@@ -375,6 +374,7 @@ class ForwardClientCert(Enum):
     """As it came, also where the client showed no certificate."""
 
 
+@dataclass(frozen=True, slots=True)
 class HttpSettings:
     """What the HTTP connection manager of a listener does. Seconds; 0 is none."""
 
@@ -394,12 +394,12 @@ class HttpSettings:
     proxy_100_continue: bool = True
     accept_http_10: bool = False
     """Off as in Istio; ProxyConfig's proxyMetadata ISTIO_META_HTTP10 "1" turns it on."""
-
-
-@dataclass(frozen=True, slots=True)
     forward_client_cert: ForwardClientCert = ForwardClientCert.SANITIZE
     client_cert_details: tuple[str, ...] = ("Subject", "URI", "DNS")
     """What x-forwarded-client-cert says beside By and Hash, in this order; `Cert` comes first where it is asked for."""
+
+
+@dataclass(frozen=True, slots=True)
 class Listener:
     """One address to bind and what is behind it."""
 
