@@ -26,3 +26,11 @@ def compile_regex(pattern: str, *, captures: bool = False) -> Any:
     except re2.error as error:
         reason = error.args[0]
         raise RegexError(reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)) from error
+
+
+_SPECIAL = frozenset("\\.+*?()|[]{}^$")
+
+
+def quote(text: str) -> str:
+    """A text as a pattern that matches it alone, written as Go's regexp.QuoteMeta does."""
+    return "".join("\\" + each if each in _SPECIAL else each for each in text)
