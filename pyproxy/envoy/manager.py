@@ -25,7 +25,7 @@ def http_filter(listener: Listener, routes: Resource, snapshot: Snapshot, *, by_
         "http_filters": http_filters(by_name=by_name),
         **_server(http),
         "use_remote_address": http.use_remote_address,
-        **given(("xff_num_trusted_hops", http.xff_trusted_hops)),
+        **given(("xff_num_trusted_hops", http.xff_trusted_hops), ("internal_address_config", _internal(http))),
         **_paths(http.path_normalization),
         "generate_request_id": http.generate_request_id,
         "request_id_extension": {
@@ -63,6 +63,14 @@ def _prefix(listener: Listener) -> str:
     if listener.kind is ListenerKind.INBOUND_CAPTURE:
         return "inbound_0.0.0.0_15006"
     return f"{listener.http.direction.value}_{listener.address}_{listener.port}"
+
+
+def _internal(http: HttpSettings) -> Resource:
+    ranges: list[Resource] = [
+        {"address_prefix": str(network.network_address), "prefix_len": network.prefixlen}
+        for network in http.internal_networks
+    ]
+    return given(("cidr_ranges", ranges))
 
 
 def _server(http: HttpSettings) -> Resource:

@@ -102,8 +102,13 @@ VALUES_NOT_ACTED_ON: dict[tuple[type[Message], str], frozenset[str]] = {
 
 FIELDS_OF_THE_INSTALLATION: dict[type[Message], frozenset[str]] = {
     operator.IstioOperator: _all_but(operator.IstioOperator, "mesh_config", "values"),
-    operator.Values: _all_but(operator.Values, "global_"),
-    operator.GlobalConfig: _all_but(operator.GlobalConfig, "mesh_id", "network", "multi_cluster", "proxy"),
+    operator.Values: _all_but(operator.Values, "global_", "pilot"),
+    operator.PilotConfig: _all_but(operator.PilotConfig, "env"),
+    operator.GlobalConfig: _all_but(
+        operator.GlobalConfig, "mesh_id", "network", "mesh_networks", "multi_cluster", "proxy"
+    ),
+    operator.Network: frozenset(("gateways",)),
+    operator.NetworkEndpoints: frozenset(("from_registry",)),
     operator.MultiClusterConfig: _all_but(operator.MultiClusterConfig, "cluster_name"),
     operator.ProxyConfig: _all_but(operator.ProxyConfig, "cluster_domain"),
 }

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from pyproxy.istio.fields import Flag, Json, Many, Map, Message, UInt32
+from pyproxy.istio.fields import Flag, Json, Many, Map, Message, Number, OneOfMessage, ScalarText, UInt32
 from pyproxy.istio.mesh.config import MeshConfig
+
+ISTIOD_FLAGS = frozenset(("ENABLE_HCM_INTERNAL_NETWORKS",))
+"""Of istiod's feature flags those that pyproxy acts on (Istio's pilot/pkg/features)."""
 
 
 class IstioOperator(Message):
@@ -39,7 +42,7 @@ class Values(Message):
     istiod_remote: Json = None
     mesh_config: Json = None
     owner_name: str | None = None
-    pilot: Json = None
+    pilot: PilotConfig | None = None
     profile: str | None = None
     revision: str | None = None
     revision_tags: Many[str] = ()
@@ -53,6 +56,7 @@ class GlobalConfig(Message):
 
     mesh_id: str | None = Field(default=None, alias="meshID")
     network: str | None = None
+    mesh_networks: Map[Network | None] = {}
     multi_cluster: MultiClusterConfig | None = None
     proxy: ProxyConfig | None = None
     istio_namespace: str | None = None
@@ -79,7 +83,6 @@ class GlobalConfig(Message):
     jwt_policy: str | None = None
     log_as_json: Flag | None = None
     logging: Json = None
-    mesh_networks: Json = None
     mount_mtls_certs: Flag | None = None
     native_nftables: Flag | None = None
     network_policy: Json = None
@@ -101,6 +104,80 @@ class GlobalConfig(Message):
     trust_bundle_name: str | None = None
     variant: str | None = None
     waypoint: Json = None
+
+
+class Network(Message):
+    """A network of the mesh: its endpoints, and the ways in from another (mesh/v1alpha1/network.proto)."""
+
+    endpoints: Many[NetworkEndpoints] = ()
+    gateways: Many[IstioNetworkGateway] = ()
+
+
+class NetworkEndpoints(OneOfMessage):
+    """Endpoints by address, or all of a registry."""
+
+    ONE_OF = (("from_cidr", "from_registry"),)
+
+    from_cidr: str | None = None
+    from_registry: str | None = None
+
+
+class IstioNetworkGateway(OneOfMessage):
+    """A way into a network."""
+
+    ONE_OF = (("registry_service_name", "address"),)
+
+    registry_service_name: str | None = None
+    address: str | None = None
+    port: UInt32 | None = None
+    locality: str | None = None
+
+
+class PilotConfig(Message):
+    """Helm's `pilot`: istiod, of which only some variables of its environment matter to a proxy."""
+
+    env: Map[ScalarText | None] = {}
+
+    affinity: Json = None
+    autoscale_behavior: Json = None
+    autoscale_enabled: Flag | None = None
+    autoscale_max: UInt32 | None = None
+    autoscale_min: UInt32 | None = None
+    cni: Json = None
+    config_map: Flag | None = None
+    cpu: Json = None
+    crl_config_map_name: str | None = None
+    deployment_labels: Json = None
+    enabled: Flag | None = None
+    env_var_from: Json = None
+    extra_container_args: Json = None
+    hub: str | None = None
+    image: str | None = None
+    ip_families: Many[str] = ()
+    ip_family_policy: str | None = None
+    istiod_remote: Json = None
+    jwks_resolver_extra_root_ca: str | None = Field(default=None, alias="jwksResolverExtraRootCA")
+    keepalive_max_server_connection_age: Json = None
+    memory: Json = None
+    node_selector: Json = None
+    pod_annotations: Json = None
+    pod_labels: Json = None
+    replica_count: UInt32 | None = None
+    resources: Json = None
+    rolling_max_surge: Json = None
+    rolling_max_unavailable: Json = None
+    seccomp_profile: Json = None
+    service_account_annotations: Json = None
+    service_annotations: Json = None
+    tag: Json = None
+    taint: Json = None
+    tolerations: Json = None
+    topology_spread_constraints: Json = None
+    trace_sampling: Number | None = None
+    trusted_ztunnel_namespace: str | None = None
+    variant: str | None = None
+    volume_mounts: Json = None
+    volumes: Json = None
 
 
 class MultiClusterConfig(Message):

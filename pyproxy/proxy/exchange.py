@@ -12,17 +12,19 @@ from email.utils import formatdate
 from typing import Final
 
 from pyproxy.core.context import RequestContext
-from pyproxy.core.http import RequestHead, ResponseHead
+from pyproxy.core.http import Headers, RequestHead, ResponseHead
 from pyproxy.core.outcome import RESPONSE_FLAG, Outcome
 from pyproxy.policy.cors import apply_cors
 from pyproxy.policy.fault import roll_delay
 from pyproxy.policy.hashing import request_hash
+from pyproxy.policy.retry import steered
 from pyproxy.policy.timeouts import effective_timeouts
 from pyproxy.proxy import replies
 from pyproxy.proxy.attempt import Attempt
 from pyproxy.proxy.environment import ClientConnection, Environment
 from pyproxy.proxy.forwarder import Forwarder
 from pyproxy.proxy.headers import apply_ops, operation_line, without
+from pyproxy.proxy.internal_requests import FORCE_TRACE, asked_by_client, asked_by_route
 from pyproxy.proxy.mirror import Mirroring, Terms
 from pyproxy.proxy.routing import abort_or_preflight, answer, choose_destination, find_route, rewrite, wants_upgrade
 from pyproxy.runtime.clusters import ClusterState, HostState
@@ -89,6 +91,8 @@ class Exchange(Forwarder):
 
     origin = b""
     """The CORS origin that may read the response."""
+    internal = False
+    """Its client may steer by x-envoy-* headers."""
     traced = False
     """Sampled, as far as this proxy decides."""
     response_header_bytes = 0
@@ -281,8 +285,10 @@ class Exchange(Forwarder):
         if action.hash_policies:
             self._hash_request(action)
         rewrite(self, route, action, destination)
-        if action.timeout or b"content-type" in notable or (action.retry and action.retry.per_try_timeout):
-            self._set_timeouts(action)
+        if self.internal or route.request_headers is not None or destination.request_headers is not None:
+            self._steer(action)
+        elif action.timeout or b"content-type" in notable or (action.retry and action.retry.per_try_timeout):
+            self._set_timeouts(action, [])
         if action.mirrors:
             self._start_mirroring(action)
 
@@ -299,16 +305,22 @@ class Exchange(Forwarder):
         else:
             self._mirroring = mirroring
 
-    def _set_timeouts(self, action: Forward) -> None:
+    def _steer(self, action: Forward) -> None:
+        """An internal client, and for retries the route's own header operations, may ask for something else."""
+        asked = asked_by_client(self.head) if self.internal else []
+        self._set_timeouts(action, asked)
+        self.retry_policy = steered(action.retry, [*asked, *asked_by_route(self.head)])
+
+    def _set_timeouts(self, action: Forward, asked: Headers) -> None:
         grpc = self.is_grpc
         per_try = action.retry.per_try_timeout if action.retry is not None else 0.0
-        if grpc or action.timeout or per_try:
+        if grpc or action.timeout or per_try or asked:
             head = self.head
-            asked = head.get(b"grpc-timeout") if grpc else None
-            self.timeouts = found = effective_timeouts(action.timeout, per_try, [], grpc=grpc, grpc_timeout=asked)
+            deadline = head.get(b"grpc-timeout") if grpc else None
+            self.timeouts = found = effective_timeouts(action.timeout, per_try, asked, grpc=grpc, grpc_timeout=deadline)
             if grpc and (found.whole or found.per_try):
                 self.tells_grpc_timeout = True
-                if asked is not None:
+                if deadline is not None:
                     head.headers = [line for line in head.headers if line[0] != b"grpc-timeout"]
 
     def _hash_request(self, action: Forward) -> None:
@@ -331,7 +343,13 @@ class Exchange(Forwarder):
         policy = self.retry_policy
         if (
             policy is not None
-            and (head.status > 399 or b"grpc-status" in notable or head.status in policy.statuses or self.retrying)
+            and (
+                head.status > 399
+                or b"grpc-status" in notable
+                or head.status in policy.statuses
+                or policy.retriable_headers
+                or self.retrying
+            )
             and self.tries_again_after(attempt, head)
         ):
             return
@@ -463,6 +481,8 @@ class Exchange(Forwarder):
             return
         ctx = self.ctx
         if reply.flag:
+            if reply.flag == "UT" and self.timeouts is not None:
+                reply = replies.timeout_as(reply, self.timeouts.reply_status)
             ctx.add_flag(reply.flag)
         ctx.details = reply.details
         self._charged = reply.status if reply.charged and not self.informed else 0
@@ -536,6 +556,8 @@ class Exchange(Forwarder):
         server = settings.server_name or head.notable.get(b"server")  # an empty name passes the upstream's own through
         if server:
             headers.append((b"server", server))
+        if self.internal and ctx.request_id and FORCE_TRACE in self.head.notable:
+            headers = [*without(headers, b"x-request-id"), (b"x-request-id", ctx.request_id)]
         if settings.direction is _INBOUND:
             if self._operation:
                 headers.append((_DECORATOR, self._operation.encode()))

@@ -8,6 +8,7 @@ from typing import Final
 
 from pyproxy.core.context import RequestContext
 from pyproxy.core.http import Headers, RequestHead, ResponseHead
+from pyproxy.proxy.internal_requests import is_internal, mark_internal
 from pyproxy.snapshot.model import HeaderOps, HttpSettings
 from pyproxy.telemetry.trace_headers import TRACE_HEADERS
 
@@ -76,6 +77,7 @@ _EDGE_DROPS: Final = frozenset(
         b"x-envoy-external-address",
     }
 )
+_NO_DROPS: Final = frozenset[bytes]()
 _NO_REFERER: Final = re.compile(rb"\s|\A[A-Za-z][A-Za-z0-9+.\-]*:(?!//[^/?#])|\A:")
 
 
@@ -84,11 +86,15 @@ def without(headers: Headers, *names: bytes) -> Headers:
     return [line for line in headers if line[0] not in names]
 
 
-def mutate_request(head: RequestHead, settings: HttpSettings, peer: str, tls: bool) -> None:
-    """x-forwarded-*, x-envoy-* and referer, before routing. `peer` is the TCP peer's IP."""
+def mutate_request(head: RequestHead, settings: HttpSettings, peer: str, tls: bool) -> bool:
+    """x-forwarded-*, x-envoy-* and referer, before routing. `peer` is the TCP peer's IP.
+
+    Gives whether the request is internal.
+    """
     notable = head.notable
+    internal = bool(settings.internal_networks) and is_internal(head, settings, peer)
     if settings.use_remote_address:
-        _mutate_at_edge(head, settings, peer, tls)
+        _mutate_at_edge(head, settings, peer, tls, internal=internal)
     elif b"x-forwarded-proto" not in notable:
         head.headers.append((b"x-forwarded-proto", b"https" if tls else b"http"))
     elif notable[b"x-forwarded-proto"] in (b"http", b"https"):
@@ -99,20 +105,25 @@ def mutate_request(head: RequestHead, settings: HttpSettings, peer: str, tls: bo
     referer = notable.get(b"referer")
     if referer is not None and _NO_REFERER.search(referer):
         head.headers = without(head.headers, b"referer")
+    if internal:
+        mark_internal(head)
+    return internal
 
 
-def _mutate_at_edge(head: RequestHead, settings: HttpSettings, peer: str, tls: bool) -> None:
+def _mutate_at_edge(head: RequestHead, settings: HttpSettings, peer: str, tls: bool, *, internal: bool) -> None:
     """use_remote_address: the peer is the client; what it says of itself counts only behind trusted hops."""
     forwarded = b",".join(head.get_all(b"x-forwarded-for"))
-    headers = [line for line in head.headers if line[0] not in _EDGE_DROPS and line[0] != b"x-forwarded-for"]
+    drops = _NO_DROPS if internal else _EDGE_DROPS
+    headers = [line for line in head.headers if line[0] not in drops and line[0] != b"x-forwarded-for"]
     address = peer.encode()
     headers.append((b"x-forwarded-for", forwarded + b"," + address if forwarded else address))
     if settings.xff_trusted_hops == 0 or b"x-forwarded-proto" not in head.notable:
         headers = without(headers, b"x-forwarded-proto")
         headers.append((b"x-forwarded-proto", b"https" if tls else b"http"))
-    head.notable.pop(b"x-request-id", None)
     head.scheme = b"https" if tls else b"http"
-    headers.append((b"x-envoy-external-address", trusted_client(forwarded, peer, settings).encode()))
+    if not internal:
+        head.notable.pop(b"x-request-id", None)
+        headers.append((b"x-envoy-external-address", trusted_client(forwarded, peer, settings).encode()))
     head.headers = headers
 
 

@@ -11,6 +11,7 @@ from pyproxy.policy.weights import choose_weighted
 from pyproxy.proxy import replies
 from pyproxy.proxy.environment import ClientConnection, split_authority
 from pyproxy.proxy.headers import apply_ops, keep_original, mutate_request, rewrite_target, trusted_client
+from pyproxy.proxy.internal_requests import FORCE_TRACE
 from pyproxy.proxy.redirects import NOWHERE_ELSE, location_of
 from pyproxy.snapshot.model import (
     Destination,
@@ -40,7 +41,8 @@ def find_route(exchange: Exchange) -> Route | replies.Reply:
     if refusal is not None:
         return refusal
     _learn_client(exchange, head, connection)
-    mutate_request(head, connection.settings, connection.remote_ip, connection.tls is not None)
+    if mutate_request(head, connection.settings, connection.remote_ip, connection.tls is not None):
+        exchange.internal = True
     snapshot = exchange.serving.snapshot
     ctx = exchange.ctx
     ctx.request_id, exchange.traced = ensure_request_id(
@@ -49,6 +51,7 @@ def find_route(exchange: Exchange) -> Route | replies.Reply:
         snapshot.tracing,
         exchange.env.rng,
         generate=connection.settings.generate_request_id,
+        forced=exchange.internal and FORCE_TRACE in head.notable,
     )
     split = split_authority(head.authority)
     if split is None:

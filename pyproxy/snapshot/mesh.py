@@ -5,19 +5,33 @@ Source of the defaults: Istio pkg/config/mesh/mesh.go; pilot/pkg/networking/util
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network, ip_network
 
-from pyproxy.istio.mesh.config import MeshConfig
-from pyproxy.istio.mesh.proxy import ConnectionSettings, ProxyConfig, ProxyHeaders
+from pyproxy.core.tls import MeshTls, TlsParameters
+from pyproxy.istio.mesh.config import MeshConfig, TLSConfig
+from pyproxy.istio.mesh.proxy import ConnectionSettings, ProxyConfig, ProxyHeaders, SetCurrentClientCertDetails
 from pyproxy.istio.operator import GlobalConfig, IstioOperator
 from pyproxy.istio.resources import Document
-from pyproxy.snapshot.model import AccessLog, Direction, HttpSettings, PathNormalization, Tracing
+from pyproxy.istio.rules.server_tls import CIPHERS
+from pyproxy.snapshot.model import AccessLog, Direction, ForwardClientCert, HttpSettings, PathNormalization, Tracing
 
+_TRUE = frozenset(("1", "t", "T", "true", "TRUE", "True"))  # Go's strconv.ParseBool
 EVERYONE = frozenset({"*"})
+MESH_CIPHERS = (
+    "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "ECDHE-RSA-AES256-GCM-SHA384",
+    "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "ECDHE-RSA-AES128-GCM-SHA256",
+    "AES256-GCM-SHA384",
+    "AES128-GCM-SHA256",
+)
+"""What sidecars take of each other under TLS 1.2. Source: Istio pilot/pkg/security/authn/utils/utils.go."""
 # model_construct: no validator is built for messages that most runs never meet
 _NO_MESH, _NO_GLOBAL = MeshConfig.model_construct(), GlobalConfig.model_construct()
 _NO_PROXY = ProxyConfig.model_construct()
+_NO_TLS, _NO_DETAILS = TLSConfig.model_construct(), SetCurrentClientCertDetails.model_construct()
 _NO_HEADERS, _NO_CONNECTION = ProxyHeaders.model_construct(), ConnectionSettings.model_construct()
 
 
@@ -27,6 +41,8 @@ class MeshSettings:
 
     config: MeshConfig = _NO_MESH
     values: GlobalConfig = field(default=_NO_GLOBAL)
+    environment: Mapping[str, str | None] = field(default_factory=dict)
+    """istiod's, in which Istio has its feature flags."""
 
     @property
     def proxy(self) -> ProxyConfig:
@@ -42,6 +58,30 @@ class MeshSettings:
     def trust_domain(self) -> str:
         """The first part of every SPIFFE identity."""
         return self.config.trust_domain or "cluster.local"
+
+    @property
+    def trust_domains(self) -> tuple[str, ...]:
+        """Ours, then its aliases."""
+        return tuple(dict.fromkeys((self.trust_domain, *self.config.trust_domain_aliases)))
+
+    @property
+    def auto_mtls(self) -> bool:
+        """Mutual TLS wherever both sides can, when no DestinationRule says."""
+        return self.config.enable_auto_mtls is not False
+
+    @property
+    def mesh_tls(self) -> MeshTls:
+        """What this mesh's proxies ask of each other."""
+        chosen = self.config.mesh_mtls or _NO_TLS
+        version = "TLSv1_3" if chosen.min_protocol_version == "TLSV1_3" else ""
+        return MeshTls(self.trust_domains, TlsParameters(version, ciphers=chosen.cipher_suites or MESH_CIPHERS))
+
+    @property
+    def tls_defaults(self) -> TlsParameters:
+        """Of TLS with strangers, where Gateways and DestinationRules say nothing else."""
+        chosen = self.config.tls_defaults or _NO_TLS
+        version = {"TLSV1_2": "TLSv1_2", "TLSV1_3": "TLSv1_3"}.get(chosen.min_protocol_version or "", "")
+        return TlsParameters(version, ciphers=known_ciphers(chosen.cipher_suites))
 
     @property
     def domain(self) -> str:
@@ -135,8 +175,39 @@ class MeshSettings:
             stream_idle_timeout=limits.http_stream_idle_timeout or 0.0,
             attempt_count_header=not (headers.attempt_count and headers.attempt_count.disabled),
             generate_request_id=not (headers.request_id and headers.request_id.disabled),
+            internal_networks=self.internal_networks if gateway or self._has_internal_networks else (),
             accept_http_10=self.proxy.proxy_metadata.get("ISTIO_META_HTTP10") == "1",
+            forward_client_cert=self._forward_client_cert(headers, direction),
+            client_cert_details=_client_cert_details(headers, direction),
         )
+
+    def _forward_client_cert(self, headers: ProxyHeaders, direction: Direction) -> ForwardClientCert:
+        """Gateways ask gatewayTopology alone, sidecars proxyHeaders; what leaves a workload never carries it."""
+        if direction is Direction.OUTBOUND:
+            return ForwardClientCert.SANITIZE
+        topology = self.proxy.gateway_topology
+        word = headers.forwarded_client_cert
+        default = ForwardClientCert.APPEND_FORWARD
+        if direction is Direction.GATEWAY:
+            word = topology.forward_client_cert_details if topology is not None else None
+            default = ForwardClientCert.SANITIZE_SET
+        return ForwardClientCert(word) if word and word != "UNDEFINED" else default
+
+    @property
+    def internal_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """Every fromCidr of meshNetworks. Source: Istio util.go, MeshNetworksToEnvoyInternalAddressConfig."""
+        found = [
+            _network(entry.from_cidr)
+            for network in self.values.mesh_networks.values()
+            for entry in (network.endpoints if network else ())
+            if entry.from_cidr
+        ]
+        return tuple(sorted((each for each in found if each is not None), key=_network_order))
+
+    @property
+    def _has_internal_networks(self) -> bool:
+        """For sidecars; gateways have them anyway. Source: Istio listener_builder.go."""
+        return self.environment.get("ENABLE_HCM_INTERNAL_NETWORKS") in _TRUE
 
     def _path_normalization(self, limits: ConnectionSettings) -> PathNormalization:
         block = self.config.path_normalization
@@ -147,6 +218,18 @@ class MeshSettings:
         return chosen
 
 
+def _network(text: str) -> IPv4Network | IPv6Network | None:
+    """None when Istio passes it over: it is no CIDR and no address."""
+    try:
+        return ip_network(text, strict=False)
+    except ValueError:
+        return None
+
+
+def _network_order(network: IPv4Network | IPv6Network) -> tuple[int, int, int]:
+    return network.version, int(network.network_address), network.prefixlen
+
+
 def _server_name(headers: ProxyHeaders, direction: Direction) -> bytes:
     """The `server` header; empty leaves the upstream's own. Outbound says `envoy`, a slip that Istio keeps."""
     if headers.server is not None:
@@ -155,6 +238,25 @@ def _server_name(headers: ProxyHeaders, direction: Direction) -> bytes:
         if headers.server.value:
             return headers.server.value.encode()
     return b"envoy" if direction is Direction.OUTBOUND else b"istio-envoy"
+
+
+def _client_cert_details(headers: ProxyHeaders, direction: Direction) -> tuple[str, ...]:
+    """In Envoy's order. Source: listener_inbound.go (buildSidecarInboundHTTPOpts), gateway.go."""
+    if direction is Direction.GATEWAY:
+        return ("Cert", "Subject", "URI", "DNS")
+    asked = headers.set_current_client_cert_details or _NO_DETAILS
+    wanted = {
+        "Cert": bool(asked.cert),
+        "Subject": asked.subject is not False,
+        "URI": asked.uri is not False,
+        "DNS": asked.dns is not False,
+    }
+    return tuple(name for name, shown in wanted.items() if shown)
+
+
+def known_ciphers(names: Iterable[str]) -> tuple[str, ...]:
+    """The ciphers that Envoy has, each once; Istio leaves out any other."""
+    return tuple(dict.fromkeys(name for name in names if name in CIPHERS))
 
 
 def _edge_defaults(limits: ConnectionSettings, gateway: bool) -> ConnectionSettings:
@@ -176,4 +278,5 @@ def mesh_settings(documents: Iterable[Document]) -> MeshSettings:
     operators = [document.spec for document in documents if isinstance(document.spec, IstioOperator)]
     config = next((found.mesh_config for found in operators if found.mesh_config), _NO_MESH)
     values = next((found.values.global_ for found in operators if found.values and found.values.global_), _NO_GLOBAL)
-    return MeshSettings(config, values)
+    pilot = next((found.values.pilot for found in operators if found.values and found.values.pilot), None)
+    return MeshSettings(config, values, pilot.env if pilot is not None else {})

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from ipaddress import IPv4Network, IPv6Network
 from types import MappingProxyType
 
 from pyproxy.core.context import RequestContext
@@ -392,6 +393,8 @@ class HttpSettings:
     generate_request_id: bool = True
     https_redirect: bool = False
     proxy_100_continue: bool = True
+    internal_networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    """A request from one of them is internal: its x-envoy-* headers are heard."""
     accept_http_10: bool = False
     """Off as in Istio; ProxyConfig's proxyMetadata ISTIO_META_HTTP10 "1" turns it on."""
     forward_client_cert: ForwardClientCert = ForwardClientCert.SANITIZE

@@ -20,22 +20,29 @@ _UUID_LENGTH: Final = 36
 _MARK: Final = 14
 """Where a UUID has its version: 4 when not traced; 9 sampled, a forced by a service, b forced by the client."""
 _TRACED_MARKS: Final = b"9ab"
-_NOT_TRACED, _SAMPLED, _CLIENT = b"49b"
+_NOT_TRACED, _SAMPLED, _FORCED, _CLIENT = b"49ab"
 _VARIANT: Final = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
 
 def ensure_request_id(
-    headers: Headers, known: Mapping[bytes, bytes], tracing: Tracing, rng: Random, *, generate: bool = True
+    headers: Headers,
+    known: Mapping[bytes, bytes],
+    tracing: Tracing,
+    rng: Random,
+    *,
+    generate: bool = True,
+    forced: bool = False,
 ) -> tuple[bytes, bool]:
     """The request's id and whether to trace it by what this proxy decides alone. Changes `headers` in place.
 
     `known` holds the first value of each of TRACE_HEADERS that the client sent. An id that is there stays, whatever
     its form; one of 36 characters carries the decision in its 15th. An edge proxy, which trusts no incoming id, leaves
     x-request-id out of `known` and of `headers`. With `generate` off a missing id stays missing (and is not traced).
+    `forced`: an internal request asks for a trace.
     """
     request_id = known.get(REQUEST_ID)
     if request_id:
-        return _keep(headers, request_id, known, tracing, rng) if tracing.enabled else (request_id, False)
+        return _keep(headers, request_id, known, tracing, rng, forced) if tracing.enabled else (request_id, False)
     if not generate:
         return b"", False
     bits = rng.getrandbits(128)
@@ -44,6 +51,8 @@ def ensure_request_id(
     if tracing.enabled:
         if CLIENT_TRACE_ID in known and _client_sampled(tracing, rng):
             mark = "b"
+        elif forced:
+            mark = "a"
         elif number % 10000 < tracing.random_sampling * 100:
             mark = "9"
         if mark != "4" and number % 100 >= tracing.overall_sampling:
@@ -62,7 +71,7 @@ def _client_sampled(tracing: Tracing, rng: Random) -> bool:
 
 
 def _keep(
-    headers: Headers, request_id: bytes, known: Mapping[bytes, bytes], tracing: Tracing, rng: Random
+    headers: Headers, request_id: bytes, known: Mapping[bytes, bytes], tracing: Tracing, rng: Random, forced: bool
 ) -> tuple[bytes, bool]:
     """The decision for an id that came with the request, written into it where it has a UUID's length."""
     try:
@@ -77,6 +86,8 @@ def _keep(
     if mark == _NOT_TRACED:
         if CLIENT_TRACE_ID in known and _client_sampled(tracing, rng):
             mark = _CLIENT
+        elif forced:
+            mark = _FORCED
         elif number % 10000 < tracing.random_sampling * 100:
             mark = _SAMPLED
     if mark == _NOT_TRACED:

@@ -61,6 +61,7 @@ def comparison(
     module = request.module
     scenarios = selected(module.SCENARIOS, request)
     folder = tmp_path_factory.mktemp("resilience")
-    with compared(scenarios, start_envoy, folder, *getattr(module, "FLAGS", ())) as found:
+    flags, internal = getattr(module, "FLAGS", ()), getattr(module, "INTERNAL", ())
+    with compared(scenarios, start_envoy, folder, *flags, internal=internal) as found:
         found.run()
         yield found

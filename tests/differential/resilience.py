@@ -196,6 +196,7 @@ class Seen:
         }
 
 
+_TOLD_APART = {b"x-envoy-attempt-count", b"x-envoy-expected-rq-timeout-ms", b"x-envoy-decorator-operation"}
 _MASKED = {b"date", b"x-envoy-upstream-service-time", b"x-request-id"}
 _DECORATOR = b"x-envoy-decorator-operation"  # only where tracing is on
 
@@ -217,7 +218,9 @@ def _attempt(attempt: Attempt) -> tuple[object, ...]:
     expected = attempt.get(b"x-envoy-expected-rq-timeout-ms")
     deadline = attempt.get(b"grpc-timeout")
     told = [value if first or value is None else b"*" for value in (expected, deadline)]
-    return (attempt.connection, number, attempt.method, *told, len(attempt.body), attempt.whole)
+    others = sorted((name, value) for name, value in attempt.headers if name.startswith(b"x-envoy-"))
+    others = [line for line in others if line[0] not in _TOLD_APART]
+    return (attempt.connection, number, attempt.method, *told, len(attempt.body), attempt.whole, others)
 
 
 # The two proxies
@@ -472,9 +475,13 @@ def authority(index: int, scenario: Scenario, again: bool) -> str:
 
 @contextmanager
 def compared(
-    scenarios: Mapping[str, Scenario], start_envoy: Callable[..., Envoy], folder: Path, *flags: str
+    scenarios: Mapping[str, Scenario],
+    start_envoy: Callable[..., Envoy],
+    folder: Path,
+    *flags: str,
+    internal: Sequence[str] = (),
 ) -> Iterator[Comparison]:
-    """Start both with everything that the scenarios need."""
+    """Start both with everything that the scenarios need; `internal`: networks whose requests are."""
     hosts = ScriptedHosts()
     named = {
         authority(index, scenario, again): scenario
@@ -483,14 +490,14 @@ def compared(
     }
     try:
         envoy_log, our_log = folder / "envoy-access.log", folder / "pyproxy-access.log"
-        listeners, clusters = envoy_listeners(named, envoy_log, hosts), envoy_clusters(named, hosts)
+        listeners, clusters = envoy_listeners(named, envoy_log, hosts, internal), envoy_clusters(named, hosts)
         envoy_events = folder / "envoy-events.log"
         envoy = start_envoy(
             istio_as_envoy.in_seconds(listeners),
             istio_as_envoy.in_seconds(clusters),
             cluster_manager={"outlier_detection": {"event_log_path": str(envoy_events)}},
         )
-        process = PyproxyProcess(folder, documents(named, our_log, hosts), "--app-address", ADDRESS, *flags)
+        process = PyproxyProcess(folder, documents(named, our_log, hosts, internal), "--app-address", ADDRESS, *flags)
         try:
             ports = {"outbound": process.outbound, "inbound": process.ports["virtualInbound"]}
             ours = Side("pyproxy", hosts, ports, process.ports["admin"], our_log, process.log)
@@ -515,8 +522,14 @@ def selected(scenarios: Mapping[str, Scenario], request: pytest.FixtureRequest) 
 # Their configuration
 
 
-def envoy_listeners(named: Mapping[str, Scenario], log: Path, hosts: ScriptedHosts) -> list[dict[str, Any]]:
+def envoy_listeners(
+    named: Mapping[str, Scenario], log: Path, hosts: ScriptedHosts, internal: Sequence[str] = ()
+) -> list[dict[str, Any]]:
     """A sidecar's outbound and inbound listener."""
+    networks = [
+        {"address_prefix": address, "prefix_len": int(length)}
+        for address, _, length in (network.partition("/") for network in internal)
+    ]
     found = []
     for direction, server in (("outbound", "envoy"), ("inbound", "istio-envoy")):
         inbound = direction == "inbound"
@@ -531,6 +544,7 @@ def envoy_listeners(named: Mapping[str, Scenario], log: Path, hosts: ScriptedHos
             stream_idle_timeout="0s",
             delayed_close_timeout="0.2s",
             proxy_100_continue=True,
+            **({"internal_address_config": {"cidr_ranges": networks}} if networks else {}),
             access_log=[_access_log(log)],
             route_config={"name": direction, "ignore_port_in_host_matching": True, "virtual_hosts": virtual_hosts},
         )
@@ -548,6 +562,11 @@ def _virtual_host(name: str, scenario: Scenario, hosts: ScriptedHosts) -> dict[s
         route = {"route": istio_as_envoy.route_action(scenario.route, f"outbound|80||{name}", hashed=hashed)}
     if scenario.shadow is not None:
         route["route"]["request_mirror_policies"] = [{"cluster": f"outbound|80||shadow-{name}"}]
+    if "headers" in scenario.route:
+        route["request_headers_to_add"] = [
+            {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+            for key, value in scenario.route["headers"]["request"]["set"].items()
+        ]
     if "fault" in scenario.route:
         route["typed_per_filter_config"] = {"fault": istio_as_envoy.fault_filter(scenario.route["fault"])}
     return {
@@ -593,7 +612,7 @@ def _access_log(path: Path) -> dict[str, Any]:
 # Our documents
 
 
-def documents(named: Mapping[str, Scenario], log: Path, hosts: ScriptedHosts) -> str:
+def documents(named: Mapping[str, Scenario], log: Path, hosts: ScriptedHosts, internal: Sequence[str] = ()) -> str:
     """The same for pyproxy, as an operator would write it."""
     mesh = {
         "accessLogFile": str(log),
@@ -601,7 +620,14 @@ def documents(named: Mapping[str, Scenario], log: Path, hosts: ScriptedHosts) ->
         "accessLogFormat": json.dumps(LOG_FIELDS),
         "defaultConfig": {"tracing": {"sampling": 0}},
     }
-    found = [_document("IstioOperator", "mesh", {"meshConfig": mesh}, "install.istio.io/v1alpha1")]
+    spec: dict[str, Any] = {"meshConfig": mesh}
+    if internal:
+        endpoints = [{"fromCidr": network} for network in internal]
+        spec["values"] = {
+            "pilot": {"env": {"ENABLE_HCM_INTERNAL_NETWORKS": "true"}},
+            "global": {"meshNetworks": {"ours": {"endpoints": endpoints}}},
+        }
+    found = [_document("IstioOperator", "mesh", spec, "install.istio.io/v1alpha1")]
     place = {"address": "127.0.0.1", "labels": {"app": "client"}, "locality": "here/a/1", "serviceAccount": "default"}
     found.append(_document("WorkloadEntry", "client", place))
     for name, scenario in named.items():

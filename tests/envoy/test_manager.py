@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
@@ -71,3 +72,9 @@ def test_bytes_that_pass() -> None:
     found: Any = tcp_filter("c", SNAPSHOT)
     assert (found["typed_config"]["cluster"], found["typed_config"]["stat_prefix"]) == ("c", "c")
     assert found["typed_config"]["access_log"]
+
+
+def test_internal_networks() -> None:
+    found = manager(internal_networks=(ip_network("10.0.0.0/8"),))
+    assert found["internal_address_config"] == {"cidr_ranges": [{"address_prefix": "10.0.0.0", "prefix_len": 8}]}
+    assert "internal_address_config" not in manager()

@@ -154,12 +154,13 @@ def test_what_is_for_the_installer_is_a_notice(load_text: LoadText) -> None:
           profile: demo
           components: {pilot: {enabled: true}}
           meshConfig: {accessLogFile: /dev/stdout}
-          values: {pilot: {autoscaleEnabled: false}, global: {meshID: a, hub: b, proxy: {clusterDomain: c}}}
+          values: {pilot: {autoscaleEnabled: false, env: {OTHER: a, ENABLE_HCM_INTERNAL_NETWORKS: true}}, global: {meshID: a, hub: b, proxy: {clusterDomain: c}}}
         """)
     assert told(loaded) == [
         ("info", "PYP0004", "spec.profile"),
         ("info", "PYP0004", "spec.components"),
-        ("info", "PYP0004", "spec.values.pilot"),
+        ("info", "PYP0004", "spec.values.pilot.autoscaleEnabled"),
+        ("info", "PYP0004", "spec.values.pilot.env.OTHER"),
         ("info", "PYP0004", "spec.values.global.hub"),
     ]
 

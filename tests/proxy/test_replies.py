@@ -56,3 +56,9 @@ def test_a_grpc_message_is_percent_encoded() -> None:
     assert (b"grpc-message", b"50 %25 %C3%84rger%0A") in headers
     assert b"grpc-message" not in dict(grpc_reply_headers(Reply(503, b"to HEAD"), message=False))
     assert b"grpc-message" not in dict(grpc_reply_headers(Reply(503)))
+
+
+def test_a_timeout_may_be_204() -> None:
+    assert replies.timeout_as(replies.TIMEOUT, 504) is replies.TIMEOUT
+    found = replies.timeout_as(replies.PER_TRY_TIMEOUT, 204)
+    assert (found.status, found.body, found.flag) == (204, b"", "UT")

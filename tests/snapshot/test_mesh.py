@@ -103,3 +103,26 @@ def test_the_edge_profile_is_for_gateways() -> None:
 
 def test_http_10_is_a_proxys_own_setting() -> None:
     assert settings("defaultConfig: {proxyMetadata: {ISTIO_META_HTTP10: '1'}}").http(Direction.INBOUND).accept_http_10
+
+
+NETWORKS = """
+apiVersion: install.istio.io/v1alpha1
+kind: IstioOperator
+spec:
+  values:
+    pilot: {env: {ENABLE_HCM_INTERNAL_NETWORKS: %s}}
+    global:
+      meshNetworks:
+        b: {endpoints: [{fromCidr: fd00::/8}, {fromRegistry: r}, {fromCidr: nonsense}], gateways: [{address: 1.1.1.1}]}
+        a: {endpoints: [{fromCidr: 10.1.2.3/8}, {fromCidr: 10.0.0.1}]}
+        c: null
+"""
+
+
+@pytest.mark.parametrize(("flag", "sidecars"), [("'true'", 3), ("true", 3), ("'1'", 3), ("'false'", 0), ("'yes'", 0)])
+def test_networks_are_internal_to_gateways_and_under_a_flag_to_sidecars(flag: str, sidecars: int) -> None:
+    found = mesh_settings(documents(NETWORKS % flag))
+
+    assert [len(found.http(each).internal_networks) for each in Direction] == [sidecars, sidecars, 3]
+    assert [str(each) for each in found.internal_networks] == ["10.0.0.0/8", "10.0.0.1/32", "fd00::/8"]
+    assert not mesh_settings(()).http(Direction.GATEWAY).internal_networks

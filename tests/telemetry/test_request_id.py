@@ -82,3 +82,11 @@ def test_one_percent_is_one_percent() -> None:
 
 def test_without_generation_nothing_is_added() -> None:
     assert ensured([], ALWAYS, generate=False) == ([], b"", False)
+
+
+@pytest.mark.parametrize(
+    ("sent", "mark"), [([], b"a"), ([(b"x-client-trace-id", b"x")], b"b"), ([(b"x-request-id", ID.encode())], b"a")]
+)
+def test_a_trace_may_be_forced(sent: Headers, mark: bytes) -> None:
+    request_id, traced = ensure_request_id(list(sent), dict(sent), NEVER, Random(1), forced=True)
+    assert (request_id[14:15], traced) == (mark, True)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from pyproxy.istio.mesh.config import DefaultTrafficPolicy, MeshConfig, TLSConfig
 from pyproxy.istio.metadata import ObjectMeta
-from pyproxy.istio.operator import IstioOperator
+from pyproxy.istio.operator import ISTIOD_FLAGS, IstioOperator
+from pyproxy.istio.problems import NOT_APPLIED
 from pyproxy.istio.rules.amounts import port_problem
 from pyproxy.istio.rules.connection_pool import check_connection_pool
 from pyproxy.istio.rules.destination_rule import check_outlier_detection
@@ -19,6 +20,7 @@ from pyproxy.istio.rules.providers import check_providers
 from pyproxy.istio.rules.retry import check_retry
 
 _CURVES = frozenset(("P-224", "P-256", "P-521", "P-384", "X25519", "X25519Kyber768Draft00", "X25519MLKEM768"))
+_NOT_OURS = "ignored: it is about istiod"
 _NETWORK = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
 
 
@@ -27,6 +29,10 @@ def check_operator(spec: IstioOperator, meta: ObjectMeta, place: Place) -> None:
     if spec.mesh_config is not None:
         check_mesh(spec.mesh_config, place.at("meshConfig"))
     settings = spec.values.global_ if spec.values is not None else None
+    pilot = spec.values.pilot if spec.values is not None else None
+    for name in pilot.env if pilot is not None else ():
+        if name not in ISTIOD_FLAGS:
+            place.at("values", "pilot", "env", name).info(_NOT_OURS, NOT_APPLIED)
     if settings is not None and settings.network and not _NETWORK.fullmatch(settings.network):
         place.at("values", "global", "network").error(f'"{settings.network}" is not a network\'s name')
 
