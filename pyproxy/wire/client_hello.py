@@ -1,0 +1,153 @@
+"""Reads what a TLS client says first, before anybody has decided to be its server: SNI, ALPN and versions.
+
+Source: RFC 8446 section 4.1.2, RFC 6066 section 3, RFC 7301; what counts as TLS: Envoy tls_inspector.cc.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+MAX_HELLO: Final = 64 * 1024
+"""Bytes of a ClientHello that are looked at (Envoy tls_inspector's max_client_hello_size)."""
+_HANDSHAKE: Final = 22
+_CLIENT_HELLO: Final = 1
+_MAX_RECORD: Final = 16384
+_MAX_RECORDS: Final = 64
+"""That a hello may come in: the largest needs five, and each costs another look."""
+_SERVER_NAME: Final = 0
+_ALPN: Final = 16
+_SUPPORTED_VERSIONS: Final = 43
+_VERSIONS: Final = {0x0301: "TLSv1", 0x0302: "TLSv1.1", 0x0303: "TLSv1.2", 0x0304: "TLSv1.3"}
+
+
+class ClientHello(NamedTuple):
+    """What a client asks for."""
+
+    server_name: str
+    """SNI in lower case; empty when there is none."""
+    alpn: tuple[bytes, ...]
+    """In the client's order of preference."""
+    versions: tuple[str, ...]
+    """`TLSv1.3`; what nobody knows (GREASE) is left out."""
+
+
+class NotTls:
+    """The verdict on bytes that begin no TLS connection, or none that can be served."""
+
+
+NOT_TLS: Final = NotTls()
+
+
+class _MalformedError(Exception):
+    """A length points past its end."""
+
+
+class _Reader:
+    """Takes bytes from the front. Raises _MalformedError where there are too few."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+
+    @property
+    def left(self) -> int:
+        return len(self._data) - self._at
+
+    def take(self, size: int) -> bytes:
+        end = self._at + size
+        if end > len(self._data):
+            raise _MalformedError
+        found = self._data[self._at : end]
+        self._at = end
+        return found
+
+    def number(self, size: int) -> int:
+        return int.from_bytes(self.take(size), "big")
+
+    def vector(self, size: int) -> bytes:
+        """Bytes behind a length of `size` bytes."""
+        return self.take(self.number(size))
+
+
+def may_be_tls(data: bytes) -> bool:
+    """Whether a connection may be TLS that begins with these bytes, be it one alone: a handshake of version 3.x."""
+    return data[:1] == b"\x16" and data[1:2] in (b"", b"\x03")
+
+
+def parse_client_hello(data: bytes) -> ClientHello | NotTls | None:
+    """The ClientHello that a connection begins with; None when more bytes are needed, which is for 64 KiB at most."""
+    try:
+        body = _message(data)
+        return None if body is None else _parse(_Reader(body))
+    except _MalformedError:
+        return NOT_TLS
+
+
+def _message(data: bytes) -> bytes | None:
+    """The body of the first handshake message, put together from its records; None when it is not all here."""
+    if data and not may_be_tls(data):
+        raise _MalformedError
+    message = b""
+    at = 0
+    for _ in range(_MAX_RECORDS):
+        if len(data) - at < 5:
+            return None
+        length = int.from_bytes(data[at + 3 : at + 5], "big")
+        if not may_be_tls(data[at : at + 2]) or not 0 < length <= _MAX_RECORD:
+            raise _MalformedError
+        message += data[at + 5 : at + 5 + length]
+        at += 5 + length
+        if len(message) >= 4:
+            size = int.from_bytes(message[1:4], "big")
+            if message[0] != _CLIENT_HELLO or size > MAX_HELLO:
+                raise _MalformedError
+            if len(message) >= 4 + size:
+                return message[4 : 4 + size]
+    raise _MalformedError
+
+
+def _parse(hello: _Reader) -> ClientHello:
+    legacy = hello.number(2)
+    hello.take(32)
+    hello.vector(1)  # session id
+    hello.vector(2)  # cipher suites
+    hello.vector(1)  # compression
+    server_name = ""
+    alpn: tuple[bytes, ...] = ()
+    versions: tuple[int, ...] = (legacy,)
+    extensions = _Reader(hello.vector(2) if hello.left else b"")
+    while extensions.left:
+        kind, value = extensions.number(2), _Reader(extensions.vector(2))
+        if kind == _SERVER_NAME:
+            server_name = _host_name(_Reader(value.vector(2)))
+        elif kind == _ALPN:
+            alpn = _names(_Reader(value.vector(2)))
+        elif kind == _SUPPORTED_VERSIONS:
+            versions = _numbers(_Reader(value.vector(1)))
+    known = tuple(_VERSIONS[each] for each in versions if each in _VERSIONS)
+    if not known:  # SSL 3 or something of which nobody has heard
+        raise _MalformedError
+    return ClientHello(server_name, alpn, known)
+
+
+def _host_name(names: _Reader) -> str:
+    """The first name of type host_name."""
+    while names.left:
+        kind, name = names.number(1), names.vector(2)
+        if kind == 0:
+            return name.decode("latin-1").lower()
+    return ""
+
+
+def _names(protocols: _Reader) -> tuple[bytes, ...]:
+    found: list[bytes] = []
+    while protocols.left:
+        found.append(protocols.vector(1))
+    return tuple(found)
+
+
+def _numbers(versions: _Reader) -> tuple[int, ...]:
+    found: list[int] = []
+    while versions.left:
+        found.append(versions.number(2))
+    return tuple(found)
