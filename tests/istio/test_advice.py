@@ -69,7 +69,8 @@ def test_what_is_acted_on_is_not_told(load_text: LoadText) -> None:
         spec:
           host: a
           trafficPolicy:
-            connectionPool: {tcp: {maxConnections: 9}, http: {http2MaxRequests: 9, maxRetries: 9}}
+            connectionPool: {tcp: {maxConnections: 9}, http: {http2MaxRequests: 9}}
+            portLevelSettings: [{port: {number: 80}, connectionPool: {http: {maxRetries: 9}}}]
             retryBudget: {percent: 20, minRetryConcurrency: 3}
         ---
         apiVersion: networking.istio.io/v1

@@ -11,6 +11,7 @@ from pyproxy.istio.networking.destination_rule import (
     TrafficPolicy,
     TunnelSettings,
 )
+from pyproxy.istio.problems import WITHOUT_EFFECT
 from pyproxy.istio.rules.amounts import check_port_selector, percent_problem, port_problem
 from pyproxy.istio.rules.client_tls import check_client_tls
 from pyproxy.istio.rules.connection_pool import check_connection_pool
@@ -24,6 +25,9 @@ from pyproxy.istio.rules.names import (
 )
 from pyproxy.istio.rules.place import Place
 from pyproxy.istio.rules.visibility import check_export_to, check_selector
+
+_CONSECUTIVE = 5
+"""What consecutive5xxErrors is unless it is set."""
 
 
 def check_destination_rule(spec: DestinationRule, meta: ObjectMeta, place: Place) -> None:
@@ -60,6 +64,11 @@ def _check_policy(policy: TrafficPolicy | None, meta: ObjectMeta, place: Place) 
         _check_tunnel(policy.tunnel, place.at("tunnel"))
     if policy.retry_budget is not None:
         _check_budget(policy.retry_budget, place.at("retryBudget"))
+        http = policy.connection_pool.http if policy.connection_pool is not None else None
+        if http is not None and http.max_retries:
+            place.at("connectionPool", "http", "maxRetries").warning(
+                "has no effect: retryBudget takes its place", WITHOUT_EFFECT
+            )
 
 
 def _check_port_policy(policy: PortTrafficPolicy, meta: ObjectMeta, place: Place) -> None:
@@ -91,6 +100,12 @@ def check_outlier_detection(outliers: OutlierDetection | None, place: Place) -> 
     for index, code in enumerate(outliers.outlier_detection_http_error_codes):
         if not 100 <= code <= 599:
             place.at("outlierDetectionHttpErrorCodes", index).error(f"must be a status from 100 to 599, not {code}")
+    any_error = _CONSECUTIVE if outliers.consecutive_5xx_errors is None else outliers.consecutive_5xx_errors
+    gateway = outliers.consecutive_gateway_errors
+    if any_error and gateway and gateway >= any_error and not outliers.outlier_detection_http_error_codes:
+        place.at("consecutiveGatewayErrors").warning(
+            f"has no effect: {any_error} errors of any kind are enough (consecutive5xxErrors)", WITHOUT_EFFECT
+        )
 
 
 def _check_tunnel(tunnel: TunnelSettings, place: Place) -> None:

@@ -11,6 +11,7 @@ from pyproxy.istio.networking.virtual_service import (
     HTTPRewrite,
     HTTPRoute,
 )
+from pyproxy.istio.problems import WITHOUT_EFFECT
 from pyproxy.istio.rules.amounts import check_weights, percent_problem, port_problem, status_problem
 from pyproxy.istio.rules.destination import check_destination
 from pyproxy.istio.rules.faults import check_cors, check_fault
@@ -38,6 +39,7 @@ def check_http_route(route: HTTPRoute, place: Place, *, delegate: bool) -> None:
     check_cors(route.cors_policy, place.at("corsPolicy"))
     check_fault(route.fault, place.at("fault"))
     check_retry(route.retries, place.at("retries"))
+    _check_timeouts(route, place)
     _check_mirrors(route, place)
     _check_redirect(route.redirect, route.match, place.at("redirect"))
     _check_direct_response(route.direct_response, place.at("directResponse"))
@@ -83,6 +85,15 @@ def _check_match(match: HTTPMatchRequest, place: Place) -> None:
     for name, condition in match.query_params.items():
         check_string_match(condition, place.at("queryParams", name))
     check_source(match, place)
+
+
+def _check_timeouts(route: HTTPRoute, place: Place) -> None:
+    """Istio takes any two; Envoy does without the shorter name of the longer time (router.cc, finalTimeout)."""
+    per_try = route.retries.per_try_timeout if route.retries is not None else None
+    if per_try and route.timeout and per_try >= route.timeout:
+        place.at("retries", "perTryTimeout").warning(
+            f"has no effect: it is no shorter than the timeout of {route.timeout:g}s", WITHOUT_EFFECT
+        )
 
 
 def _check_mirrors(route: HTTPRoute, place: Place) -> None:

@@ -10,10 +10,13 @@ from pyproxy.istio.networking.destination_rule import (
     LoadBalancerSettings,
     WarmupConfiguration,
 )
+from pyproxy.istio.problems import WITHOUT_EFFECT
 from pyproxy.istio.rules.locality import check_locality, check_zone_aware
 from pyproxy.istio.rules.place import Place
 
 _LARGEST_MAGLEV_TABLE = 5_000_011
+_LARGEST_RING = 8_388_608
+"""Envoy's bound on it (cluster.proto); Istio has none."""
 
 
 def check_load_balancer(settings: LoadBalancerSettings | None, place: Place, *, has_outliers: bool) -> None:
@@ -35,6 +38,10 @@ def _check_hash(settings: ConsistentHashLB, place: Place) -> None:
         _check_cookie(settings.http_cookie, place.at("httpCookie"))
     if settings.minimum_ring_size and (settings.ring_hash is not None or settings.maglev is not None):
         place.at("minimumRingSize").error("ringHash and maglev exclude it")
+    ring = settings.ring_hash.minimum_ring_size if settings.ring_hash is not None else settings.minimum_ring_size
+    if ring and ring > _LARGEST_RING:
+        at = place.at("ringHash", "minimumRingSize") if settings.ring_hash is not None else place.at("minimumRingSize")
+        at.warning(f"is more than a ring may have: {_LARGEST_RING}", WITHOUT_EFFECT)
     if settings.maglev is not None:
         size = settings.maglev.table_size or 0
         if not 0 < size < _LARGEST_MAGLEV_TABLE or not _is_prime(size):

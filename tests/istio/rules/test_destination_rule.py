@@ -2,6 +2,8 @@ from collections.abc import Callable
 
 import pytest
 
+from pyproxy.istio.problems import Problem
+
 
 @pytest.mark.parametrize(
     ("spec", "path", "part"),
@@ -93,3 +95,26 @@ def test_what_is_wrong_is_named(expect: Callable[..., None], spec: str, path: st
 )
 def test_what_is_unusual_but_right_passes(judge: Callable[..., list[object]], spec: str) -> None:
     assert judge("DestinationRule", spec) == []
+
+
+@pytest.mark.parametrize(
+    ("policy", "path"),
+    [
+        ("outlierDetection: {consecutiveGatewayErrors: 5}", "outlierDetection.consecutiveGatewayErrors"),
+        (
+            "outlierDetection: {consecutiveGatewayErrors: 9, consecutive5xxErrors: 3}",
+            "outlierDetection.consecutiveGatewayErrors",
+        ),
+        ("outlierDetection: {consecutiveGatewayErrors: 4}", None),
+        ("outlierDetection: {consecutiveGatewayErrors: 9, consecutive5xxErrors: 0}", None),
+        ("outlierDetection: {consecutiveGatewayErrors: 9, outlierDetectionHttpErrorCodes: [500]}", None),
+        ("retryBudget: {percent: 20}, connectionPool: {http: {maxRetries: 3}}", "connectionPool.http.maxRetries"),
+        ("retryBudget: {percent: 20}, connectionPool: {http: {maxRequestsPerConnection: 3}}", None),
+    ],
+)
+def test_what_another_field_makes_idle_is_warned_about(
+    judge: Callable[..., list[Problem]], policy: str, path: str | None
+) -> None:
+    problems = judge("DestinationRule", f"host: a\ntrafficPolicy: {{{policy}}}")
+    found = [(one.severity, one.code, one.path) for one in problems]
+    assert found == ([("warning", "PYP0006", f"spec.trafficPolicy.{path}")] if path else [])

@@ -2,6 +2,8 @@ from collections.abc import Callable
 
 import pytest
 
+from pyproxy.istio.problems import Problem
+
 ROUTE = "route: [{destination: {host: a}}]"
 
 
@@ -123,3 +125,13 @@ def test_a_large_body_is_warned_about_and_a_larger_one_refused(
 def test_a_redirect_code_that_envoy_has_not_is_warned_about(expect: Callable[..., None]) -> None:
     rule = "redirect: {uri: /a, redirectCode: 304}"
     expect("VirtualService", in_rule(rule), "http[0].redirect.redirectCode", "does not work", "warning")
+
+
+@pytest.mark.parametrize(("each", "warned"), [("5s", True), ("1s", True), ("999ms", False)])
+def test_a_try_no_shorter_than_the_whole_is_warned_about(
+    judge: Callable[..., list[Problem]], each: str, warned: bool
+) -> None:
+    rule = f"{{timeout: 1s, retries: {{attempts: 2, perTryTimeout: {each}}}, {ROUTE}}}"
+    problems = judge("VirtualService", in_rule(rule))
+    path = "spec.http[0].retries.perTryTimeout"
+    assert [(one.severity, one.code, one.path) for one in problems] == [("warning", "PYP0006", path)] * warned

@@ -40,3 +40,15 @@ def test_what_is_wrong_is_named(expect: Callable[..., None], balancer: str, path
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 65537, 4999999])
 def test_primes_are_maglev_tables(judge: Callable[..., list[object]], size: int) -> None:
     assert judge("DestinationRule", in_rule(f"{{consistentHash: {{maglev: {{tableSize: {size}}}}}}}")) == []
+
+
+def test_a_ring_has_a_largest_size(expect: Callable[..., None]) -> None:
+    path, part = "trafficPolicy.loadBalancer.consistentHash", "more than a ring may have"
+    hashing = "{useSourceIp: true, ringHash: {minimumRingSize: 8388609}}"
+    expect(
+        "DestinationRule",
+        in_rule(f"{{consistentHash: {hashing}}}"),
+        f"{path}.ringHash.minimumRingSize",
+        part,
+        "warning",
+    )
