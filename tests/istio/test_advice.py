@@ -155,7 +155,9 @@ def test_what_is_for_the_installer_is_a_notice(load_text: LoadText) -> None:
           profile: demo
           components: {pilot: {enabled: true}}
           meshConfig: {accessLogFile: /dev/stdout}
-          values: {pilot: {autoscaleEnabled: false, env: {OTHER: a, ENABLE_HCM_INTERNAL_NETWORKS: true}}, global: {meshID: a, hub: b, proxy: {clusterDomain: c}}}
+          values:
+            pilot: {autoscaleEnabled: false, env: {OTHER: a, ENABLE_HCM_INTERNAL_NETWORKS: true}}
+            global: {meshID: a, hub: b, proxy: {clusterDomain: c}}
         """)
     assert told(loaded) == [
         ("info", "PYP0004", "spec.profile"),
