@@ -47,6 +47,7 @@ class Worker:
         self.draining_listeners: list[BoundListener] = []
         self.http_stats: dict[str, HttpStats] = {}
         self.listener_stats = ListenerManagerStats()
+        self.tcp_stats = TcpStats()
         self.resolver = Resolver()
         self._access_log: AccessLogger | None = None
         self.live: Live = None  # type: ignore[assignment]  # set in wire, before any use
@@ -66,6 +67,7 @@ class Worker:
             streams=self._streams,
         )
         self._set_access_log(snapshot)
+            tcp_stats=self.tcp_stats,
 
     def swap(self, snapshot: Snapshot) -> None:
         """Serve by a new snapshot from now on; `bind` follows with the listeners."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from pyproxy.core.loop import Clock
-from pyproxy.runtime.counters import HttpStats, ListenerManagerStats
+from pyproxy.runtime.counters import HttpStats, ListenerManagerStats, TcpStats
 from pyproxy.runtime.live import Live
 from pyproxy.snapshot.model import Listener
 from pyproxy.telemetry.metrics import IstioMetrics
@@ -95,6 +95,8 @@ class Served(Protocol):
         ...
 
     @property
+    @property
+    def tcp_stats(self) -> TcpStats: ...
     def listener_stats(self) -> ListenerManagerStats: ...
     @property
     def metrics(self) -> IstioMetrics: ...

@@ -62,6 +62,7 @@ def _groups(served: Served) -> Iterator[tuple[str, StatGroup]]:
         state.refresh_gauges()
         yield name, state.stats
     yield from list(served.http_stats.items())
+    yield "", served.tcp_stats
     yield "", served.live.stats
     yield "", served.listener_stats
     yield "", _server_stats(served)

@@ -10,7 +10,7 @@ from typing import Final
 from pyproxy.core.loop import Clock
 from pyproxy.core.streams import Streams
 from pyproxy.core.tls import Peer, ServerTls
-from pyproxy.runtime.counters import HttpStats
+from pyproxy.runtime.counters import HttpStats, TcpStats
 from pyproxy.runtime.live import Live
 from pyproxy.snapshot.model import HttpSettings, Listener, ListenerKind, Snapshot, VirtualHost
 from pyproxy.telemetry.access_log import AccessLogger
@@ -45,6 +45,8 @@ class Environment:
     """Under a seed each route draws from one of its own; without, all draw from `rng`."""
     own_addresses: set[tuple[str, int]] = field(default_factory=set)
     """What our listeners are bound to: never a destination, or a request would come back for ever."""
+    tcp_stats: TcpStats = field(default_factory=TcpStats)
+    """What Istio's network filters count."""
     peer_lines: bytes = b""
     """`own_metadata` as header lines, ready for the wire."""
 

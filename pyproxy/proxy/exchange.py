@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from email.utils import formatdate
 from typing import Final
 
@@ -19,7 +20,7 @@ from pyproxy.policy.fault import roll_delay
 from pyproxy.policy.hashing import request_hash
 from pyproxy.policy.retry import steered
 from pyproxy.policy.timeouts import effective_timeouts
-from pyproxy.proxy import replies
+from pyproxy.proxy import gate, replies
 from pyproxy.proxy.attempt import Attempt
 from pyproxy.proxy.environment import ClientConnection, Environment
 from pyproxy.proxy.forwarder import Forwarder
@@ -39,7 +40,12 @@ _UPSTREAM_ENDED_TUNNEL: Final = "upstream_reset_after_response_started{connectio
 _DECORATOR: Final = b"x-envoy-decorator-operation"
 _NOTHING_KNOWN: Final[dict[bytes, bytes]] = {}
 _INBOUND: Final = Direction.INBOUND  # an enum's member costs a call at every use
+_OUTBOUND: Final = Direction.OUTBOUND
 _log: Final = logging.getLogger("pyproxy.proxy")
+
+
+Step = Callable[["Exchange"], replies.Reply | None]
+"""One of the gate's: an answer, `gate.HELD`, or None."""
 
 
 class ClientStream:
@@ -95,6 +101,8 @@ class Exchange(Forwarder):
     """Its client may steer by x-envoy-* headers."""
     traced = False
     """Sampled, as far as this proxy decides."""
+    workload_port = 0
+    """The workload's port that the request is for; 0 when its virtual host does not say."""
     response_header_bytes = 0
     _mirroring: Mirroring | None = None
     _destination: Destination | None = None
@@ -140,13 +148,22 @@ class Exchange(Forwarder):
             self.ctx.request_body_ended = self.ctx.started
         try:
             found = find_route(self)
-            reply = self._admit(found) if isinstance(found, Route) else found
+            reply = found if isinstance(found, replies.Reply) else self._admit(found)
             if reply is not None:
                 self.reply(reply)
         except Exception:  # our bug must not take the connection's other requests with it
-            _log.exception("an exchange failed")
-            if not self.finished and not self.response_started:
-                self.reply(replies.INTERNAL_ERROR)
+            self._fail()
+
+    def go_on(self, step: Step) -> None:
+        """The gate held the request: it may pass on to a step of it. Nothing happens when the client has left."""
+        if self.finished:
+            return
+        try:
+            reply = self._pass(step)
+            if reply is not None:
+                self.reply(reply)
+        except Exception:  # as in start
+            self._fail()
 
     def on_body(self, chunk: bytes) -> None:
         """Body bytes from the client."""
@@ -202,22 +219,50 @@ class Exchange(Forwarder):
 
     # Admit
 
-    def _admit(self, route: Route) -> replies.Reply | None:
-        self.route = route
-        action = route.action
-        if isinstance(action, Forward):
-            self._destination = destination = choose_destination(self, action)
-            self._operating = destination.response_headers is not None
-            self.cluster = self.serving.clusters.get(destination.cluster)
-            if self.cluster is not None:
-                self.ctx.upstream_cluster = destination.cluster
-        if route.response_headers is not None:
-            self._operating = True
+    def _admit(self, route: Route | None) -> replies.Reply | None:
+        """None: where to is found, or the request waits at the gate."""
+        if route is not None:
+            self.take_route(route)
         protocol = wants_upgrade(self.head)
         if protocol is None:
             self.connection.stats.downstream_rq_ws_on_non_ws_route += 1
             return replies.UPGRADE_FAILED
         self.upgrade = protocol
+        if self.serving.snapshot.guarded and self.connection.settings.direction is not _OUTBOUND:
+            return self._pass(gate.enter)
+        return self._let_in()
+
+    def take_route(self, route: Route) -> None:
+        """The route that was found, and one of its destinations."""
+        self.route = route
+        action = route.action
+        if isinstance(action, Forward):
+            self._destination = destination = choose_destination(self, action)
+            self._operating = destination.response_headers is not None
+    def _fail(self) -> None:
+        _log.exception("an exchange failed")
+        if not self.finished and not self.response_started:
+            self.reply(replies.INTERNAL_ERROR)
+
+            self.cluster = self.serving.clusters.get(destination.cluster)
+            if self.cluster is not None:
+                self.ctx.upstream_cluster = destination.cluster
+        if route.response_headers is not None:
+            self._operating = True
+
+    def _pass(self, step: Step) -> replies.Reply | None:
+        """Through the gate, from a step of it on."""
+        reply = step(self)
+        if reply is gate.HELD:
+            return None
+        return self._let_in() if reply is None else reply
+
+    def _let_in(self) -> replies.Reply | None:
+        """Past the gate: the delay, if there is one."""
+        route = self.route
+        if route is None:
+            self.connection.stats.no_route += 1
+            return replies.NO_ROUTE
         fault = route.fault
         if fault is not None:
             delay = roll_delay(fault, self.chance or self.env.rng)

@@ -33,8 +33,8 @@ _NONE: Final = PathNormalization.NONE
 _SPECIAL_METHODS: Final = frozenset({b"CONNECT", b"QUERY"})
 
 
-def find_route(exchange: Exchange) -> Route | replies.Reply:
-    """Clean the head up as Envoy's connection manager does, and look the route up."""
+def find_route(exchange: Exchange) -> Route | replies.Reply | None:
+    """Clean the head up as Envoy's connection manager does, and look the route up: None when there is none."""
     head = exchange.head
     connection = exchange.connection
     refusal = _check(head, connection)
@@ -58,12 +58,13 @@ def find_route(exchange: Exchange) -> Route | replies.Reply:
         ctx.request = RequestHead(b"", b"", b"", [])  # what cannot be trusted is not logged
         return replies.codec_error(400, "http.invalid_authority")
     virtual_host = connection.virtual_host(snapshot, split[0], split[1])
-    route = virtual_host.route_for(head) if virtual_host is not None else None
-    if route is None or virtual_host is None:
-        connection.stats.no_route += 1
-        return replies.NO_ROUTE
-    ctx.virtual_host = virtual_host.name
-    ctx.route_name = route.name
+    if virtual_host is None:
+        return None
+    exchange.workload_port = virtual_host.workload_port
+    route = virtual_host.route_for(head)
+    if route is not None:
+        ctx.virtual_host = virtual_host.name
+        ctx.route_name = route.name
     return route
 
 

@@ -233,12 +233,39 @@ class HttpStats:
     tracing_not_traceable: Counter = 0
     tracing_health_check: Counter = 0
 
+    rbac_allowed: Counter = 0
+    """Filters that let a request pass: a request may pass several."""
+    rbac_denied: Counter = 0
+    rbac_istio_dry_run_allow_shadow_allowed: Counter = 0
+    rbac_istio_dry_run_allow_shadow_denied: Counter = 0
+    rbac_istio_dry_run_deny_shadow_allowed: Counter = 0
+    rbac_istio_dry_run_deny_shadow_denied: Counter = 0
+    rbac_istio_ext_authz_shadow_allowed: Counter = 0
+    rbac_istio_ext_authz_shadow_denied: Counter = 0
+    """Requests that an external authorizer was asked about."""
+
+    jwt_authn_allowed: Counter = 0
+    jwt_authn_cors_preflight_bypassed: Counter = 0
+    jwt_authn_denied: Counter = 0
+
     classes: list[int] = field(default_factory=lambda: [0, 0, 0, 0, 0, 0])
     """`downstream_rq_Nxx` by N, 0 to 5."""
 
     def count_response(self, status: int) -> None:
         """What a request was answered with."""
         self.classes[status // 100 if 100 <= status < 600 else 0] += 1
+
+
+@dataclass(slots=True, eq=False)
+class TcpStats:
+    """`tcp.`: what Istio's network filters count, of all listeners together."""
+
+    rbac_allowed: Counter = 0
+    rbac_denied: Counter = 0
+    rbac_istio_dry_run_allow_shadow_allowed: Counter = 0
+    rbac_istio_dry_run_allow_shadow_denied: Counter = 0
+    rbac_istio_dry_run_deny_shadow_allowed: Counter = 0
+    rbac_istio_dry_run_deny_shadow_denied: Counter = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -297,7 +324,7 @@ class ServerStats:
 
 
 StatGroup: TypeAlias = (
-    ClusterStats | HttpStats | ListenerStats | ClusterManagerStats | ListenerManagerStats | ServerStats
+    ClusterStats | HttpStats | TcpStats | ListenerStats | ClusterManagerStats | ListenerManagerStats | ServerStats
 )
 """What /stats lists; a host's statistics are on /clusters."""
 

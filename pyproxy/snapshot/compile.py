@@ -13,10 +13,11 @@ from dataclasses import dataclass
 
 from pyproxy.istio.problems import Problem
 from pyproxy.istio.resources import Document
+from pyproxy.snapshot.authorization import compile_authorization
 from pyproxy.snapshot.clusters import Clusters, built_in_clusters
 from pyproxy.snapshot.connections import compile_connections
 from pyproxy.snapshot.destination_rules import DestinationRules
-from pyproxy.snapshot.findings import missing_references, servers_left_out, values_left_out
+from pyproxy.snapshot.findings import missing_references, policies_without_effect, servers_left_out, values_left_out
 from pyproxy.snapshot.gateways import GatewaySide, gateway_servers
 from pyproxy.snapshot.identity import concurrency_of as concurrency_of
 from pyproxy.snapshot.identity import identity_of as identity_of

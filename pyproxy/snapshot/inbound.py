@@ -131,11 +131,13 @@ class Inbound:
         """One table per port that may carry HTTP, and one for HTTP on ports that nobody declared."""
         for each in ports:
             if each.port.http:
-                yield self._table(inbound_name(each.number), each.port, self._service_name(each))
+                yield self._table(inbound_name(each.number), each.port, self._service_name(each), each.number)
         undeclared = ServicePort(0)
         yield self._table(INBOUND_PASSTHROUGH_CLUSTER, undeclared, None)
 
-    def _table(self, cluster: str, port: ServicePort, service: ServiceName | None) -> RouteTable:
+    def _table(
+        self, cluster: str, port: ServicePort, service: ServiceName | None, workload_port: int = 0
+    ) -> RouteTable:
         """Whatever the host, on to the workload without a timeout."""
         route = Route(
             name="default",
@@ -147,7 +149,7 @@ class Inbound:
             description="everything",
             operation=f"{service.host if service else ''}:{port.number}/*",
         )
-        host = VirtualHost(f"inbound|http|{port.number}", ("*",), (route,), service)
+        host = VirtualHost(f"inbound|http|{port.number}", ("*",), (route,), service, workload_port)
         return RouteTable(cluster, {}, default=host)
 
     def _service_name(self, each: InboundPort) -> ServiceName:

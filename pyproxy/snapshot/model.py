@@ -23,6 +23,7 @@ from pyproxy.policy.fault import FaultPolicy
 from pyproxy.policy.hashing import HashKind as HashKind
 from pyproxy.policy.hashing import HashPolicy as HashPolicy
 from pyproxy.policy.outlier import OutlierPolicy
+from pyproxy.policy.rbac import Authorization
 from pyproxy.policy.retry import RetryPolicy
 
 Predicate = Callable[[RequestHead], bool]
@@ -298,6 +299,8 @@ class VirtualHost:
     routes: tuple[Route, ...]
     service: ServiceName | None = None
 
+    workload_port: int = 0
+    """The workload's port behind an inbound table; 0: known by the connection alone."""
     def route_for(self, head: RequestHead) -> Route | None:
         """The first route that the request matches."""
         for route in self.routes:
@@ -490,6 +493,8 @@ class Snapshot:
     tcp_tables: Mapping[int, RouteTable] = field(default_factory=dict)
     """Port → TCP and TLS services by name (SNI, or the host of a CONNECT); each has one route, a Forward."""
     mesh_tls: MeshTls = MeshTls()
+    authorization: Authorization | None = None
+    """AuthorizationPolicy documents that hold for requests into this workload; None: there are none."""
     inbound_mtls: Mapping[int, MtlsMode] = field(default_factory=dict)
     """Workload port → what the inbound capture port takes for it, where that is not `inbound_mtls_default`."""
     inbound_mtls_default: MtlsMode = MtlsMode.PERMISSIVE
@@ -510,6 +515,11 @@ class Snapshot:
 
     def inbound_table(self, captured: int | None, named: int | None, host: bytes) -> VirtualHost | None:
         """The virtual host for a request to the inbound port: by its original port, or, called by name, by Host's.
+
+    @property
+    def guarded(self) -> bool:
+        """Whether requests into this workload pass the gate at all."""
+        return self.authorization is not None
 
         A request that names no port of the workload's goes to the lowest one. One that was on its way to a port that
         nobody declared goes on to it, and only such a one: a stranger's Host must not choose a destination from here.

@@ -23,6 +23,7 @@ from pyproxy.runtime.counters import (
     ListenerStats,
     ServerStats,
     StatGroup,
+    TcpStats,
 )
 from pyproxy.telemetry.exposition import escape
 
@@ -76,6 +77,8 @@ def reset_counters(groups: Groups) -> None:
         for _, attribute, is_gauge in _TABLES[type(group)]:
             if not is_gauge:
                 setattr(group, attribute, 0)
+        for result in _RESULTS[type(group)]:
+            setattr(group, result.attribute, 0)
         if isinstance(group, ClusterStats):
             group.codes.clear()
             group.retry_codes.clear()
@@ -89,21 +92,26 @@ def reset_counters(groups: Groups) -> None:
 _ROOTS: dict[type[StatGroup], tuple[str, str]] = {
     ClusterStats: ("cluster.", "cluster_name"),
     HttpStats: ("http.", "http_conn_manager_prefix"),
+    TcpStats: ("tcp", ""),
     ListenerStats: ("listener.", "listener_address"),
     ClusterManagerStats: ("cluster_manager", ""),
     ListenerManagerStats: ("listener_manager", ""),
     ServerStats: ("server", ""),
 }
 """What stands before the instance's name, and the label that the name becomes in Prometheus."""
-_DOTTED = re.compile(r"^(circuit_breakers)_(default|high)_|^(outlier_detection|fault|cors|tracing)_")
+_DOTTED = re.compile(r"^(circuit_breakers)_(default|high)_|^(outlier_detection|jwt_authn|fault|cors|tracing)_")
 
 
 _BY_STATUS = frozenset({"codes", "retry_codes", "classes"})
+_RBAC = re.compile(r"rbac_(istio_(?:dry_run_(allow|deny)|ext_authz)_)?(?:shadow_)?(allowed|denied)")
+"""Attribute → the prefix that Istio gives what is only tried out, the action under trial, the result."""
 
 
 def _table(kind: type[StatGroup]) -> list[tuple[str, str, bool]]:
     """(Envoy's name, attribute, is a gauge) of what is a plain number, in order of name."""
-    attributes = [field.name for field in fields(kind) if field.name not in _BY_STATUS]
+    attributes = [
+        field.name for field in fields(kind) if field.name not in _BY_STATUS and not field.name.startswith("rbac_")
+    ]
     return sorted((_DOTTED.sub(_dotted, attribute), attribute, attribute in GAUGES) for attribute in attributes)
 
 
@@ -112,6 +120,31 @@ def _dotted(found: re.Match[str]) -> str:
 
 
 _TABLES = {kind: _table(kind) for kind in _ROOTS}
+
+
+class _Result(NamedTuple):
+    """What rules decided: Envoy's name, the attribute, and what Istio's tags make of it."""
+
+    name: str
+    attribute: str
+    labels: str
+
+
+def _results(kind: type[StatGroup]) -> list[_Result]:
+    found = ((field.name, _RBAC.fullmatch(field.name)) for field in fields(kind))
+    return [_result(attribute, match) for attribute, match in found if match is not None]
+
+
+def _result(attribute: str, found: re.Match[str]) -> _Result:
+    prefix, action, result = found.groups()
+    if prefix is None:
+        return _Result(f"rbac.{result}", attribute, f'authz_enforce_result="{result}"')
+    on_trial = f'authz_dry_run_action="{action}",' if action else ""
+    return _Result(f"rbac.{prefix}.shadow_{result}", attribute, f'{on_trial}authz_dry_run_result="{result}"')
+
+
+_RESULTS = {kind: _results(kind) for kind in _ROOTS}
+_RESULT_LABELS = {result.name: result.labels for results in _RESULTS.values() for result in results}
 
 
 def _in_order(groups: Groups) -> list[tuple[str, StatGroup]]:
@@ -140,7 +173,9 @@ def _plain(group: StatGroup) -> Iterator[Stat]:
 
 
 def _by_status(group: StatGroup) -> Iterator[Stat]:
-    """What Envoy counts by status: each code, each class, and their sum."""
+    """What Envoy counts by status: each code, each class, and their sum; and what rules decided."""
+    for name, attribute, _ in _RESULTS[type(group)]:
+        yield Stat(name, getattr(group, attribute), False)
     if isinstance(group, ClusterStats):
         yield from _codes("", group.codes)
         if group.retry_codes:
@@ -202,7 +237,7 @@ def _prometheus(
 def _prometheus_by_status(
     root: str, labels: list[str], members: list[tuple[str, StatGroup]], matches: Matches | None, used_only: bool
 ) -> Iterator[str]:
-    """`upstream_rq_503` is one series of `envoy_cluster_upstream_rq`, told by a label."""
+    """`upstream_rq_503` is one series of `envoy_cluster_upstream_rq`, told by a label; so is `rbac.denied`."""
     families: dict[str, list[str]] = {}
     for number, (label, (instance, group)) in enumerate(zip(labels, members, strict=True)):
         if number % _SERIES_PER_PIECE == 0:
@@ -213,7 +248,12 @@ def _prometheus_by_status(
             if matches is not None and not matches(f"{root}{instance}.{stat.name}"):
                 continue
             found = _STATUS.match(stat.name)
-            if found is None:
+            if stat.name in _RESULT_LABELS:
+                family, status = (
+                    _family(root, _result_family(stat.name)),
+                    ("," if label else "") + _RESULT_LABELS[stat.name],
+                )
+            elif found is None:
                 family, status = _family(root, stat.name), ""
             elif found[2]:
                 family, status = _family(root, found[1]), f',response_code="{found[2]}"'
@@ -222,6 +262,11 @@ def _prometheus_by_status(
             families.setdefault(family, []).append(f"{family}{{{label}{status}}} {stat.value}\n")
     for family in sorted(families):
         yield f"# TYPE {family} counter\n" + "".join(families[family])
+
+
+def _result_family(name: str) -> str:
+    """The prefix of the external authorizer is in no tag of Istio's, so it stays in the name."""
+    return "rbac_istio_ext_authz_" if "ext_authz" in name else "rbac"
 
 
 def _family(root: str, name: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import fields
 from typing import Any, TypeAlias
 
 from pyproxy.runtime.clusters import ClusterState
-from pyproxy.runtime.counters import GAUGES, ClusterStats, HostStats, HttpStats
+from pyproxy.runtime.counters import GAUGES, ClusterStats, HostStats, HttpStats, TcpStats
 from pyproxy.runtime.live import Live
 from pyproxy.snapshot.model import Discovery
 from pyproxy.worker import Worker
@@ -24,7 +24,7 @@ def _names(kind: type[Any]) -> tuple[str, ...]:
     return tuple(field.name for field in fields(kind) if not field.name.startswith(_OF_SUPERVISOR))
 
 
-_CLUSTER, _HOST, _HTTP = _names(ClusterStats), _names(HostStats), _names(HttpStats)
+_CLUSTER, _HOST, _HTTP, _TCP = _names(ClusterStats), _names(HostStats), _names(HttpStats), _names(TcpStats)
 
 
 async def report(worker: Worker) -> Numbers:
@@ -48,6 +48,7 @@ async def report(worker: Worker) -> Numbers:
     return {
         "clusters": clusters,
         "http": {prefix: _numbers(stats, _HTTP) for prefix, stats in worker.http_stats.items()},
+        "tcp": _numbers(worker.tcp_stats, _TCP),
         "istio": worker.env.metrics.numbers(),
         "connections": connections,
     }
@@ -87,7 +88,7 @@ def _without_gauges(numbers: Mapping[Any, Any]) -> Numbers:
     }
 
 
-def show(numbers: Mapping[str, Any], live: Live, http_stats: dict[str, HttpStats]) -> None:
+def show(numbers: Mapping[str, Any], live: Live, http_stats: dict[str, HttpStats], tcp_stats: TcpStats) -> None:
     """Write a sum into the supervisor's own statistics, which every page reads."""
     clusters = numbers.get("clusters", {})
     for name, state in live.serving.clusters.items():
@@ -96,6 +97,7 @@ def show(numbers: Mapping[str, Any], live: Live, http_stats: dict[str, HttpStats
         _show_hosts(state, found.get("hosts", {}))
     for prefix, values in numbers.get("http", {}).items():
         _write(http_stats.setdefault(prefix, HttpStats()), _HTTP, values)
+    _write(tcp_stats, _TCP, numbers.get("tcp", {}))
 
 
 def _show_hosts(state: ClusterState, hosts: Mapping[str, Mapping[str, int]]) -> None:
@@ -112,7 +114,9 @@ def _numbers(stats: object, names: Iterable[str]) -> Numbers:
     return {name: value for name in names if (value := getattr(stats, name))}
 
 
-def _write(stats: ClusterStats | HostStats | HttpStats, names: Iterable[str], values: Mapping[str, Any]) -> None:
+def _write(
+    stats: ClusterStats | HostStats | HttpStats | TcpStats, names: Iterable[str], values: Mapping[str, Any]
+) -> None:
     """Set every statistic: to what is there, else to what it begins with."""
     blank = type(stats)()
     for name in names:

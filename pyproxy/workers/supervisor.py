@@ -22,7 +22,7 @@ from pyproxy.core.loop import SystemClock, spawn
 from pyproxy.readiness import READY_TIMEOUT, announce, names_known
 from pyproxy.reload import Loaded, Reloader, ReloadStatus
 from pyproxy.runtime.clusters import HostState
-from pyproxy.runtime.counters import HttpStats, ListenerManagerStats
+from pyproxy.runtime.counters import HttpStats, ListenerManagerStats, TcpStats
 from pyproxy.runtime.live import Live
 from pyproxy.settings import Settings
 from pyproxy.snapshot.model import Snapshot
@@ -61,6 +61,7 @@ class Supervisor:
         self.listener_stats = ListenerManagerStats()
         self.metrics = IstioMetrics(loaded.snapshot.identity)
         self.ready = False
+        self.tcp_stats = TcpStats()
         self.draining = False
         self.live: Live = None  # type: ignore[assignment]  # set in _begin, before any use
         self._loaded = loaded
@@ -143,6 +144,7 @@ class Supervisor:
             spawn(sweep_outliers(self.live), name="sweep outliers"),
             spawn(self._keep_counters(), name="keep counters"),
         ]
+        await self._fetcher.first_answers(KEYS_TIMEOUT)
         self.ready = True
         announce(settings, self.addresses(), listens=bool(self.listeners))
 
@@ -183,6 +185,7 @@ class Supervisor:
     # Workers
 
     async def _new_seat(self, number: int) -> Seat:
+            await self._fetcher.close()
         """A worker that knows all that the others know."""
         seat = Seat(number, self.clock, self._on_outcomes, self._on_ended)
         await seat.start(self._nursery)
@@ -306,7 +309,7 @@ class Supervisor:
         add(total, self._retired)
         for seat in self._seats:
             add(total, seat.numbers)
-        show(total, self.live, self.http_stats)
+        show(total, self.live, self.http_stats, self.tcp_stats)
         self.metrics.load(total.get("istio", {}))
         connections = total.get("connections", {})
         for held in self.listeners.values():

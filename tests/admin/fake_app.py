@@ -9,7 +9,7 @@ from pathlib import Path
 from pyproxy.istio.loader import load
 from pyproxy.reload import ReloadStatus
 from pyproxy.runtime.clusters import ClusterState
-from pyproxy.runtime.counters import HttpStats, ListenerManagerStats
+from pyproxy.runtime.counters import HttpStats, ListenerManagerStats, TcpStats
 from pyproxy.runtime.live import Live
 from pyproxy.settings import Settings
 from pyproxy.snapshot.compile import compile_snapshot
@@ -129,6 +129,7 @@ class FakeApp:
         }
         self.http_stats = {"outbound_127.0.0.1_15001": HttpStats()}
         self.listener_stats = ListenerManagerStats(total_listeners_active=len(self.listeners))
+        self.tcp_stats = TcpStats()
         self.metrics = IstioMetrics(self.snapshot.identity)
 
     def addresses(self) -> dict[str, str]:

@@ -1,0 +1,152 @@
+"""What stands before the router on requests into a workload: the external authorizer, tokens, authorization rules.
+
+The order is that of Istio's filters (listener_builder.go): CUSTOM, JWT, then AUDIT, DENY and ALLOW. A step that has to
+wait gives HELD; whoever holds the request lets it go on with `exchange.go_on(step)` or answers with `exchange.reply`.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+from pyproxy.core.http import RequestHead
+from pyproxy.policy.rbac import Authorizer, Verdict, denial_details
+from pyproxy.policy.rbac_matchers import Facts
+from pyproxy.policy.tokens import WRONG_AUDIENCE, is_preflight
+from pyproxy.proxy.environment import ClientConnection
+from pyproxy.proxy.replies import Reply
+from pyproxy.proxy.routing import route_again
+from pyproxy.runtime.counters import HttpStats, TcpStats
+
+from pyproxy.snapshot.model import Direction
+
+if TYPE_CHECKING:
+    from pyproxy.proxy.exchange import Exchange
+
+_log: Final = logging.getLogger("pyproxy.rbac")
+_BODY: Final = b"RBAC: access denied"
+HELD: Final = Reply(0)
+"""No answer: the request waits."""
+MAX_PATH: Final = 256
+"""Bytes of a path that `www-authenticate` repeats (Envoy jwt_authn/filter.cc, MaximumUriLength)."""
+_GATEWAY: Final = Direction.GATEWAY
+_denials: Final[dict[str, Reply]] = {}
+_MOST_DENIALS: Final = 4096
+
+
+def enter(exchange: Exchange) -> Reply | None:
+    """All steps, from the first. None: the request may pass."""
+    rules = exchange.serving.snapshot.authorization
+    if rules is not None and rules.http.misdirected is not None:
+        reply = _authorize(exchange, rules.http.misdirected)
+        if reply is not None:
+            return reply
+    return check_tokens(exchange)
+
+
+def check_tokens(exchange: Exchange) -> Reply | None:
+    """From the second step: the external authorizer had nothing against it."""
+    authenticator = exchange.serving.authenticator
+    if authenticator is not None:
+        head = exchange.head
+        asked = realm(head)
+        failure = authenticator.authenticate(head, exchange.env.clock.time())
+        if failure:
+            exchange.connection.stats.jwt_authn_denied += 1
+            return token_refused(failure, asked)
+        stats = exchange.connection.stats
+        stats.jwt_authn_allowed += 1
+        stats.jwt_authn_cors_preflight_bypassed += head.method == b"OPTIONS" and is_preflight(head)
+        if head.token is not None and exchange.connection.settings.direction is _GATEWAY:
+            route_again(exchange)
+    return authorize(exchange)
+
+
+def token_refused(failure: str, realm: bytes) -> Reply:
+    """The answer to a request with a token that nobody accepts. Source: Envoy jwt_authn/filter.cc, onComplete."""
+    return Reply(
+        403 if failure == WRONG_AUDIENCE else 401,
+        failure.encode(),
+        details=f"jwt_authn_access_denied{{{failure.replace(' ', '_')}}}",
+        headers=((b"www-authenticate", b'Bearer realm="%b", error="invalid_token"' % realm),),
+        charged=False,
+    )
+
+
+def realm(head: RequestHead) -> bytes:
+    """What the client asked for, as the protection space of RFC 6750: its URL, and of that no more than a line."""
+    path = head.get(b"x-envoy-original-path") or head.target
+    return head.scheme + b"://" + head.authority + path[:MAX_PATH]
+
+
+def authorize(exchange: Exchange) -> Reply | None:
+    """The last step."""
+    rules = exchange.serving.snapshot.authorization
+    return None if rules is None else _authorize(exchange, rules.http.authorizer)
+
+
+def _authorize(exchange: Exchange, authorizer: Authorizer) -> Reply | None:
+    verdict = authorizer.judge(facts_of(exchange))
+    count(exchange.connection.stats, verdict)
+    if verdict.trials and _log.isEnabledFor(logging.DEBUG):
+        log_trials(verdict, exchange.ctx.request_id.decode("latin-1"))
+    return None if verdict.denied_by is None else _denial(verdict.denied_by)
+
+
+def _denial(policy: str) -> Reply:
+    reply = _denials.get(policy)
+    if reply is None:
+        if len(_denials) >= _MOST_DENIALS:
+            _denials.clear()
+        reply = _denials[policy] = Reply(403, _BODY, details=denial_details(policy), charged=False)
+    return reply
+
+
+def facts_of(exchange: Exchange) -> Facts:
+    """What rules may ask about a request."""
+    connection = exchange.connection
+    ctx = exchange.ctx
+    facts = connection_facts(connection)
+    if ctx.downstream_remote_address != connection.remote_address:
+        facts.remote_ip = ctx.downstream_remote_address.rpartition(":")[0].strip("[]")
+    if exchange.workload_port:
+        facts.destination_port = exchange.workload_port
+    facts.head = exchange.head
+    facts.token = exchange.head.token
+    return facts
+
+
+def connection_facts(connection: ClientConnection) -> Facts:
+    """What rules may ask about a connection."""
+    peer = connection.tls
+    target = connection.original_destination
+    return Facts(
+        names=None if peer is None else (*peer.uri_sans, *peer.dns_sans, peer.subject),
+        direct_ip=connection.remote_ip,
+        remote_ip=connection.remote_ip,
+        destination_ip=target[0] if target else connection.local_address.rpartition(":")[0].strip("[]"),
+        destination_port=target[1] if target else connection.listener.workload_port or connection.local_port,
+        server_name="" if peer is None else peer.server_name,
+    )
+
+
+def count(stats: HttpStats | TcpStats, verdict: Verdict) -> None:
+    """One verdict, as Envoy's filters count: each stage that lets a request pass."""
+    stats.rbac_allowed += verdict.allowed
+    stats.rbac_denied += verdict.denied_by is not None
+    for trial in verdict.trials:
+        if trial.action == "ALLOW":
+            stats.rbac_istio_dry_run_allow_shadow_allowed += trial.allowed
+            stats.rbac_istio_dry_run_allow_shadow_denied += not trial.allowed
+        else:
+            stats.rbac_istio_dry_run_deny_shadow_allowed += trial.allowed
+            stats.rbac_istio_dry_run_deny_shadow_denied += not trial.allowed
+
+
+def log_trials(verdict: Verdict, what: str) -> None:
+    """What policies under trial would have done."""
+    for trial in verdict.trials:
+        word = "allowed" if trial.allowed else "denied"
+        _log.debug(
+            "%s: dry run %s would have %s it, matched policy %s", what, trial.action, word, trial.policy or "none"
+        )
