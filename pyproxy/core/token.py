@@ -9,15 +9,15 @@ from types import MappingProxyType
 _NO_CLAIMS: Mapping[str, object] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class VerifiedToken:
-    """One verified token. Two are equal only when they are one object: decisions are remembered by it."""
+    """One verified token."""
 
     principal: str = ""
     """`iss/sub`."""
     audiences: tuple[str, ...] = ()
     presenter: str = ""
     """`azp`."""
-    claims: Mapping[str, object] = field(default=_NO_CLAIMS)
+    claims: Mapping[str, object] = field(default_factory=lambda: _NO_CLAIMS)
     """The payload, nested as in the token. Claims that hold words between spaces (`scope`, `permission`, and those that
     the rule names) are lists already, as Envoy's jwt_authn leaves them in its metadata."""

@@ -7,7 +7,6 @@ from typing import Final
 
 from pyproxy.core.http import RequestHead
 from pyproxy.core.regex import compile_regex
-from pyproxy.core.token import VerifiedToken
 from pyproxy.policy.cidr import Block, parse_address
 from pyproxy.policy.path_template import template_pattern
 from pyproxy.policy.rbac_terms import (
@@ -44,7 +43,6 @@ class Facts:
         "names",
         "remote_ip",
         "server_name",
-        "token",
     )
 
     def __init__(
@@ -57,7 +55,6 @@ class Facts:
         destination_port: int = 0,
         server_name: str = "",
         head: RequestHead = NO_REQUEST,
-        token: VerifiedToken | None = None,
     ) -> None:
         self.names = names
         """In the peer's certificate: URI names, DNS names, subject. None: plaintext."""
@@ -67,7 +64,7 @@ class Facts:
         self.destination_port = destination_port
         self.server_name = server_name
         self.head = head
-        self.token = token
+        """`head.token` says what was verified."""
 
 
 Predicate = Callable[[Facts], bool]
@@ -119,6 +116,9 @@ def facts_read(term: Term) -> dict[str, Fact]:
         return {f"header {term.name}": _header_fact(term.name)}
     if isinstance(term, Metadata):
         return {}
+    if isinstance(term, Claim):
+        path = term.path
+        return {f"claim {path}": lambda facts: _claimed(facts, path)}
     name = type(term).__name__
     return {name: _FACTS[name]}
 
@@ -297,21 +297,28 @@ def _claim(term: Claim) -> Predicate:
     tests = tuple(text_test(value) for value in term.values)
     in_lists = term.in_lists
 
-    def one(value: object) -> bool:
-        return isinstance(value, str) and any(test(value) for test in tests)
-
     def holds(facts: Facts) -> bool:
-        token = facts.token
-        if token is None:
-            return False
-        value: object = token.claims
-        for key in path:
-            if not isinstance(value, Mapping) or key not in value:
-                return False
-            value = value[key]
-        return one(value) or (in_lists and isinstance(value, list | tuple) and any(one(each) for each in value))
+        found = _claimed(facts, path)
+        if isinstance(found, tuple):
+            return in_lists and any(test(each) for each in found for test in tests)
+        return found is not None and any(test(found) for test in tests)
 
     return holds
+
+
+def _claimed(facts: Facts, path: tuple[str, ...]) -> str | tuple[str, ...] | None:
+    """A claim's text, or the texts in its list; None when it is neither."""
+    token = facts.head.token
+    if token is None:
+        return None
+    value: object = token.claims
+    for key in path:
+        if not isinstance(value, Mapping) or key not in value:
+            return None
+        value = value[key]
+    if isinstance(value, list | tuple):
+        return tuple(each for each in value if isinstance(each, str))
+    return value if isinstance(value, str) else None
 
 
 # What decisions are remembered by
@@ -335,5 +342,4 @@ _FACTS: Final[dict[str, Fact]] = {
     "ServerName": lambda facts: facts.server_name,
     "Path": lambda facts: facts.head.path,
     "PathTemplate": lambda facts: facts.head.path,
-    "Claim": lambda facts: facts.token,
 }
