@@ -48,10 +48,10 @@ def _names_below(folder: Path) -> Iterator[str]:
 
 def fingerprint(paths: Iterable[Path]) -> tuple[object, ...]:
     """Another value whenever a file that `find_files` finds may have another content; reads none of them."""
-    return tuple(_stamp(name) for path in paths for name in (_names_below(path) if path.is_dir() else (str(path),)))
+    return tuple(stamp(name) for path in paths for name in (_names_below(path) if path.is_dir() else (str(path),)))
 
 
-def _stamp(name: str) -> tuple[object, ...]:
+def stamp(name: str) -> tuple[object, ...]:
     """The time of change and not of modification, which can be set back; the inode, because files are replaced."""
     try:
         status = os.stat(name)

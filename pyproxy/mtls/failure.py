@@ -7,6 +7,7 @@ from typing import Final
 
 _LIBRARY: Final = 16 << 24
 """ERR_LIB_SSL, as BoringSSL packs it."""
+REFUSED: Final = "CERTIFICATE_VERIFY_FAILED"
 _REASONS: Final = {
     "CERTIFICATE_VERIFY_FAILED": 125,
     "DECRYPTION_FAILED_OR_BAD_RECORD_MAC": 139,
@@ -48,10 +49,20 @@ _SAME: Final = {
 
 
 def failure_text(error: Exception) -> str:
-    """`TLS_error:|268435581:SSL routines:OPENSSL_internal:CERTIFICATE_VERIFY_FAILED:TLS_error_end`."""
-    reason = "CERTIFICATE_VERIFY_FAILED"
-    if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLCertVerificationError):
-        reason = error.reason or "UNKNOWN"
+    """`TLS_error:|268435703:SSL routines:OPENSSL_internal:WRONG_VERSION_NUMBER:TLS_error_end`; empty for none."""
+    if not isinstance(error, ssl.SSLError) or isinstance(error, ssl.SSLCertVerificationError):
+        why = str(getattr(error, "verify_message", ""))
+        return refusal_text(f"X509_verify_cert: certificate verification error at depth 0: {why}" if why else "")
+    reason = error.reason or "UNKNOWN"
     reason = _SAME.get(reason, reason)
+    return _text(reason) if reason else ""
+
+
+def refusal_text(why: str) -> str:
+    """Of a certificate that was refused, the cause after the words `verify cert failed`."""
+    return _text(REFUSED, f":verify cert failed: {why}" if why else "")
+
+
+def _text(reason: str, cause: str = "") -> str:
     code = _LIBRARY + _REASONS.get(reason, 0)
-    return f"TLS_error:|{code}:SSL routines:OPENSSL_internal:{reason}:TLS_error_end"
+    return f"TLS_error:|{code}:SSL routines:OPENSSL_internal:{reason}{cause}:TLS_error_end"

@@ -1,0 +1,216 @@
+"""The TLS contexts of a process: made from certificates and parameters, kept until their certificates change.
+
+OpenSSL verifies chains and dates; whom a certificate names is asked after the handshake (peers.py). A new certificate
+or root makes new contexts: connections that there are go on under theirs, and no session of theirs is resumed.
+Source: Istio pilot/pkg/networking/core/cluster_tls.go, pkg/security/model/authentication.go (parameters, ALPN).
+"""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from collections.abc import Callable, Hashable
+from pathlib import Path
+from typing import Final
+
+from pyproxy.core.loop import Clock, SystemClock
+from pyproxy.core.tls import ClientTls, ClientTlsMode, MeshTls, ServerTls, ServerTlsMode, TlsParameters
+from pyproxy.mtls.alpn import SERVER_HTTP, SERVER_TCP
+from pyproxy.mtls.holding import Holding
+from pyproxy.mtls.material import Material, MaterialError, Sources, read_workload, workload_sources
+
+CIPHERS: Final = (
+    "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "ECDHE-RSA-AES256-GCM-SHA384",
+    "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "ECDHE-RSA-AES128-GCM-SHA256",
+    "AES256-GCM-SHA384",
+    "AES128-GCM-SHA256",
+)
+"""Istio's, for TLS 1.2; those of TLS 1.3 are not a choice."""
+_NO_CERTIFICATE: Final = (
+    "mutual TLS is asked for towards a service, and this proxy has no certificate: give it one with --certs DIR "
+    "(pyproxy certs issue makes them)"
+)
+_log: Final = logging.getLogger("pyproxy.certs")
+_VERSIONS: Final = {"TLSv1_2": ssl.TLSVersion.TLSv1_2, "TLSv1_3": ssl.TLSVersion.TLSv1_3}
+NOT_READY: Final = "TLS error: Secret is not supplied by SDS"
+"""What an Envoy says of a connection for which it has no certificate (ssl_socket.cc)."""
+
+
+class TlsContext(ssl.SSLContext):
+    """A context that knows what it shows."""
+
+    local_uri_san = ""
+    """The first URI SAN of our certificate."""
+    local_subject = ""
+
+
+class Contexts:
+    """Every context of this process, and the files that they come from."""
+
+    def __init__(self, folder: Path | None = None, clock: Clock | None = None) -> None:
+        """`folder` holds the workload's certificate; None: this proxy has none. Raises MaterialError."""
+        self._clock = clock or SystemClock()
+        self._made: dict[Hashable, TlsContext | None] = {}
+        self._holdings: dict[Sources, Holding] = {}
+        self.workload: Holding | None = None
+        """The workload's own certificate and the mesh's roots."""
+        if folder is not None:
+            sources = workload_sources(folder)
+            self.workload = Holding(sources, lambda now: read_workload(folder, now), self._clock)
+            self._holdings[sources] = self.workload
+            if self.workload.material is None:
+                raise MaterialError(self.workload.error)
+
+    @property
+    def has_certificate(self) -> bool:
+        """Whether this proxy can speak mutual TLS within the mesh."""
+        return self.workload is not None
+
+    @property
+    def holdings(self) -> tuple[Holding, ...]:
+        """What was read, the workload's first."""
+        return tuple(self._holdings.values())
+
+    def server(self, mesh: MeshTls, tcp: bool = False) -> TlsContext | None:
+        """Mutual TLS on an inbound port; `tcp`: what follows is no HTTP. None: this proxy has no certificate."""
+        parameters = mesh.parameters
+
+        def make() -> TlsContext:
+            context = _server_context(parameters, SERVER_TCP if tcp else SERVER_HTTP)
+            context.verify_mode = ssl.CERT_REQUIRED
+            self._load(context, self._own())
+            return context
+
+        return self._kept(("server", parameters, tcp), make)
+
+    def gateway(self, server: ServerTls) -> TlsContext | None:
+        """TLS on a Gateway's server. None: its files cannot be used, as the log says."""
+
+        def make() -> TlsContext:
+            context = _server_context(server.parameters, SERVER_HTTP if server.route_table else ())
+            if server.mode is ServerTlsMode.ISTIO_MUTUAL:
+                context.verify_mode = ssl.CERT_REQUIRED
+                self._load(context, self._own())
+                return context
+            if server.mode in _ASKING and not server.accept_untrusted:
+                context.verify_mode = _ASKING[server.mode]
+            for certificate, key in server.more_certificates:
+                self._load(context, self._held(Sources(certificate, key)))
+            self._load(context, self._held(sources_of_server(server)))
+            return context
+
+        return self._kept(server, make)
+
+    def client(self, tls: ClientTls, alpn: tuple[str, ...]) -> TlsContext | None:
+        """TLS towards a cluster, offering these protocols. None: there is no certificate, or the files are no good."""
+        own = tls.mode is ClientTlsMode.ISTIO_MUTUAL
+        sources = sources_of_client(tls)
+
+        def make() -> TlsContext:
+            if own and not self.has_certificate:
+                _log.error("%s", _NO_CERTIFICATE)
+            context = TlsContext(ssl.PROTOCOL_TLS_CLIENT)
+            _set_up(context, tls.parameters, alpn)
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE if tls.insecure_skip_verify else ssl.CERT_REQUIRED
+            self._load(context, self._own() if own else self._held(sources))
+            if not own and not tls.ca_file and not tls.insecure_skip_verify:
+                context.load_default_certs()
+            return context
+
+        return self._kept(("client", own, sources, tls.insecure_skip_verify, tls.parameters, alpn), make)
+
+    def renew(self) -> None:
+        """Some file's content is another now: new connections get new contexts."""
+        self._made.clear()
+
+    def follow(self, named: frozenset[Sources]) -> None:
+        """The documents name these files and no others: read what is new, forget what is gone."""
+        own = self.workload
+        for sources in self._holdings.keys() - named:
+            if own is None or sources != own.sources:
+                del self._holdings[sources]
+        for sources in sorted(named):
+            self._hold(sources)
+        self.renew()
+
+    # For itself
+
+    def _kept(self, key: Hashable, make: Callable[[], TlsContext]) -> TlsContext | None:
+        """What cannot be made is kept too, until a file changes: so the reason is said once."""
+        if key not in self._made:
+            try:
+                self._made[key] = make()
+            except MaterialError:
+                self._made[key] = None
+        return self._made[key]
+
+    def _own(self) -> Material:
+        if self.workload is None or self.workload.material is None:
+            raise MaterialError(_NO_CERTIFICATE)
+        return self.workload.material
+
+    def _held(self, sources: Sources) -> Material:
+        holding = self._hold(sources)
+        if holding.material is None:
+            raise MaterialError(holding.error)  # which the holding logs
+        return holding.material
+
+    def _hold(self, sources: Sources) -> Holding:
+        found = self._holdings.get(sources)
+        if found is None:
+            found = self._holdings[sources] = Holding(sources, None, self._clock)
+        return found
+
+    def _load(self, context: TlsContext, material: Material) -> None:
+        try:
+            material.load_into(context)
+        except ssl.SSLError as error:
+            refusal = f"{', '.join(material.sources.paths)}: OpenSSL does not take it: {error.reason}"
+            _log.error("%s", refusal)
+            raise MaterialError(refusal) from None
+        if material.chain:
+            context.local_uri_san = material.chain[0].uri_sans[0] if material.chain[0].uri_sans else ""
+            context.local_subject = material.chain[0].subject
+
+
+_ASKING: Final = {
+    ServerTlsMode.MUTUAL: ssl.CERT_REQUIRED,
+    ServerTlsMode.OPTIONAL_MUTUAL: ssl.CERT_OPTIONAL,
+}
+"""The modes in which a Gateway asks its clients for a certificate."""
+
+
+def sources_of_client(tls: ClientTls) -> Sources:
+    """The files that a DestinationRule names."""
+    return Sources(tls.certificate_file, tls.key_file, tls.ca_file, tls.crl_file)
+
+
+def sources_of_server(server: ServerTls) -> Sources:
+    """The files that a Gateway's server names first."""
+    asks = server.mode in _ASKING
+    return Sources(
+        server.certificate_file, server.key_file, server.ca_file if asks else "", server.crl_file if asks else ""
+    )
+
+
+def _server_context(parameters: TlsParameters, alpn: tuple[str, ...]) -> TlsContext:
+    context = TlsContext(ssl.PROTOCOL_TLS_SERVER)
+    _set_up(context, parameters, alpn)
+    context.num_tickets = 1  # each costs a client's processor time, and one is enough to resume
+    return context
+
+
+def _set_up(context: TlsContext, parameters: TlsParameters, alpn: tuple[str, ...]) -> None:
+    """Versions, ciphers, protocols; a version that Python's OpenSSL cannot do securely is 1.2."""
+    context.minimum_version = _VERSIONS.get(parameters.min_version, ssl.TLSVersion.TLSv1_2)
+    context.maximum_version = _VERSIONS.get(parameters.max_version, ssl.TLSVersion.TLSv1_3)
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+    try:
+        context.set_ciphers(":".join(parameters.ciphers or CIPHERS))
+    except ssl.SSLError:  # none of them exists here
+        context.set_ciphers(":".join(CIPHERS))
+    if alpn:
+        context.set_alpn_protocols(list(alpn))
