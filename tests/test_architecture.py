@@ -79,6 +79,7 @@ WITHOUT_TWIN = {
     "istio/selector.py": "messages: as above",
     "istio/telemetry.py": "messages: as above",
     "admin/served.py": "protocols: mypy checks them",
+    "mtls/alpn.py": "constants",
     "policy/host.py": "protocols: mypy checks them",
     # Tested with what they are a part of.
     "admin/actions.py": "test_endpoints.py asks for each by its path",
