@@ -123,7 +123,7 @@ def _key(jwk: Mapping[str, Any]) -> Key | None:
 
     try:
         material = _algorithms()[fits[0]].from_jwk(members)
-    except (PyJWTError, ValueError, TypeError):
+    except (PyJWTError, ValueError, TypeError, KeyError):
         return None
     if fits is _RSA and material.public_numbers().e not in _PUBLIC_EXPONENTS:
         return None

@@ -46,7 +46,11 @@ def find_tokens(places: TokenPlaces, head: RequestHead) -> list[bytes]:
 
 def take_away(places: TokenPlaces, head: RequestHead) -> None:
     """Leave no token in headers and parameters. Cookies stay, and all else as it was written."""
-    names = {name for name, prefix in places.headers if any(_after(prefix, v) for v in _header_values(head, name))}
+    names = {
+        name
+        for name, prefix in places.headers
+        if any(_after(prefix, value) is not None for value in _header_values(head, name))
+    }
     if names:
         head.headers = [line for line in head.headers if line[0] not in names]
     path, mark, query = head.target.partition(b"?")
