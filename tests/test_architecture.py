@@ -82,6 +82,8 @@ WITHOUT_TWIN = {
     "mtls/alpn.py": "constants",
     "policy/host.py": "protocols: mypy checks them",
     # Tested with what they are a part of.
+    "cli/certs_flags.py": "test_certs.py and test_certs_issue.py use each",
+    "cli/certs_report.py": "as above: they read what it prints",
     "admin/actions.py": "test_endpoints.py asks for each by its path",
     "admin/port.py": "test_server.py asks three of them over sockets",
     "worker.py": "test_app.py: an App is one, with documents and admin ports",
