@@ -20,12 +20,15 @@ import httptools
 
 from pyproxy.core.errors import ClientError
 from pyproxy.core.http import Headers, RequestHead, ResponseHead
+from pyproxy.downstream.http2 import Http2Server
+from pyproxy.downstream.tracker import Tracker
 from pyproxy.proxy import replies
 from pyproxy.proxy.environment import ClientConnection, Environment
 from pyproxy.proxy.exchange import ClientStream, Exchange
 from pyproxy.proxy.headers import DROP, HOST, REQUEST_FATES, TRACE
 from pyproxy.proxy.tunnel import Tunnel
 from pyproxy.wire.http1 import LAST_CHUNK, encode_chunk, encode_response
+from pyproxy.wire.http2 import PREFACE
 from pyproxy.wire.names import FORWARD, NameTable
 
 if TYPE_CHECKING:
@@ -98,6 +101,10 @@ class Http1Server(ClientStream):
         self._closing = False
         self._left = -1
         """Bytes that a client had still to read of a closing connection when it was looked at last."""
+        self._first = True
+        """Whether it is HTTP/1.1 at all is not known yet."""
+        self._preface = b""
+        """Of HTTP/2, as far as it came."""
         # Request being read
         self._parser = httptools.HttpRequestParser(self)
         self._url = b""
@@ -144,6 +151,10 @@ class Http1Server(ClientStream):
     def data_received(self, data: bytes) -> None:
         if self._closing:
             return
+        if self._first:
+            data = self._take_first(data)
+            if not data:
+                return
         self.connection.stats.downstream_cx_rx_bytes_total += len(data)
         self._bytes += len(data)
         try:
@@ -291,6 +302,9 @@ class Http1Server(ClientStream):
         if self._chunked:
             self._out.append(LAST_CHUNK)
 
+    def send_trailers(self, trailers: Headers) -> None:
+        self.send_end()  # they are dropped, as Envoy does unless told otherwise
+
     def flush(self) -> None:
         out = self._out
         if out:
@@ -409,6 +423,25 @@ class Http1Server(ClientStream):
         return self._exchange is not None or bool(self._queue)
 
     # For itself
+
+    def _take_first(self, data: bytes) -> bytes:
+        """A client that begins with the preface of HTTP/2 speaks that; else its bytes are to be parsed."""
+        data = self._preface + data
+        if not PREFACE.startswith(data[: len(PREFACE)]):
+            self._first = False
+            return data
+        if len(data) < len(PREFACE):
+            self._preface = data
+            self.deadline = self._tracker.head_deadline()
+            return b""
+        self._tracker.remove(self)
+        self.connection.stats.downstream_cx_total -= 1
+        self.connection.stats.downstream_cx_active -= 1
+        server = cast(asyncio.Protocol, Http2Server(self._env, self.connection, self._tracker))
+        self.transport.set_protocol(server)
+        server.connection_made(self.transport)
+        server.data_received(data)
+        return b""
 
     def _note(self, name: bytes, value: bytes, fate: int) -> None:
         """A header that means something to us. Repeated: Host and what frames are refused, trace headers stay two
@@ -703,41 +736,6 @@ class Held:
     def feed_data(self, data: bytes) -> None:
         """As the parser's."""
         self._server.hold(data)
-
-
-class Tracker:
-    """The open connections of one listener: who is idle too long, who must be told of a drain."""
-
-    def __init__(self, env: Environment, headers_timeout: float) -> None:
-        self._env = env
-        self._headers_timeout = headers_timeout
-        self.connections: set[Http1Server] = set()
-        self.draining = False
-        """Every response of this listener says `connection: close`."""
-
-    def add(self, connection: Http1Server) -> None:
-        """A connection opened."""
-        self.connections.add(connection)
-
-    def remove(self, connection: Http1Server) -> None:
-        """It is closed, or a tunnel now."""
-        self.connections.discard(connection)
-
-    def head_deadline(self) -> float:
-        """When a head that begins now must be whole; 0 is never."""
-        return self._env.clock.monotonic() + self._headers_timeout if self._headers_timeout else 0.0
-
-    def sweep(self, now: float) -> None:
-        """Once a second: slow heads and idle connections."""
-        for connection in list(self.connections):
-            idle = connection.connection.settings.idle_timeout
-            if connection.closing:
-                connection.on_still_closing(now)
-            elif connection.deadline:
-                if connection.deadline <= now:
-                    connection.on_slow_head()
-            elif idle and not connection.busy and now - connection.idle_since >= idle:
-                connection.on_idle()
 
 
 def _reply_to(error: ClientError) -> replies.Reply:

@@ -16,8 +16,10 @@ from typing import cast
 from pyproxy.core.errors import CommandError, cannot_listen
 from pyproxy.core.loop import spawn
 from pyproxy.downstream.connect import ConnectHandler
-from pyproxy.downstream.http1 import Http1Server, Tracker
+from pyproxy.downstream.http1 import Http1Server
+from pyproxy.downstream.http2 import Http2Server
 from pyproxy.downstream.tcp import TcpProxy
+from pyproxy.downstream.tracker import Tracker
 from pyproxy.proxy.environment import ClientConnection, Environment
 from pyproxy.runtime.counters import HttpStats
 from pyproxy.snapshot.model import Listener, ListenerKind, Snapshot
@@ -136,6 +138,10 @@ class BoundListener:
     def http(self, connection: ClientConnection) -> asyncio.Protocol:
         """The protocol for HTTP/1.1."""
         return cast(asyncio.Protocol, Http1Server(self._env, connection, self.tracker, self._connect))
+
+    def http2(self, connection: ClientConnection) -> asyncio.Protocol:
+        """The protocol for HTTP/2, where ALPN chose it; without TLS the one for HTTP/1.1 knows its preface."""
+        return cast(asyncio.Protocol, Http2Server(self._env, connection, self.tracker))
 
     def tcp(self, connection: ClientConnection) -> TcpProxy:
         """The protocol for anything else."""

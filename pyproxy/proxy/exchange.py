@@ -67,6 +67,10 @@ class ClientStream:
         """The body is whole."""
         raise NotImplementedError
 
+    def send_trailers(self, trailers: Headers) -> None:
+        """The body is whole, and header lines follow it."""
+        raise NotImplementedError
+
     def flush(self) -> None:
         """Write what was sent."""
         raise NotImplementedError
@@ -198,6 +202,10 @@ class Exchange(Forwarder):
 
     def on_read_end(self) -> None:
         """All that came with one read of the client was told."""
+    def on_request_trailers(self, trailers: Headers) -> None:
+        """Header lines behind the request's body; its end follows."""
+        self.request_trailers = trailers
+
         self.reading = False
         attempt = self.attempt
         if attempt is not None and attempt.connection is not None:
@@ -462,6 +470,17 @@ class Exchange(Forwarder):
         self._cut_response()
 
     def timed_out(self) -> None:
+    def attempt_trailers(self, trailers: Headers) -> None:
+        """The response is whole, and header lines end it."""
+        self.attempt = None
+        ctx = self.ctx
+        ctx.response_trailers = trailers
+        for name, value in trailers:
+            if name == b"grpc-status":
+                ctx.grpc_status = value.decode("latin-1")
+        self.stream.send_trailers(trailers)
+        self._finish()
+
         """The route's timeout is over: 504, or, once the response has begun, a cut."""
         if not self.response_started:
             self.reply(replies.TIMEOUT if self.attempt is not None else replies.TIMEOUT_BETWEEN_TRIES)

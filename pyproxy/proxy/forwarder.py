@@ -7,7 +7,7 @@ import random
 from typing import Final
 
 from pyproxy.core.context import RequestContext
-from pyproxy.core.http import RequestHead, ResponseHead
+from pyproxy.core.http import Headers, RequestHead, ResponseHead
 from pyproxy.core.loop import spawn
 from pyproxy.core.outcome import Outcome
 from pyproxy.policy.retry import TOO_EARLY, RetryPolicy, RetryState
@@ -37,6 +37,7 @@ class Forwarder:
     upgrade = b""
     """The protocol that the client wants to switch to; empty when none."""
     request_ended = False
+    request_trailers: Headers | None = None
     response_started = False
     finished = False
     operation_line = b""
@@ -316,6 +317,10 @@ class Forwarder:
 
     def attempt_ended(self) -> None:
         """The response is whole."""
+        raise NotImplementedError
+
+    def attempt_trailers(self, trailers: Headers) -> None:
+        """The response is whole, and header lines end it."""
         raise NotImplementedError
 
     def attempt_read_end(self) -> None:

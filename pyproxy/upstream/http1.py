@@ -11,6 +11,7 @@ import httptools
 
 from pyproxy.core.http import Headers, ResponseHead
 from pyproxy.core.outcome import Outcome
+from pyproxy.core.tls import Peer
 from pyproxy.wire.names import NameTable
 
 if TYPE_CHECKING:
@@ -93,6 +94,8 @@ class Http1Client:
         self._stats = pool.host.cluster.stats
         self.transport: asyncio.Transport = None  # type: ignore[assignment]  # set before any use, in connection_made
         self.local_address = ""
+        self.peer: Peer | None = None
+        """The other end of TLS; None: plaintext."""
         self.requests = 0
         self.idle_since = 0.0
         self.expiry: asyncio.TimerHandle | None = None
@@ -107,6 +110,7 @@ class Http1Client:
         self._head_request = False
         self._upgrading = False
         self._out: list[bytes] = []
+        self._paused = False
         self._full = False
         """The upstream has still to read much of what was sent."""
         # Response under way
@@ -154,10 +158,12 @@ class Http1Client:
 
     def pause_reading(self) -> None:
         """The client reads slowly."""
+        self._paused = True
         self.transport.pause_reading()
 
     def resume_reading(self) -> None:
         """The client reads again."""
+        self._paused = False
         if not self.transport.is_closing():
             self.transport.resume_reading()
 
@@ -314,6 +320,8 @@ class Http1Client:
         if self._head_request:
             # The parser still waits for the body that HEAD announces and never has.
             self._parser = httptools.HttpResponseParser(self)
+        if self._paused:  # for who was paused, what is left is no longer this connection's affair
+            self.resume_reading()
         self._handler = None
         self._headers = []
         self._notable = {}

@@ -87,7 +87,6 @@ async def test_continue_comes_from_the_service(tmp_path: Path) -> None:
         (b"GET / HTTP/1.1\r\nhost: x\r\nconnection: x-forwarded-for\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nhost: x\r\nconnection: 1,2,3,4,5,6,7,8,9,a\r\n\r\n", 400),
         (b"GET / HTTP/1.0\r\nhost: x\r\n\r\n", 426),
-        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nhost: x\r\n" + b"".join(b"a%d: b\r\n" % number for number in range(101)) + b"\r\n", 431),
     ],
 )

@@ -1,0 +1,516 @@
+"""One HTTP/2 connection, either side: bytes to calls and calls to bytes. Framing, HPACK and windows are h2's.
+
+What h2 has not is here: bodies that wait for a window, a GOAWAY that lets streams end, bounds on what a peer may send
+for nothing. Source: RFC 9113; the bounds are Envoy's (http2/protocol_constraints.cc).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final
+
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.errors import ErrorCodes
+from h2.events import (
+    ConnectionTerminated,
+    DataReceived,
+    Event,
+    InformationalResponseReceived,
+    PingAckReceived,
+    RemoteSettingsChanged,
+    RequestReceived,
+    ResponseReceived,
+    StreamReset,
+    TrailersReceived,
+    WindowUpdated,
+)
+from h2.exceptions import ProtocolError, StreamClosedError
+from h2.settings import SettingCodes, Settings
+from hyperframe.exceptions import HyperframeError
+from hyperframe.frame import (
+    ContinuationFrame,
+    DataFrame,
+    Frame,
+    GoAwayFrame,
+    HeadersFrame,
+    PingFrame,
+    PriorityFrame,
+    RstStreamFrame,
+    SettingsFrame,
+    WindowUpdateFrame,
+)
+
+PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+STREAM_WINDOW: Final = 16 * 1024 * 1024
+"""Bytes of one stream that a peer may send before we have passed them on (Envoy initial_stream_window_size)."""
+CONNECTION_WINDOW: Final = 24 * 1024 * 1024
+MAX_STREAMS: Final = 1024
+HIGHEST_STREAM: Final = 2**31 - 1
+MAX_BLOCK: Final = 256 * 1024
+"""Bytes of a decoded header list, as RFC 9113 counts them, past which the connection ends: a bomb, not a head."""
+BACKLOG: Final = 64 * 1024
+"""Bytes of one stream that wait for the peer to read, over which its source is told to pause; half lets it go on."""
+
+_MAX_REPLIES: Final = 1000
+_MAX_EMPTY: Final = 1
+_MAX_PRIORITIES: Final = 100
+_MAX_UPDATES: Final = 10
+_START_OF_UPDATES: Final = 5
+
+Lines = Iterable[tuple[bytes, bytes]]
+
+
+class Flood(Exception):
+    """A peer sends what costs us and it nothing. `details` are Envoy's."""
+
+    def __init__(self, details: str) -> None:
+        super().__init__(details)
+        self.details = details
+
+
+class Guard:
+    """Counts the frames that a peer may send for nothing. Source: Envoy protocol_constraints.cc."""
+
+    def __init__(self) -> None:
+        self.data_sent = 0
+        self.replies = 0
+        """Frames that we owe the peer, since it last read all that was written."""
+        self._streams = 0
+        self._empty = 0
+        self._priorities = 0
+        self._updates = 0
+
+    def watch(self, frame: Frame) -> None:
+        """Called with every frame that arrives. Raises Flood."""
+        kind = frame.__class__
+        if kind is HeadersFrame or kind is DataFrame or kind is ContinuationFrame:
+            if kind is not DataFrame:
+                self._streams += 1
+            if frame.body_len == 0 and "END_STREAM" not in frame.flags:
+                self._empty += 1
+                if self._empty > _MAX_EMPTY:
+                    raise Flood("http2.inbound_empty_frames_flood")
+            else:
+                self._empty = 0
+        elif kind is WindowUpdateFrame:
+            self._updates += 1
+            if self._updates > _START_OF_UPDATES + 2 * (self._streams + _MAX_UPDATES * self.data_sent):
+                raise Flood("http2.inbound_window_update_frames_flood")
+        elif kind is PriorityFrame:
+            self._priorities += 1
+            if self._priorities > _MAX_PRIORITIES * (1 + self._streams):
+                raise Flood("http2.inbound_priority_frames_flood")
+        elif kind is PingFrame or kind is SettingsFrame or kind is RstStreamFrame:
+            self.replies += 1
+            if self.replies > _MAX_REPLIES:
+                raise Flood("http2.outbound_frames_flood")
+
+
+class Engine(H2Connection):
+    """h2, but: GOAWAY does not end a connection at once, and who owns the streams counts them."""
+
+    MAX_CLOSED_STREAMS = 1024  # of which a late frame is known to be no error; h2 would keep 65,536 a connection
+
+    @property
+    def open_inbound_streams(self) -> int:
+        """h2 would look at every stream for each that begins; the session refuses what is too many."""
+        return 0
+
+    @property
+    def open_outbound_streams(self) -> int:
+        """As above: a pool knows what the peer takes."""
+        return 0
+
+    def frames(self, data: bytes) -> Iterator[Frame]:
+        """The whole frames that are here now."""
+        self.incoming_buffer.add_data(data)
+        self.incoming_buffer.max_frame_size = self.max_inbound_frame_size
+        return iter(self.incoming_buffer)
+
+    def take(self, frame: Frame) -> list[Event]:
+        """What one frame means."""
+        return self._receive_frame(frame)
+
+    def forget(self, stream: int) -> bool:
+        """Keep no more of a closed stream than how it closed; False when it is still open."""
+        found = self.streams.get(stream)
+        if found is not None:
+            if not found.closed:
+                return False
+            del self.streams[stream]
+            self._closed_streams[stream] = found.closed_by
+        return True
+
+    def _receive_goaway_frame(self, frame: GoAwayFrame) -> tuple[list[Frame], list[Event]]:
+        event = ConnectionTerminated()
+        event.error_code = frame.error_code
+        event.last_stream_id = frame.last_stream_id
+        return [], [event]
+
+
+class Outbox:
+    """What one stream has still to send, because the peer gives it no window or reads too slowly."""
+
+    __slots__ = ("chunks", "ended", "full", "size", "trailers")
+
+    def __init__(self) -> None:
+        self.chunks: deque[bytes] = deque()
+        self.size = 0
+        self.ended = False
+        self.trailers: list[tuple[bytes, bytes]] | None = None
+        self.full = False
+        """Its source was told to pause."""
+
+
+class Session:
+    """What server and client side have in common: an asyncio.Protocol in all but its base."""
+
+    def __init__(self, *, client: bool, max_streams: int = MAX_STREAMS) -> None:
+        self.transport: asyncio.Transport = None  # type: ignore[assignment]  # set before any use, in connection_made
+        self.engine = engine = Engine(
+            H2Configuration(
+                client_side=client,
+                header_encoding=None,
+                validate_inbound_headers=False,  # the reader of each head does, in one pass
+                normalize_inbound_headers=False,
+                validate_outbound_headers=False,
+                normalize_outbound_headers=False,
+            )
+        )
+        codes = SettingCodes
+        values = {codes.INITIAL_WINDOW_SIZE: STREAM_WINDOW, codes.ENABLE_PUSH: 0}
+        if not client:
+            values = {
+                codes.MAX_CONCURRENT_STREAMS: max_streams,
+                codes.INITIAL_WINDOW_SIZE: STREAM_WINDOW,
+                codes.ENABLE_CONNECT_PROTOCOL: 1,
+            }
+        engine.local_settings = Settings(client=client, initial_values=values)
+        engine.decoder.max_header_list_size = MAX_BLOCK
+        self.guard = Guard()
+        self._outboxes: dict[int, Outbox] = {}
+        self._resets_due: dict[int, ErrorCodes] = {}
+        """Streams to reset once what waits for the peer is sent."""
+        self._peer_full = False
+        """The transport holds much that the peer has not read."""
+        self._receiving = False
+        self._write_due = False
+        self.closing = False
+        self._on: dict[type[Event], Callable[[Any], None]] = {
+            DataReceived: self._on_data,
+            RequestReceived: self._on_head,
+            ResponseReceived: self._on_head,
+            InformationalResponseReceived: self._on_head,
+            TrailersReceived: self._on_trailers,
+            StreamReset: self._on_reset,
+            WindowUpdated: self._on_window,
+            RemoteSettingsChanged: self._on_settings,
+            PingAckReceived: self._on_pong,
+            ConnectionTerminated: self._on_goaway,
+        }
+
+    # What its owner does about a stream
+
+    def send_head(self, stream: int, lines: Lines, *, end: bool) -> int:
+        """A head, or a 1xx; gives the bytes of its frames."""
+        engine = self.engine
+        before = len(engine._data_to_send)
+        engine.send_headers(stream, lines, end_stream=end)
+        if end:
+            self._sent_all(stream)
+        self._want_write()
+        return len(engine._data_to_send) - before
+
+    def send_data(self, stream: int, data: bytes, *, end: bool) -> None:
+        """Body bytes, now or when there is a window for them."""
+        if stream not in self._outboxes and not self._peer_full:
+            rest = self._send_now(stream, data, end=end)
+            if rest is None:
+                return
+            data = rest
+        self._queue(stream, data, end=end)
+
+    def send_trailers(self, stream: int, lines: list[tuple[bytes, bytes]]) -> None:
+        """The end of a body, with header lines."""
+        box = self._outboxes.get(stream)
+        if box is not None:
+            box.trailers = lines
+            box.ended = True
+            return
+        self.engine.send_headers(stream, lines, end_stream=True)
+        self._sent_all(stream)
+        self._want_write()
+
+    def reset(self, stream: int, code: ErrorCodes) -> None:
+        """Nothing more of a stream, in either direction."""
+        self._outboxes.pop(stream, None)
+        self._resets_due.pop(stream, None)
+        try:
+            self.engine.reset_stream(stream, code)
+        except ProtocolError:  # it is closed already
+            pass
+        self.engine.forget(stream)
+        self._want_write()
+
+    def reset_when_sent(self, stream: int, code: ErrorCodes) -> None:
+        """Likewise, once the peer has all that was sent; nothing for a stream that is over."""
+        if stream in self._outboxes:
+            self._resets_due[stream] = code
+        elif stream in self.engine.streams:
+            self.reset(stream, code)
+
+    def acknowledge(self, stream: int, size: int) -> None:
+        """So many bytes of a stream were passed on: the peer may send as many more."""
+        if size and not self.closing:
+            self.engine.acknowledge_received_data(size, stream)
+            self._want_write()
+
+    def send_goaway(self, last: int, code: int = 0) -> None:
+        """No streams past `last` will be served; those up to it go on."""
+        frame = GoAwayFrame(0)
+        frame.last_stream_id = last
+        frame.error_code = code
+        self._write_frame(frame)
+
+    def ping(self) -> None:
+        """Ask for a sign of life."""
+        self.engine.ping(b"pyproxy\0")
+        self._want_write()
+
+    # Protocol interface
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport  # type: ignore[assignment]
+        self.engine.initiate_connection()
+        self.engine.increment_flow_control_window(CONNECTION_WINDOW - 65535)
+        self.write_out()
+
+    def data_received(self, data: bytes) -> None:
+        if self.closing:
+            return
+        self._receiving = True
+        try:
+            engine, guard, on = self.engine, self.guard, self._on
+            for frame in engine.frames(data):
+                guard.watch(frame)
+                for event in engine.take(frame):
+                    react = on.get(event.__class__)
+                    if react is not None:
+                        react(event)
+        except Flood as flood:
+            self.fail(ErrorCodes.ENHANCE_YOUR_CALM, flood.details)
+        except ProtocolError as error:
+            self.fail(error.error_code, "http2.violation.of.messaging.rule")
+        except (HyperframeError, StreamClosedError):
+            self.fail(ErrorCodes.PROTOCOL_ERROR, "http2.unknown.nghttp2.error")
+        finally:
+            self._receiving = False
+        if not self.closing:
+            self.read_ended()
+        self.write_out()
+
+    def pause_writing(self) -> None:
+        self._peer_full = True
+
+    def resume_writing(self) -> None:
+        self._peer_full = False
+        self.guard.replies = 0
+        self._flush_outboxes()
+        self.write_out()
+
+    # What its owner is told
+
+    def head_received(self, stream: int, lines: list[tuple[bytes, bytes]], *, end: bool) -> None:
+        """A request's or a response's head, or a 1xx."""
+        raise NotImplementedError
+
+    def data_came(self, stream: int, data: bytes, size: int, *, end: bool) -> None:
+        """Body bytes. `size` is to be acknowledged: with it counts padding."""
+        raise NotImplementedError
+
+    def trailers_received(self, stream: int, lines: list[tuple[bytes, bytes]]) -> None:
+        """The end of a body, with header lines."""
+        raise NotImplementedError
+
+    def reset_received(self, stream: int, code: int) -> None:
+        """The peer wants no more of a stream; or h2 found it broken, and said so to the peer."""
+        raise NotImplementedError
+
+    def stream_writable(self, stream: int, writable: bool) -> None:
+        """The peer reads a stream slower than it is sent (False), or again (True)."""
+        raise NotImplementedError
+
+    def goaway_received(self, last: int, code: int) -> None:
+        """The peer serves no streams past `last`."""
+
+    def settings_changed(self) -> None:
+        """The peer's settings are others."""
+
+    def pong_received(self) -> None:
+        """The peer answered a ping."""
+
+    def all_sent(self, stream: int) -> None:
+        """Our side of a stream is at its end."""
+
+    def read_ended(self) -> None:
+        """All that came with one read was told."""
+
+    def failed(self, details: str) -> None:
+        """The peer broke the protocol: a GOAWAY is written, the connection is to be closed."""
+        raise NotImplementedError
+
+    # For itself
+
+    def fail(self, code: int, details: str) -> None:
+        """The connection cannot go on."""
+        if not self.closing:
+            self.send_goaway(self.engine.highest_inbound_stream_id, code)
+            self.closing = True
+            self.failed(details)
+
+    def write_out(self) -> None:
+        """Everything that is due, in one call."""
+        self._write_due = False
+        data = self.engine.data_to_send()
+        if data and not self.transport.is_closing():
+            self.transport.write(data)
+        if not self._peer_full:
+            self.guard.replies = 0
+
+    def _want_write(self) -> None:
+        """Who sends from outside a read is followed by others in the same turn of the loop: they share one call."""
+        if not self._write_due and not self._receiving:
+            self._write_due = True
+            asyncio.get_running_loop().call_soon(self._write_if_due)
+
+    def _write_if_due(self) -> None:
+        if self._write_due:
+            self.write_out()
+
+    def _write_frame(self, frame: Frame) -> None:
+        self.write_out()
+        if not self.transport.is_closing():
+            self.transport.write(frame.serialize())
+
+    def _sent_all(self, stream: int) -> None:
+        self.engine.forget(stream)
+        code = self._resets_due.pop(stream, None) if self._resets_due else None
+        if code is not None:
+            self.reset(stream, code)
+        self.all_sent(stream)
+
+    def _send_now(self, stream: int, data: bytes, *, end: bool) -> bytes | None:
+        """As much as windows allow; gives the rest, None when there is none and the end, if it was one, is sent."""
+        engine = self.engine
+        if stream not in engine.streams:  # reset by the peer in this very read
+            return None
+        window = engine.local_flow_control_window(stream)
+        most = engine.max_outbound_frame_size
+        size = len(data)
+        sent = 0
+        self._want_write()
+        while True:
+            piece = data if size <= window and size <= most else data[sent : sent + max(min(window, most), 0)]
+            sent += len(piece)
+            if sent < size and not piece:
+                return data[sent:]
+            if piece or end:
+                window -= len(piece)
+                self.guard.data_sent += 1
+                engine.send_data(stream, piece, end_stream=end and sent == size)
+            if sent == size:
+                if end:
+                    self._sent_all(stream)
+                return None
+
+    def _queue(self, stream: int, data: bytes, *, end: bool) -> None:
+        box = self._outboxes.get(stream)
+        if box is None:
+            box = self._outboxes[stream] = Outbox()
+        if data:
+            box.chunks.append(data)
+            box.size += len(data)
+        box.ended = box.ended or end
+        if box.size > BACKLOG and not box.full:
+            box.full = True
+            self.stream_writable(stream, False)
+
+    def _flush_outboxes(self) -> None:
+        for stream in list(self._outboxes):
+            if self._peer_full or self.engine.outbound_flow_control_window <= 0:
+                return
+            self._flush_outbox(stream)
+
+    def _flush_outbox(self, stream: int) -> None:
+        """Send what a stream's window allows by now. One that is not through goes behind the others."""
+        box = self._outboxes.get(stream)
+        if box is None:
+            return
+        if stream not in self.engine.streams:
+            del self._outboxes[stream]
+            return
+        while box.chunks:
+            chunk = box.chunks.popleft()
+            rest = self._send_now(stream, chunk, end=box.ended and box.trailers is None and not box.chunks)
+            box.size -= len(chunk) - len(rest or b"")
+            if rest is not None:
+                box.chunks.appendleft(rest)
+                break
+        if not box.chunks:
+            del self._outboxes[stream]
+            if box.trailers is not None:
+                self.send_trailers(stream, box.trailers)
+            elif box.ended and stream in self.engine.streams:
+                self._send_now(stream, b"", end=True)
+        else:
+            self._outboxes[stream] = self._outboxes.pop(stream)
+        if box.full and box.size <= BACKLOG // 2:
+            box.full = False
+            if not box.ended:
+                self.stream_writable(stream, True)
+
+    def _on_head(self, event: RequestReceived | ResponseReceived | InformationalResponseReceived) -> None:
+        ended = getattr(event, "stream_ended", None) is not None
+        self.head_received(event.stream_id, event.headers, end=ended)
+
+    def _on_data(self, event: DataReceived) -> None:
+        self.data_came(
+            event.stream_id,
+            event.data,
+            event.flow_controlled_length,
+            end=event.stream_ended is not None,
+        )
+        if event.stream_ended is not None:
+            self.engine.forget(event.stream_id)
+
+    def _on_trailers(self, event: TrailersReceived) -> None:
+        self.trailers_received(event.stream_id, event.headers)
+        self.engine.forget(event.stream_id)
+
+    def _on_reset(self, event: StreamReset) -> None:
+        stream = event.stream_id
+        assert stream is not None
+        self._outboxes.pop(stream, None)
+        self._resets_due.pop(stream, None)
+        self.engine.forget(stream)
+        self.reset_received(stream, event.error_code or 0)
+
+    def _on_window(self, event: WindowUpdated) -> None:
+        if event.stream_id:
+            if not self._peer_full:
+                self._flush_outbox(event.stream_id)
+        else:
+            self._flush_outboxes()
+
+    def _on_settings(self, event: RemoteSettingsChanged) -> None:
+        self.settings_changed()
+        self._flush_outboxes()
+
+    def _on_pong(self, event: PingAckReceived) -> None:
+        self.pong_received()
+
+    def _on_goaway(self, event: ConnectionTerminated) -> None:
+        self.goaway_received(event.last_stream_id or 0, event.error_code or 0)
