@@ -12,13 +12,12 @@ from pyproxy.istio.mesh import config, proxy
 from pyproxy.istio.networking.destination_rule import (
     HTTPSettings,
     LoadBalancerSettings,
-    PortTrafficPolicy,
     RetryBudget,
     TrafficPolicy,
 )
 from pyproxy.istio.networking.gateway import Port, Server, ServerTLSSettings
 from pyproxy.istio.networking.proxy_config import ProxyConfig
-from pyproxy.istio.networking.service_entry import ServiceEntry, ServicePort
+from pyproxy.istio.networking.service_entry import ServicePort
 from pyproxy.istio.networking.sidecar import IstioIngressListener, SidecarPort
 from pyproxy.istio.networking.virtual_service import VirtualService
 from pyproxy.istio.smi import TrafficSplit
@@ -31,7 +30,6 @@ def _all_but(model: type[Message], *acted_on: str) -> frozenset[str]:
 KINDS_NOT_ACTED_ON = frozenset(
     (
         "AuthorizationPolicy",
-        "PeerAuthentication",
         "RequestAuthentication",
         "Telemetry",
         "WorkloadGroup",
@@ -40,15 +38,13 @@ KINDS_NOT_ACTED_ON = frozenset(
 
 FIELDS_NOT_ACTED_ON: dict[type[Message], frozenset[str]] = {
     VirtualService: frozenset(("tls", "tcp")),
-    TrafficPolicy: frozenset(("tls", "tunnel", "proxy_protocol")),
-    PortTrafficPolicy: frozenset(("tls",)),
+    TrafficPolicy: frozenset(("tunnel", "proxy_protocol")),
     LoadBalancerSettings: frozenset(("zone_aware_lb_setting", "backend_utilization")),
     RetryBudget: frozenset(("budget_interval",)),
     HTTPSettings: frozenset(("h2_upgrade_policy", "use_client_protocol", "max_concurrent_streams", "http2_keep_alive")),
-    ServiceEntry: frozenset(("subject_alt_names",)),
     IstioIngressListener: frozenset(("tls",)),
     Server: frozenset(("default_endpoint",)),
-    ServerTLSSettings: _all_but(ServerTLSSettings, "https_redirect"),
+    ServerTLSSettings: frozenset(("ecdh_curves",)),
     ProxyConfig: frozenset(("environment_variables", "image")),
     TrafficSplit: frozenset(("matches",)),
     config.MeshConfig: _all_but(
@@ -65,15 +61,20 @@ FIELDS_NOT_ACTED_ON: dict[type[Message], frozenset[str]] = {
         "default_traffic_policy",
         "default_virtual_service_export_to",
         "dns_refresh_rate",
+        "enable_auto_mtls",
         "enable_tracing",
         "locality_lb_setting",
+        "mesh_mtls",
         "outbound_traffic_policy",
         "path_normalization",
         "root_namespace",
         "tcp_keepalive",
+        "tls_defaults",
         "trust_domain",
+        "trust_domain_aliases",
     ),
     config.OutboundTrafficPolicy: frozenset(("tls",)),
+    config.TLSConfig: frozenset(("ecdh_curves",)),
     proxy.ProxyConfig: _all_but(
         proxy.ProxyConfig,
         "concurrency",
@@ -86,8 +87,16 @@ FIELDS_NOT_ACTED_ON: dict[type[Message], frozenset[str]] = {
         "tracing",
     ),
     proxy.ConnectionSettings: _all_but(proxy.ConnectionSettings, "profile", "http_idle_timeout", "http_merge_slashes"),
-    proxy.ProxyHeaders: _all_but(proxy.ProxyHeaders, "attempt_count", "request_id", "server"),
-    proxy.Topology: _all_but(proxy.Topology, "num_trusted_proxies"),
+    proxy.ProxyHeaders: _all_but(
+        proxy.ProxyHeaders,
+        "attempt_count",
+        "forwarded_client_cert",
+        "request_id",
+        "server",
+        "set_current_client_cert_details",
+    ),
+    proxy.SetCurrentClientCertDetails: frozenset(("chain",)),
+    proxy.Topology: _all_but(proxy.Topology, "num_trusted_proxies", "forward_client_cert_details"),
     proxy.Tracing: _all_but(proxy.Tracing, "sampling"),
 }
 

@@ -37,6 +37,7 @@ from pyproxy.snapshot.policies import (
     subset_policy,
 )
 from pyproxy.snapshot.services import Resolution, Service, ServicePort
+from pyproxy.snapshot.tls import ClientSide, cluster_sni
 from pyproxy.snapshot.workloads import UNIX
 
 _PASSTHROUGH_IDLE = 300.0
@@ -84,8 +85,9 @@ class _Settings:
 class Clusters:
     """Compiles the clusters of one proxy."""
 
-    def __init__(self, rules: DestinationRules, identity: Identity, mesh: MeshSettings) -> None:
+    def __init__(self, rules: DestinationRules, tls: ClientSide, identity: Identity, mesh: MeshSettings) -> None:
         self._rules = rules
+        self._tls = tls
         self._identity = identity
         self._mesh = mesh
         self._default = _Settings(effective_policy(None, 0, mesh), mesh)
@@ -95,9 +97,10 @@ class Clusters:
         """Every port of every service, UDP left out, each with its subsets."""
         for service in services:
             rule = self._rules.for_service(service)
+            names = self._tls.identities(service)
             for port in service.ports:
                 if not port.udp:
-                    yield from self._port(service, port, rule)
+                    yield from self._port(service, port, rule, names)
 
     def inbound(self, service: Service, port: ServicePort) -> tuple[EffectivePolicy, str]:
         """What the rule of the workload's own service says for one port, and the rule's name."""
@@ -105,10 +108,12 @@ class Clusters:
         policy = effective_policy(rule.traffic_policy if rule else None, port.number, self._mesh)
         return policy, rule.name if rule else ""
 
-    def _port(self, service: Service, port: ServicePort, rule: DestinationPolicy | None) -> Iterator[Cluster]:
+    def _port(
+        self, service: Service, port: ServicePort, rule: DestinationPolicy | None, names: tuple[str, ...]
+    ) -> Iterator[Cluster]:
         settings = self._settings(rule, port.number)
         endpoints = service.endpoints.get(port.number, ())
-        main = self._cluster(service, port, "", endpoints, settings, rule)
+        main = self._cluster(service, port, "", endpoints, settings, rule, names)
         if main is not None:
             yield main
         if rule is None:
@@ -119,7 +124,7 @@ class Clusters:
                 own = _Settings(subset_policy(settings.policy, subset.traffic_policy, port.number), self._mesh)
             labels = subset.labels.items()
             chosen = tuple(each for each in endpoints if all(each.labels.get(key) == value for key, value in labels))
-            cluster = self._cluster(service, port, subset.name, chosen, own, rule)
+            cluster = self._cluster(service, port, subset.name, chosen, own, rule, names)
             if cluster is not None:
                 yield cluster
 
@@ -140,6 +145,7 @@ class Clusters:
         endpoints: tuple[Endpoint, ...],
         settings: _Settings,
         rule: DestinationPolicy | None,
+        names: tuple[str, ...],
     ) -> Cluster | None:
         """None for a name to look up that nobody gives: Envoy refuses such a cluster, so it does not exist (503 NC)."""
         discovery = self._discovery(service, endpoints, settings.balancing)
@@ -149,6 +155,9 @@ class Clusters:
             endpoints, settings.locality(service), self._identity, failover=settings.outlier is not None
         )
         balancing = settings.balancing
+        version = http_version(
+            settings.policy.connection_pool, port.protocol, self._mesh, sidecar=not self._identity.gateway
+        )
         return Cluster(
             name=cluster_name(port.number, subset, service.host),
             discovery=discovery,
@@ -157,9 +166,7 @@ class Clusters:
             port=port.number,
             subset=subset,
             protocol=port.protocol,
-            http_version=http_version(
-                settings.policy.connection_pool, port.protocol, self._mesh, sidecar=not self._identity.gateway
-            ),
+            http_version=version,
             load_balancing=balancing if weights is None else replace(balancing, locality_weights=weights),
             connection=settings.connection,
             breakers=settings.breakers,
@@ -168,6 +175,16 @@ class Clusters:
             original_port=port.target if service.resolution is Resolution.NONE and not service.kubernetes else None,
             mesh_external=service.external,
             destination_rule=rule.name if rule else "",
+            tls=self._tls.compile(
+                service,
+                cluster_sni(port.number, subset, service.host),
+                settings.policy.tls,
+                endpoints,
+                discovery,
+                version if port.http else "",
+                names,
+                selected=rule is not None and rule.selector is not None,
+            ),
         )
 
     def _discovery(self, service: Service, endpoints: tuple[Endpoint, ...], balancing: LoadBalancing) -> Discovery:

@@ -16,9 +16,17 @@ from pyproxy.istio.resources import Document
 from pyproxy.snapshot.authorization import compile_authorization
 from pyproxy.snapshot.clusters import Clusters, built_in_clusters
 from pyproxy.snapshot.connections import compile_connections
+from pyproxy.snapshot.credentials import Credentials
 from pyproxy.snapshot.destination_rules import DestinationRules
-from pyproxy.snapshot.findings import missing_references, policies_without_effect, servers_left_out, values_left_out
-from pyproxy.snapshot.gateways import GatewaySide, gateway_servers
+from pyproxy.snapshot.findings import (
+    missing_credentials,
+    missing_references,
+    policies_without_effect,
+    servers_left_out,
+    values_left_out,
+)
+from pyproxy.snapshot.gateway_servers import gateway_servers
+from pyproxy.snapshot.gateways import GatewaySide
 from pyproxy.snapshot.identity import concurrency_of as concurrency_of
 from pyproxy.snapshot.identity import identity_of as identity_of
 from pyproxy.snapshot.identity import in_mesh
@@ -31,6 +39,7 @@ from pyproxy.snapshot.routes import Routes
 from pyproxy.snapshot.rules import Rules, collect_rules
 from pyproxy.snapshot.sidecars import Scope, gateway_scope, sidecar_scope
 from pyproxy.snapshot.tables import OutboundTables
+from pyproxy.snapshot.tls import ClientSide
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +56,10 @@ def compile_snapshot(documents: Sequence[Document], identity: Identity, listenin
     documents = sorted(documents, key=lambda document: document.order)
     mesh = mesh_settings(documents)
     identity = in_mesh(identity, mesh)
-    known = _Known(documents, identity, mesh)
+    known = _Known(documents, identity, mesh, Credentials(listening.certs))
     problems = [*missing_references(documents, known.registry, known.destination_rules, mesh.domain)]
     problems += values_left_out(documents)
+    problems += policies_without_effect(known.registry.authentication)
     if identity.gateway:
         snapshot, more = _gateway(documents, known, identity, listening, mesh)
         problems += more
@@ -61,7 +71,9 @@ def compile_snapshot(documents: Sequence[Document], identity: Identity, listenin
 class _Known:
     """What both roles need: services, rules, and how routes and clusters are made of them."""
 
-    def __init__(self, documents: Sequence[Document], identity: Identity, mesh: MeshSettings) -> None:
+    def __init__(
+        self, documents: Sequence[Document], identity: Identity, mesh: MeshSettings, credentials: Credentials
+    ) -> None:
         self.registry = Registry(documents, mesh)
         self.rules: tuple[Rules, ...] = collect_rules(documents, mesh)
         self.destination_rules = DestinationRules(documents, identity, mesh)
@@ -71,7 +83,8 @@ class _Known:
             else sidecar_scope(documents, self.registry, self.rules, identity, mesh)
         )
         self.routes = Routes(self.scope.services, self.destination_rules, identity, mesh)
-        self.clusters = Clusters(self.destination_rules, identity, mesh)
+        tls = ClientSide(self.registry.authentication, credentials, identity, mesh)
+        self.clusters = Clusters(self.destination_rules, tls, identity, mesh)
         self.outbound_clusters = {
             cluster.name: cluster
             for cluster in (*built_in_clusters(mesh), *self.clusters.compile(self.scope.services.values()))
@@ -84,7 +97,8 @@ def _sidecar(
     scope = known.scope
     ports = inbound_ports(scope, known.registry, identity, listening)
     inbound = Inbound(scope, known.clusters, mesh)
-    listeners = Listeners(scope, listening, mesh)
+    modes = known.registry.authentication.workload(identity.namespace, identity.labels)
+    listeners = Listeners(scope, listening, mesh, modes)
     tables, port_tables = OutboundTables(scope, known.routes, identity.namespace, mesh.domain).compile()
     connections = compile_connections(scope, identity, mesh.domain)
     return Snapshot(
@@ -105,6 +119,9 @@ def _sidecar(
         port_tables=port_tables,
         address_protocols=connections.address_protocols,
         tcp_tables=connections.tcp_tables,
+        mesh_tls=mesh.mesh_tls,
+        inbound_mtls={port: mode for port, mode in modes.ports.items() if mode is not modes.default},
+        inbound_mtls_default=modes.default,
     )
 
 
@@ -116,18 +133,21 @@ def _gateway(
         targets.setdefault(port.number, target)
     servers, left = gateway_servers(documents, identity, targets)
     side = GatewaySide(servers, known.rules, known.routes, identity, listening, mesh)
+    listeners = side.listeners(known.outbound_clusters)
     snapshot = Snapshot(
         identity=identity,
-        listeners=tuple(side.listeners()),
+        listeners=listeners,
         route_tables=side.tables(),
-        clusters=known.outbound_clusters,
+        clusters=known.outbound_clusters | side.passing_clusters(),
         allow_any=False,
+        tcp_tables=side.tcp_tables(),
+        mesh_tls=mesh.mesh_tls,
         access_log=mesh.access_log,
         tracing=mesh.tracing,
         version=_digest(documents),
         documents=tuple(document.raw for document in documents),
     )
-    return snapshot, list(servers_left_out(left))
+    return snapshot, [*servers_left_out(left), *missing_credentials(servers, Credentials(listening.certs))]
 
 
 def _by_name(clusters: Iterable[Cluster]) -> dict[str, Cluster]:

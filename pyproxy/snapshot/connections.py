@@ -119,18 +119,23 @@ class _Rules:
         ]
 
     def _forward(self, route: Sequence[RouteDestination], port: int) -> Forward:
-        chosen = [each for each in route if each.weight] if len(route) > 1 else route
-        destinations = tuple(self._destination(each, port) for each in chosen) or (Destination(""),)
-        weights = accumulate(each.weight for each in destinations)
-        return Forward(destinations, tuple(weights) if len(destinations) > 1 else ())
+        return weighted([(self._cluster(each, port), each.weight or 0) for each in route])
 
-    def _destination(self, each: RouteDestination, port: int) -> Destination:
+    def _cluster(self, each: RouteDestination, port: int) -> str:
         to = each.destination
         service = self._services.get(to.host)
         number = to.port.number if to.port is not None else None
         if not number:
             number = service.ports[0].number if service is not None and len(service.ports) == 1 else port
-        return Destination(cluster_name(number, to.subset or "", to.host), each.weight or 1)
+        return cluster_name(number, to.subset or "", to.host)
+
+
+def weighted(clusters: Sequence[tuple[str, int]]) -> Forward:
+    """To clusters by weight; of several none of weight 0, and the weight of a single one says nothing."""
+    chosen = [each for each in clusters if each[1]] if len(clusters) > 1 else clusters
+    destinations = tuple(Destination(name, weight or 1) for name, weight in chosen) or (Destination(""),)
+    weights = accumulate(each.weight for each in destinations)
+    return Forward(destinations, tuple(weights) if len(destinations) > 1 else ())
 
 
 def _for_host(rules: Sequence[Rules], host: str) -> Iterator[Rules]:

@@ -11,13 +11,19 @@ from pyproxy.istio.networking.virtual_service import Destination, Headers, HTTPR
 from pyproxy.istio.problems import NOT_ACTED_ON, SCHEMA_WARNING, FieldPath, Problem, format_path
 from pyproxy.istio.resources import Document
 from pyproxy.snapshot.actions import compile_substitution
+from pyproxy.snapshot.credentials import Credentials
 from pyproxy.snapshot.destination_rules import DestinationRules
+from pyproxy.snapshot.gateway_servers import GatewayServer
 from pyproxy.snapshot.headers import FRAMING
 from pyproxy.snapshot.hosts import expand
+from pyproxy.snapshot.peer_authentication import PeerAuthentications
 from pyproxy.snapshot.registry import Registry
+from pyproxy.snapshot.server_tls import missing_files
 from pyproxy.wire.format import FormatError, compile_header_value
 
 NOT_FOUND = "IST0101"
+NO_EFFECT = "IST0167"
+NO_CREDENTIAL = "IST0161"
 
 
 def warn(document: Document, code: str, path: FieldPath, message: str) -> Problem:
@@ -52,6 +58,23 @@ def servers_left_out(left: Sequence[tuple[Document, int, str]]) -> Iterator[Prob
     """Servers of Gateways that this gateway does not run."""
     for document, index, reason in left:
         yield warn(document, NOT_ACTED_ON, ("spec", "servers", index), reason)
+
+
+def missing_credentials(servers: Sequence[GatewayServer], credentials: Credentials) -> Iterator[Problem]:
+    """Credentials of servers that this gateway runs, as far as their files are not there."""
+    for each in servers:
+        missing = missing_files(each.server.tls, credentials) if each.server.tls is not None else []
+        if missing:
+            path: FieldPath = ("spec", "servers", each.index, "tls")
+            message = f"nobody can connect until there is {' and '.join(missing)}"
+            yield warn(each.document, NO_CREDENTIAL, path, message)
+
+
+def policies_without_effect(authentication: PeerAuthentications) -> Iterator[Problem]:
+    """PeerAuthentications that nothing follows."""
+    for document, reason in authentication.ignored:
+        path: FieldPath = ("spec", "selector") if "selector" in reason else ("spec",)
+        yield warn(document, NO_EFFECT, path, f"has no effect: {reason}")
 
 
 def values_left_out(documents: Sequence[Document]) -> Iterator[Problem]:

@@ -1,23 +1,28 @@
-"""What a gateway serves: the servers of the Gateway documents that select it, and VirtualServices bound to them.
+"""What a gateway serves: its servers' listeners and tables, with the VirtualServices bound to them.
 
-Source: Istio pilot/pkg/networking/core/gateway.go, pilot/pkg/model/gateway.go.
+Source: Istio pilot/pkg/networking/core/gateway.go.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from pyproxy.core.http import RequestHead
-from pyproxy.istio.networking.gateway import Gateway, Server
-from pyproxy.istio.resources import Document
+from pyproxy.core.tls import ServerTls, ServerTlsMode
+from pyproxy.istio.networking.virtual_service import RouteDestination
+from pyproxy.snapshot.connections import weighted
+from pyproxy.snapshot.credentials import Credentials
 from pyproxy.snapshot.domains import TableBuilder, host_domain
+from pyproxy.snapshot.gateway_servers import GatewayServer
 from pyproxy.snapshot.hosts import intersection
-from pyproxy.snapshot.matching import applies_to_connections
+from pyproxy.snapshot.matching import Matched
 from pyproxy.snapshot.mesh import MeshSettings
 from pyproxy.snapshot.model import (
+    Cluster,
     Conditions,
     Direction,
+    Forward,
     Identity,
     Listener,
     ListenerKind,
@@ -30,90 +35,10 @@ from pyproxy.snapshot.model import (
 )
 from pyproxy.snapshot.routes import Place, Routes
 from pyproxy.snapshot.rules import Rules, visible_rules
-from pyproxy.snapshot.services import HTTP_PROTOCOLS, TLS_PROTOCOLS, parse_protocol
+from pyproxy.snapshot.server_names import ServerNames
+from pyproxy.snapshot.server_tls import compile_server_tls
 
 _ANY_ADDRESS = "0.0.0.0"
-
-
-@dataclass(frozen=True, slots=True)
-class GatewayServer:
-    """One server of a Gateway document that selects this proxy."""
-
-    gateway: str
-    """`namespace/name`."""
-    namespace: str
-    server: Server
-    port: int
-    """The port to bind; that of the Gateway's Service may be another."""
-
-    @property
-    def protocol(self) -> str:
-        """In lower case."""
-        return parse_protocol(self.server.port.protocol)
-
-    @property
-    def bind(self) -> str:
-        """The address; empty for all."""
-        return self.server.bind or ""
-
-    @property
-    def redirects(self) -> bool:
-        """Whether every request goes to https."""
-        return bool(self.server.tls and self.server.tls.https_redirect)
-
-    @property
-    def hosts(self) -> list[str]:
-        """The server's hosts, without the namespaces whose VirtualServices they are for."""
-        return [host.lower().rpartition("/")[2] for host in self.server.hosts]
-
-    def hosts_for(self, namespace: str) -> list[str]:
-        """The server's hosts for VirtualServices of a namespace."""
-        found = []
-        for host in self.server.hosts:
-            owner, slash, name = host.lower().rpartition("/")
-            owner = self.namespace if owner == "." else owner
-            if not slash or owner in ("*", namespace):
-                found.append(name)
-        return found
-
-
-def gateway_servers(
-    documents: Iterable[Document], identity: Identity, target_ports: Mapping[int, int]
-) -> tuple[list[GatewayServer], list[tuple[Document, int, str]]]:
-    """The servers to run, the oldest Gateway first; and those left out: document, index and reason.
-
-    On one port HTTP servers live together; after HTTP nothing else fits, nor HTTP after anything else.
-    """
-    kept: list[GatewayServer] = []
-    left: list[tuple[Document, int, str]] = []
-    taken: dict[tuple[str, int], bool] = {}
-    for document in documents:
-        spec = document.spec
-        if not isinstance(spec, Gateway) or any(identity.labels.get(k) != v for k, v in spec.selector.items()):
-            continue
-        for index, server in enumerate(spec.servers):
-            number = server.port.number
-            found = GatewayServer(
-                f"{document.namespace}/{document.name}", document.namespace, server, target_ports.get(number, number)
-            )
-            reason = _refusal(found, taken)
-            if reason:
-                left.append((document, index, reason))
-            else:
-                kept.append(found)
-    return kept, left
-
-
-def _refusal(found: GatewayServer, taken: dict[tuple[str, int], bool]) -> str:
-    """Why a server cannot run; empty when it can. Notes what its port is used for."""
-    if found.protocol in TLS_PROTOCOLS or (found.server.tls is not None and found.protocol not in HTTP_PROTOCOLS):
-        return "TLS on a gateway is not served yet"
-    http = found.protocol in HTTP_PROTOCOLS
-    key = (found.bind, found.port)
-    if key in taken and not (http and taken[key]):
-        return f"port {found.port} already belongs to another server"
-    taken[key] = http
-    return ""
 
 
 @dataclass(slots=True)
@@ -142,37 +67,90 @@ class GatewaySide:
         self._routes = routes
         self._identity = identity
         self._listening = listening
+        self._mesh = mesh
+        self._credentials = Credentials(listening.certs)
         self._http = mesh.http(Direction.GATEWAY)
         self._visible: dict[str, list[Rules]] = {}
+        self._by_name = ServerNames()
 
     def tables(self) -> dict[str, RouteTable]:
-        """One table per address and port of HTTP servers."""
+        """One table per address and port of HTTP servers, one for each HTTPS server."""
         grouped: dict[str, list[GatewayServer]] = {}
         for each in self._servers:
-            if each.protocol in HTTP_PROTOCOLS:
-                grouped.setdefault(_table_name(each), []).append(each)
+            if each.http:
+                grouped.setdefault(each.table, []).append(each)
         return {name: self._table(name, servers) for name, servers in grouped.items()}
 
-    def listeners(self) -> Iterator[Listener]:
-        """One listener per address and port."""
-        done: set[tuple[str, int]] = set()
+    def listeners(self, clusters: Mapping[str, Cluster]) -> tuple[Listener, ...]:
+        """One listener per address and port, those that would serve nothing left out."""
+        grouped: dict[tuple[str, int], list[GatewayServer]] = {}
         for each in self._servers:
             address = each.bind if each.bind.startswith("unix://") else self._listening.address or each.bind
-            key = (address, each.port)
-            if key in done:
-                continue
-            done.add(key)
-            http = each.protocol in HTTP_PROTOCOLS
-            yield Listener(
-                name=f"{address or _ANY_ADDRESS}_{each.port}",
-                kind=ListenerKind.NAMED,
-                address=address or _ANY_ADDRESS,
-                port=each.port,
-                http=self._http,
-                route_table=_table_name(each) if http else "",
-                protocol="http" if http else "tcp",
-                tcp_cluster="" if http else self._tcp_cluster(each),
-            )
+            grouped.setdefault((address or _ANY_ADDRESS, each.port), []).append(each)
+        found = (self._listener(*key, servers, clusters) for key, servers in grouped.items())
+        return tuple(listener for listener in found if listener is not None)
+
+    def tcp_tables(self) -> dict[int, RouteTable]:
+        """By port and server name: where TLS goes that does not carry HTTP to us. Whole once `listeners` were asked."""
+        return self._by_name.tables()
+
+    def passing_clusters(self) -> dict[str, Cluster]:
+        """Clusters that AUTO_PASSTHROUGH leads to. Whole once `listeners` were asked."""
+        return self._by_name.clusters
+
+    def _listener(
+        self, address: str, port: int, servers: list[GatewayServer], clusters: Mapping[str, Cluster]
+    ) -> Listener | None:
+        first = servers[0]
+        listener = Listener(
+            name=f"{address}_{port}",
+            kind=ListenerKind.NAMED,
+            address=address,
+            port=port,
+            http=self._http,
+            protocol="http" if any(each.http for each in servers) else "tcp",
+        )
+        if first.kind == "http":
+            return replace(listener, route_table=first.table)
+        if first.kind == "tcp":
+            forward = self._tcp_forward(first)
+            return replace(listener, tcp_cluster=forward.destinations[0].cluster if forward is not None else "")
+        chains = tuple(chain for each in servers if (chain := self._chain(each, clusters)) is not None)
+        return replace(listener, server_tls=chains) if chains else None
+
+    # TLS
+
+    def _chain(self, each: GatewayServer, clusters: Mapping[str, Cluster]) -> ServerTls | None:
+        """A server's TLS; None when nothing is behind it, and Envoy would have no chain."""
+        tls = each.server.tls
+        if tls is None:
+            return None
+        hosts = tuple(dict.fromkeys(each.hosts))
+        if each.mode is ServerTlsMode.AUTO_PASSTHROUGH:
+            names = self._by_name.pass_on(each.port, hosts, clusters.values())
+        elif each.mode is ServerTlsMode.PASSTHROUGH:
+            names = tuple(self._pass(each))
+        else:
+            forward = None if each.http else self._tcp_forward(each)
+            if forward is not None:
+                self._by_name.add(each.port, hosts, forward)
+            elif not each.http:
+                return None
+            return compile_server_tls(tls, hosts, each.table if each.http else "", self._credentials, self._mesh)
+        return ServerTls(each.mode, names) if names else None
+
+    def _pass(self, each: GatewayServer) -> Iterator[str]:
+        """The server names of a PASSTHROUGH server that TLS routes know; of two routes for one name the first holds."""
+        place = Place(each.server.port.number, each.gateway)
+        for rules, _ in self._bound(each):
+            for route in rules.tls:
+                for match in route.match:
+                    names = tuple(name.lower() for name in match.sni_hosts)
+                    if not route.route or not _serves(match, each.gateway, place.port):
+                        continue
+                    if not self._by_name.knows(each.port, names):
+                        self._by_name.add(each.port, names, self._forward(route.route, place))
+                        yield from names
 
     def _bound(self, each: GatewayServer) -> Iterator[tuple[Rules, list[str]]]:
         """The rules for a server, with the hosts that both have."""
@@ -183,17 +161,19 @@ class GatewaySide:
             if shared:
                 yield rules, shared
 
-    def _tcp_cluster(self, each: GatewayServer) -> str:
-        """Where the first TCP route goes that is for the server; empty: nowhere."""
+    def _tcp_forward(self, each: GatewayServer) -> Forward | None:
+        """Where the first TCP route goes that is for the server; None: nowhere."""
         place = Place(each.server.port.number, each.gateway)
         for rules, _ in self._bound(each):
             for route in rules.tcp:
                 if route.route and (
-                    not route.match
-                    or any(applies_to_connections(one, self._identity, each.gateway, place.port) for one in route.match)
+                    not route.match or any(_serves(one, each.gateway, place.port) for one in route.match)
                 ):
-                    return self._routes.cluster(route.route[0].destination, place)
-        return ""
+                    return self._forward(route.route, place)
+        return None
+
+    def _forward(self, route: Sequence[RouteDestination], place: Place) -> Forward:
+        return weighted([(self._routes.cluster(each.destination, place), each.weight or 0) for each in route])
 
     def _table(self, name: str, servers: Sequence[GatewayServer]) -> RouteTable:
         """Rules of one host are merged: their routes in order, those that take everything last."""
@@ -215,8 +195,9 @@ class GatewaySide:
         return table.build(name, None if hosts else empty)
 
 
-def _table_name(each: GatewayServer) -> str:
-    return f"http.{each.port}.{each.bind}" if each.bind else f"http.{each.port}"
+def _serves(match: Matched, gateway: str, port: int) -> bool:
+    """Whether a TLS or TCP clause is for a gateway's server; nobody asks here who the client is."""
+    return (not match.port or match.port == port) and (not match.gateways or gateway in match.gateways)
 
 
 def _ordered(host: _Host) -> tuple[Route, ...]:

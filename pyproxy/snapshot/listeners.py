@@ -6,12 +6,14 @@ Source: Istio pilot/pkg/networking/core/listener.go, listener_inbound.go.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from pyproxy.istio.networking.sidecar import IstioEgressListener, IstioIngressListener
 from pyproxy.snapshot.clusters import cluster_name
 from pyproxy.snapshot.inbound import InboundPort, inbound_name
 from pyproxy.snapshot.mesh import MeshSettings
 from pyproxy.snapshot.model import Direction, HttpSettings, Listener, ListenerKind, Listening
+from pyproxy.snapshot.peer_authentication import PortModes
 from pyproxy.snapshot.services import ServicePort, parse_protocol
 from pyproxy.snapshot.sidecars import Egress, Scope
 from pyproxy.snapshot.tables import HTTP_PROXY
@@ -21,8 +23,9 @@ from pyproxy.snapshot.workloads import UNIX
 class Listeners:
     """Compiles the listeners of one sidecar."""
 
-    def __init__(self, scope: Scope, listening: Listening, mesh: MeshSettings) -> None:
+    def __init__(self, scope: Scope, listening: Listening, mesh: MeshSettings, modes: PortModes) -> None:
         self._scope = scope
+        self._modes = modes
         self._listening = listening
         self._mesh = mesh
         self._outbound = mesh.http(Direction.OUTBOUND)
@@ -63,7 +66,8 @@ class Listeners:
             if each.listener is not None and self.binds(each.listener):
                 address = self._address(each.listener.bind, self._listening.inbound_address)
                 name = inbound_name(each.number)
-                yield self._named(address, each.number, self._inbound, name, each.port.kind, name)
+                listener = self._named(address, each.number, self._inbound, name, each.port.kind, name)
+                yield replace(listener, mutual_tls=self._modes.of(each.number), workload_port=each.number)
 
     def _egress(self) -> Iterator[Listener]:
         for egress in self._scope.egress:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from pyproxy.istio.networking.destination_rule import (
+    ClientTLSSettings,
     ConnectionPoolSettings,
     ConsistentHashLB,
     HTTPSettings,
@@ -48,6 +49,7 @@ class EffectivePolicy:
     connection_pool: ConnectionPoolSettings | None = None
     outlier_detection: OutlierDetection | None = None
     retry_budget: RetryBudget | None = None
+    tls: ClientTLSSettings | None = None
 
 
 def effective_policy(policy: TrafficPolicy | None, port: int, mesh: MeshSettings) -> EffectivePolicy:
@@ -78,6 +80,7 @@ def subset_policy(base: EffectivePolicy, policy: TrafficPolicy | None, port: int
         connection_pool=policy.connection_pool or base.connection_pool,
         outlier_detection=policy.outlier_detection or base.outlier_detection,
         retry_budget=policy.retry_budget or base.retry_budget,
+        tls=policy.tls or base.tls,
     )
 
 
@@ -89,11 +92,13 @@ def _port_level(policy: TrafficPolicy, port: int) -> PortTrafficPolicy | None:
 
 
 def _blocks(policy: TrafficPolicy) -> EffectivePolicy:
-    return EffectivePolicy(policy.load_balancer, policy.connection_pool, policy.outlier_detection, policy.retry_budget)
+    return EffectivePolicy(
+        policy.load_balancer, policy.connection_pool, policy.outlier_detection, policy.retry_budget, policy.tls
+    )
 
 
 def _port_blocks(entry: PortTrafficPolicy) -> EffectivePolicy:
-    return EffectivePolicy(entry.load_balancer, entry.connection_pool, entry.outlier_detection)
+    return EffectivePolicy(entry.load_balancer, entry.connection_pool, entry.outlier_detection, tls=entry.tls)
 
 
 # What a block says

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from pyproxy.core.spiffe import workload_identity
+from pyproxy.core.tls import MtlsMode
 from pyproxy.istio.kubernetes import EndpointPort, Endpoints, EndpointSlice, KubernetesService, KubernetesServicePort
 from pyproxy.istio.networking.service_entry import ServiceEntry
 from pyproxy.istio.networking.service_entry import ServicePort as EntryPort
@@ -15,6 +17,7 @@ from pyproxy.istio.resources import Document
 from pyproxy.snapshot.hosts import is_wildcard
 from pyproxy.snapshot.mesh import MeshSettings
 from pyproxy.snapshot.model import Endpoint, ServiceName
+from pyproxy.snapshot.peer_authentication import PeerAuthentications
 from pyproxy.snapshot.services import Resolution, Service, ServicePort, kubernetes_protocol, parse_protocol
 from pyproxy.snapshot.workloads import Workload, Workloads, workload_of
 
@@ -27,6 +30,7 @@ class Registry:
 
     def __init__(self, documents: Sequence[Document], mesh: MeshSettings) -> None:
         self.workloads = Workloads(documents)
+        self.authentication = PeerAuthentications(documents, mesh.root_namespace)
         self._mesh = mesh
         self._found: dict[tuple[str, str], Service] = {}
         slices = _slices_by_service(documents)
@@ -82,6 +86,7 @@ class Registry:
             export_to=frozenset(entry.export_to) or self._mesh.services_export,
             endpoints=self._entry_endpoints(document, entry, host, resolution),
             selector=None if entry.workload_selector is None else entry.workload_selector.labels,
+            subject_alt_names=entry.subject_alt_names,
             traffic_distribution=_traffic_distribution(None, document.annotations),
         )
 
@@ -124,7 +129,15 @@ class Registry:
     def _at_port(self, workloads: Iterable[tuple[Workload, int]]) -> tuple[Endpoint, ...]:
         cluster_id = self._mesh.cluster_id
         found = (workload.endpoint(port, cluster_id) for workload, port in workloads)
-        return tuple(endpoint for endpoint in found if endpoint is not None)
+        return tuple(self._secured(endpoint) for endpoint in found if endpoint is not None)
+
+    def _secured(self, endpoint: Endpoint) -> Endpoint:
+        """No mutual TLS to a port that takes none, whatever its sidecar can."""
+        if endpoint.mutual_tls:
+            modes = self.authentication.workload(endpoint.namespace, endpoint.labels)
+            if modes.of(endpoint.port) is MtlsMode.DISABLE:
+                return replace(endpoint, mutual_tls=False)
+        return endpoint
 
     # Kubernetes
 
@@ -146,8 +159,16 @@ class Registry:
                 for port in spec.ports
             },
             selector=spec.selector,
+            subject_alt_names=self._annotated_names(document),
             traffic_distribution=_traffic_distribution(spec.traffic_distribution, document.annotations),
         )
+
+    def _annotated_names(self, document: Document) -> tuple[str, ...]:
+        """Identities that annotations of a Service name, and accounts of its namespace."""
+        names = _list(document.annotations.get("alpha.istio.io/canonical-serviceaccounts", ""))
+        for account in _list(document.annotations.get("alpha.istio.io/kubernetes-serviceaccounts", "")):
+            names.append(str(workload_identity(self._mesh.trust_domain, document.namespace, account)))
+        return tuple(names)
 
     def _selected(
         self, document: Document, spec: KubernetesService, port: KubernetesServicePort
@@ -176,7 +197,7 @@ class Registry:
                 plain = Endpoint(
                     address, number, locality=zone, namespace=document.namespace, cluster_id=self._mesh.cluster_id
                 )
-                found.append(base or plain)
+                found.append(self._secured(base or plain))
         return found
 
     def _resolve_aliases(self) -> None:
@@ -199,6 +220,7 @@ def _merge(known: Service, other: Service) -> Service:
         known,
         ports=(*known.ports, *(port for port in other.ports if port.number not in taken)),
         addresses=tuple(dict.fromkeys((*known.addresses, *other.addresses))),
+        subject_alt_names=tuple(dict.fromkeys((*known.subject_alt_names, *other.subject_alt_names))),
         endpoints={port: (*known.endpoints.get(port, ()), *other.endpoints.get(port, ())) for port in numbers},
     )
 
@@ -210,8 +232,11 @@ def _kubernetes_port(port: KubernetesServicePort) -> ServicePort:
 
 
 def _annotated_export(annotations: Mapping[str, str]) -> frozenset[str]:
-    text = annotations.get("networking.istio.io/exportTo", "")
-    return frozenset(part.strip() for part in text.split(",") if part.strip())
+    return frozenset(_list(annotations.get("networking.istio.io/exportTo", "")))
+
+
+def _list(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _traffic_distribution(word: str | None, annotations: Mapping[str, str]) -> str:

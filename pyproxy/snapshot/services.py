@@ -98,6 +98,8 @@ class Service:
     """Hosts of ExternalName services that stand for this one."""
     selector: Mapping[str, str] | None = None
     """The labels of the workloads behind it; None or empty: it selects none."""
+    subject_alt_names: tuple[str, ...] = ()
+    """Names, beside its endpoints' accounts, that its certificates may carry."""
     traffic_distribution: str = ""
     """`zone` or `node` when endpoints near the client are preferred."""
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from pyproxy.core.tls import ServerTlsMode
 from pyproxy.snapshot.model import Direction, Identity, Listening, Redirect, Snapshot
 from tests.snapshot.documents import compilation, entry, find_in, mesh, request, rules, shares
 from tests.snapshot.test_registry import kubernetes
 
 DOOR = Identity(namespace="default", labels={"istio": "ingress"}, gateway=True)
+SIMPLE = "  tls: {mode: SIMPLE, serverCertificate: a, privateKey: b}\n"
 REVIEWS = entry("reviews.default.svc.cluster.local", "9080/HTTP")
 
 
@@ -157,17 +161,18 @@ def test_what_cannot_be_served_is_said() -> None:
     found = compilation(
         REVIEWS,
         gateway(
-            server("'*'", 8443, "HTTPS", "  tls: {mode: SIMPLE, serverCertificate: a, privateKey: b}\n")
+            server("'*'", 8443, "HTTPS", SIMPLE)
+            + server("shop.com, '*'", 8443, "TLS", SIMPLE)
             + server("'*'", 8080)
             + server("'*'", 8080, "TCP")
         ),
         identity=DOOR,
     )
 
-    assert [listener.port for listener in found.snapshot.listeners] == [8080]
+    assert [listener.port for listener in found.snapshot.listeners] == [8443, 8080]
     assert [(problem.path, problem.message) for problem in found.problems] == [
-        ("spec.servers[0]", "TLS on a gateway is not served yet"),
-        ("spec.servers[2]", "port 8080 already belongs to another server"),
+        ("spec.servers[1]", "port 8443 already has a server for *"),
+        ("spec.servers[3]", "port 8080 already belongs to another server"),
     ]
     assert {problem.severity for problem in found.problems} == {"warning"}
 
@@ -215,3 +220,122 @@ def test_topology_and_edge_settings_are_the_meshs() -> None:
 
     assert listener.http.xff_trusted_hops == 2
     assert (listener.http.stream_idle_timeout, listener.http.request_headers_timeout) == (300.0, 60.0)
+
+
+# TLS
+
+
+def https(hosts: str, port: int = 8443, tls: str = "mode: SIMPLE, serverCertificate: a.pem, privateKey: a.key") -> str:
+    return server(hosts, port, "HTTPS", f"  tls: {{{tls}}}\n")
+
+
+def named(hosts: str, name: str, tls: str, protocol: str = "HTTPS") -> str:
+    port = f"{{number: 8443, name: {name}, protocol: {protocol}}}"
+    return f"- port: {port}\n  hosts: [{hosts}]\n  tls: {{{tls}}}\n"
+
+
+def test_each_https_server_of_a_port_has_a_table_of_its_own() -> None:
+    pair = "mode: SIMPLE, serverCertificate: {0}.pem, privateKey: {0}.key"
+    snapshot = served(
+        gateway(named("a.com", "a", pair.format("a")) + named("'*.b.com'", "b", pair.format("b"))),
+        bound("a.com, x.b.com"),
+    )
+
+    (listener,) = snapshot.listeners
+    assert (listener.protocol, listener.route_table, listener.tcp_cluster) == ("http", "", "")
+    assert [(each.hosts, each.certificate_file, each.key_file, each.route_table) for each in listener.server_tls] == [
+        (("a.com",), "a.pem", "a.key", "https.8443.a.door.default"),
+        (("*.b.com",), "b.pem", "b.key", "https.8443.b.door.default"),
+    ]
+    assert route_name(snapshot, "a.com", table="https.8443.a.door.default") == "rule"
+    assert route_name(snapshot, "x.b.com", table="https.8443.b.door.default") == "rule"
+    assert route_name(snapshot, "a.com", table="https.8443.b.door.default") is None
+
+
+def test_the_same_https_host_twice_leaves_the_younger_out() -> None:
+    found = compilation(REVIEWS, gateway(https("a.com")), gateway(https("a.com"), "second"), identity=DOOR)
+
+    assert len(found.snapshot.listeners[0].server_tls) == 1
+    assert [problem.resource for problem in found.problems] == ["Gateway/default/second"]
+
+
+def test_plain_http_and_tls_do_not_share_a_port() -> None:
+    found = compilation(REVIEWS, gateway(https("a.com") + server("a.com", 8443)), identity=DOOR)
+
+    assert [problem.path for problem in found.problems] == ["spec.servers[1]"]
+
+
+def test_passthrough_goes_by_server_name_to_what_tls_routes_say() -> None:
+    snapshot = served(
+        gateway(named("'*.shop.com'", "tls", "mode: PASSTHROUGH", "TLS")),
+        rules(
+            "hosts: [a.shop.com, b.shop.com]\ngateways: [door]\ntls:\n"
+            "- match: [{sniHosts: [a.shop.com]}]\n  route: [{destination: {host: reviews}}]\n"
+            "- match: [{sniHosts: [b.shop.com], port: 1}]\n  route: [{destination: {host: b.com}}]\n"
+            "- match: [{sniHosts: [a.shop.com]}, {sniHosts: [b.shop.com], sourceLabels: {app: x}}]\n"
+            "  route:\n  - {destination: {host: c.com, port: {number: 1}}, weight: 1}\n"
+            "  - {destination: {host: reviews}, weight: 3}"
+        ),
+    )
+
+    (listener,) = snapshot.listeners
+    assert [(each.mode, each.hosts) for each in listener.server_tls] == [
+        (ServerTlsMode.PASSTHROUGH, ("a.shop.com", "b.shop.com"))
+    ]
+    assert snapshot.tcp_cluster("", 8443, b"a.shop.com") == "outbound|9080||reviews.default.svc.cluster.local"
+    assert shares(find_in(snapshot.tcp_tables[8443], "b.shop.com")) == {
+        "outbound|1||c.com": 1,
+        "outbound|9080||reviews.default.svc.cluster.local": 3,
+    }
+
+
+def test_tls_that_ends_here_goes_on_as_tcp() -> None:
+    tls = "mode: SIMPLE, serverCertificate: a.pem, privateKey: a.key"
+    snapshot = served(
+        gateway(named("db.com", "db", tls, "TLS") + named("none.com", "none", tls, "TLS")),
+        rules("hosts: [db.com]\ngateways: [door]\ntcp:\n- route: [{destination: {host: reviews}}]"),
+    )
+
+    (listener,) = snapshot.listeners
+    assert listener.protocol == "tcp"
+    assert [(each.hosts, each.route_table) for each in listener.server_tls] == [(("db.com",), "")]
+    assert snapshot.tcp_cluster("", 8443, b"db.com") == "outbound|9080||reviews.default.svc.cluster.local"
+
+
+def test_automatic_passthrough_knows_every_cluster_of_the_mesh_by_istios_name() -> None:
+    able = "{address: 10.0.0.1, serviceAccount: a, labels: {v: '1'}}, {address: 10.0.0.2}"
+    snapshot = served(
+        entry("shop.mesh", "80/HTTP", endpoints=able),
+        entry("other.com", "80/HTTP"),
+        rules("host: shop.mesh\nsubsets: [{name: v1, labels: {v: '1'}}]", kind="DestinationRule"),
+        gateway(named("'*.mesh'", "tls", "mode: AUTO_PASSTHROUGH", "TLS")),
+    )
+
+    (tls,) = snapshot.listeners[0].server_tls
+    assert (tls.mode, tls.hosts) == (
+        ServerTlsMode.AUTO_PASSTHROUGH,
+        ("outbound_.80_._.shop.mesh", "outbound_.80_.v1_.shop.mesh"),
+    )
+    cluster = snapshot.clusters[snapshot.tcp_cluster("", 8443, b"outbound_.80_._.shop.mesh") or ""]
+    assert cluster.tls is None
+    assert [each.address for each in cluster.endpoints] == ["10.0.0.1"]
+    assert snapshot.clusters["outbound|80||shop.mesh"].tls is not None
+
+
+def test_a_tls_port_with_nothing_behind_it_is_not_bound() -> None:
+    assert served(gateway(named("a.com", "tls", "mode: PASSTHROUGH", "TLS"))).listeners == ()
+
+
+def test_a_credential_without_files_is_warned_about(tmp_path: Path) -> None:
+    texts = gateway(https("a.com", tls="mode: MUTUAL, credentialName: shop"))
+    listening = Listening(certs=str(tmp_path))
+    (problem,) = compilation(REVIEWS, texts, identity=DOOR, listening=listening).problems
+
+    assert (problem.code, problem.path) == ("IST0161", "spec.servers[0].tls")
+    folder = tmp_path / "credentials" / "shop"
+    assert all(str(folder / name) in problem.message for name in ("tls.crt", "tls.key", "ca.crt"))
+
+    folder.mkdir(parents=True)
+    for name in ("tls.crt", "tls.key", "ca.crt"):
+        (folder / name).touch()
+    assert compilation(REVIEWS, texts, identity=DOOR, listening=listening).problems == ()
