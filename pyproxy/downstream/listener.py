@@ -1,4 +1,4 @@
-"""Bind an address, give every connection its protocol, drain. What nobody declared, the first bytes decide."""
+"""Bind an address, give every connection its protocol, drain. What its first bytes decide, entrance.py finds out."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import contextlib
 import itertools
 import logging
 import os
-import re
 import socket
 import struct
 from collections.abc import Iterator
@@ -15,28 +14,37 @@ from typing import cast
 
 from pyproxy.core.errors import CommandError, cannot_listen
 from pyproxy.core.loop import spawn
+from pyproxy.core.tls import MtlsMode
 from pyproxy.downstream.connect import ConnectHandler
+from pyproxy.downstream.entrance import Entrance
 from pyproxy.downstream.http1 import Http1Server
 from pyproxy.downstream.http2 import Http2Server
 from pyproxy.downstream.tcp import TcpProxy
 from pyproxy.downstream.tracker import Tracker
 from pyproxy.proxy.environment import ClientConnection, Environment
-from pyproxy.runtime.counters import HttpStats
+from pyproxy.runtime.counters import HttpStats, ListenerStats
 from pyproxy.snapshot.model import Listener, ListenerKind, Snapshot
 
 _log = logging.getLogger("pyproxy.listener")
 _SO_ORIGINAL_DST = 80
 _IP6T_SO_ORIGINAL_DST = 80
-_REQUEST_LINE = re.compile(rb"[A-Z]{3,16} ")
 BACKLOG = 4096
 
 
 class BoundListener:
     """One listener while it runs."""
 
-    def __init__(self, env: Environment, listener: Listener, stats: HttpStats, headers_timeout: float) -> None:
+    def __init__(
+        self,
+        env: Environment,
+        listener: Listener,
+        stats: HttpStats,
+        headers_timeout: float,
+        connections: ListenerStats | None = None,
+    ) -> None:
         self.listener = listener
         self.stats = stats
+        self.connection_stats = connections or ListenerStats()
         self.tracker = Tracker(env, headers_timeout)
         self.port = listener.port
         self.tunnels = 0
@@ -115,9 +123,7 @@ class BoundListener:
     # One connection
 
     def _protocol(self) -> asyncio.Protocol:
-        kind = self.listener.kind
-        declared = kind is ListenerKind.HTTP_PROXY or (kind is ListenerKind.NAMED and self.listener.protocol == "http")
-        return Entrance(self, sniff=not declared)
+        return Entrance(self._env, self)
 
     def client_connection(self, transport: asyncio.Transport) -> ClientConnection:
         """The facts of a new connection."""
@@ -160,6 +166,18 @@ class BoundListener:
             return snapshot.inbound_ports.get(target[1], "tcp")
         return snapshot.outbound_protocol(*target) or "auto"
 
+    def mutual_tls(self, connection: ClientConnection) -> MtlsMode:
+        """What the mesh asks of a connection. Without a certificate of ours there is no TLS to be permissive about."""
+        if self.listener.kind is ListenerKind.NAMED:
+            mode = self.listener.mutual_tls
+        elif self.listener.kind is ListenerKind.INBOUND_CAPTURE:
+            target = connection.original_destination
+            mode = self._env.live.serving.snapshot.inbound_mode(target[1] if target is not None else None)
+        else:
+            return MtlsMode.DISABLE
+        certified = self._env.tls is not None and self._env.tls.has_certificate
+        return mode if certified or mode is MtlsMode.STRICT else MtlsMode.DISABLE
+
     def _tunnel_closed(self) -> None:
         self.tunnels -= 1
 
@@ -174,47 +192,6 @@ def refused(listener: Listener, error: OSError) -> CommandError:
     address = listener.address
     where = address if address.startswith("unix:") else f"{address}:{listener.port}"
     return cannot_listen(where, listener.name, "the flag or document that names it", error)
-
-
-class Entrance(asyncio.Protocol):
-    """The first protocol of a connection: finds out which one it needs and hands over."""
-
-    def __init__(self, bound: BoundListener, *, sniff: bool) -> None:
-        self._bound = bound
-        self._sniff = sniff
-        self._early = b""
-        self._transport: asyncio.Transport = None  # type: ignore[assignment]  # set before any use
-        self._connection: ClientConnection = None  # type: ignore[assignment]  # set before any use
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport  # type: ignore[assignment]
-        self._connection = self._bound.client_connection(self._transport)
-        spoken = self._bound.speaks(self._connection) if self._sniff else "http"
-        if spoken == "http":
-            self._hand_over(self._bound.http(self._connection))
-        elif spoken == "tcp":
-            self._hand_over(self._bound.tcp(self._connection))
-
-    def data_received(self, data: bytes) -> None:
-        self._early += data
-        verdict = looks_like_http(self._early)
-        if verdict is not None:
-            connection = self._connection
-            self._hand_over(self._bound.http(connection) if verdict else self._bound.tcp(connection))
-
-    def _hand_over(self, protocol: asyncio.Protocol) -> None:
-        self._transport.set_protocol(protocol)
-        protocol.connection_made(self._transport)
-        if self._early:
-            protocol.data_received(self._early)
-
-
-def looks_like_http(data: bytes) -> bool | None:
-    """Whether a connection that begins so speaks HTTP/1.1; None when more bytes are needed."""
-    if _REQUEST_LINE.match(data):
-        return True
-    head = data[:17]
-    return None if len(head) < 17 and head.isalpha() and head.isupper() else False
 
 
 def original_destination(transport: asyncio.Transport) -> tuple[str, int] | None:

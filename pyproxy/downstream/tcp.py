@@ -63,6 +63,7 @@ class TcpProxy(asyncio.Protocol):
         ctx.protocol = "-"
         ctx.downstream_local_address = self._connection.local_address
         ctx.downstream_remote_address = ctx.direct_remote_address = self._connection.remote_address
+        self._connection.describe_tls(ctx)
         serving = self._env.live.serving
         name = cluster_for(serving.snapshot, self._connection)
         self._cluster = cluster = serving.clusters.get(name)
@@ -145,6 +146,8 @@ class TcpProxy(asyncio.Protocol):
 
 def cluster_for(snapshot: Snapshot, connection: ClientConnection) -> str:
     """The cluster that a captured TCP connection goes to."""
+    if connection.server is not None:  # a Gateway's: by SNI, whether its TLS ended here or not
+        return snapshot.tcp_cluster("", connection.listener.port, connection.server_name.encode()) or BLACKHOLE_CLUSTER
     if connection.listener.kind is ListenerKind.NAMED:
         return connection.listener.tcp_cluster
     target = connection.original_destination

@@ -7,9 +7,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from pyproxy.core.context import RequestContext
 from pyproxy.core.loop import Clock
 from pyproxy.core.streams import Streams
 from pyproxy.core.tls import Peer, ServerTls
+from pyproxy.mtls.contexts import Contexts
 from pyproxy.runtime.counters import HttpStats, TcpStats
 from pyproxy.runtime.live import Live
 from pyproxy.snapshot.model import HttpSettings, Listener, ListenerKind, Snapshot, VirtualHost
@@ -43,6 +45,8 @@ class Environment:
     """Every response says `connection: close`."""
     streams: Streams | None = None
     """Under a seed each route draws from one of its own; without, all draw from `rng`."""
+    tls: Contexts | None = None
+    """Certificates, ours and the documents'; None: plaintext alone, on either side."""
     own_addresses: set[tuple[str, int]] = field(default_factory=set)
     """What our listeners are bound to: never a destination, or a request would come back for ever."""
     tcp_stats: TcpStats = field(default_factory=TcpStats)
@@ -68,6 +72,8 @@ class ClientConnection:
     identifier: int = 0
     tls: Peer | None = None
     """None: plaintext."""
+    server_name: str = ""
+    """SNI, whoever ends the TLS; lower case."""
     client_cert: bytes | None = None
     """What x-forwarded-client-cert says of the client; made with the first request, None before it."""
     server: ServerTls | None = None
@@ -75,13 +81,23 @@ class ClientConnection:
     original_destination: tuple[str, int] | None = None
     """Where the client was going before it was redirected to us; None when it called us by name."""
 
+    def describe_tls(self, ctx: RequestContext) -> None:
+        """What a request's context knows of its connection's TLS."""
+        ctx.requested_server_name = self.server_name
+        ctx.downstream_tls = peer = self.tls
+        if peer is not None:
+            ctx.downstream_peer_uri_san = peer.uri_san
+
     def virtual_host(self, snapshot: Snapshot, host: bytes, port: int | None) -> VirtualHost | None:
         """The virtual host for a request on this connection. `host` is lower case, without port."""
         listener = self.listener
         if listener.kind is _NAMED:
             table = snapshot.route_tables.get(self.server.route_table if self.server else listener.route_table)
         elif listener.kind is _INBOUND_CAPTURE:
-            return snapshot.inbound_table(self.original_destination and self.original_destination[1], port, host)
+            captured = self.original_destination and self.original_destination[1]
+            if self.tls is None and not snapshot.takes_plaintext(captured, port):
+                return None
+            return snapshot.inbound_table(captured, port, host)
         elif self.original_destination is None:
             return snapshot.outbound_table(port, host)
         else:

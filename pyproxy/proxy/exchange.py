@@ -140,6 +140,8 @@ class Exchange(Forwarder):
         ctx.connection_id = connection.identifier
         ctx.downstream_local_address = connection.local_address
         ctx.downstream_remote_address = ctx.direct_remote_address = connection.remote_address
+        if connection.tls is not None:
+            connection.describe_tls(ctx)
         self.kept = []
         self.tried = []
 

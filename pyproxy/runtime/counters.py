@@ -80,6 +80,14 @@ class ClusterStats:
     upstream_internal_redirect_failed_total: Counter = 0
     upstream_internal_redirect_succeeded_total: Counter = 0
 
+    ssl_handshake: Counter = 0
+    ssl_session_reused: Counter = 0
+    ssl_connection_error: Counter = 0
+    ssl_fail_verify_error: Counter = 0
+    """Another root, expired, revoked."""
+    ssl_fail_verify_san: Counter = 0
+    """Somebody else."""
+
     bind_errors: Counter = 0
     membership_change: Counter = 0
     membership_total: Gauge = 0
@@ -278,7 +286,20 @@ class ListenerStats:
     downstream_cx_overflow: Counter = 0
     downstream_pre_cx_active: Gauge = 0
     downstream_pre_cx_timeout: Counter = 0
+    downstream_cx_transport_socket_connect_timeout: Counter = 0
     no_filter_chain_match: Counter = 0
+
+    ssl_handshake: Counter = 0
+    ssl_session_reused: Counter = 0
+    ssl_connection_error: Counter = 0
+    ssl_no_certificate: Counter = 0
+    """Handshakes in which the client showed none."""
+    ssl_fail_verify_no_cert: Counter = 0
+    """Clients that had to show one, and did not."""
+    ssl_fail_verify_error: Counter = 0
+    """Another root, or expired."""
+    ssl_fail_verify_san: Counter = 0
+    """Another trust domain, or a name that is not expected."""
 
 
 @dataclass(slots=True, eq=False)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from ipaddress import IPv4Network, IPv6Network
 from types import MappingProxyType
+from typing import Final
 
 from pyproxy.core.context import RequestContext
 from pyproxy.core.http import RequestHead
@@ -25,11 +26,13 @@ from pyproxy.policy.hashing import HashPolicy as HashPolicy
 from pyproxy.policy.outlier import OutlierPolicy
 from pyproxy.policy.rbac import Authorization
 from pyproxy.policy.retry import RetryPolicy
+from pyproxy.policy.token_rules import TokenRule
 
 Predicate = Callable[[RequestHead], bool]
 Template = Callable[[RequestContext], bytes]
 """A header value with Envoy's %COMMANDS% compiled in; a constant value is a Template too."""
 EMPTY: Mapping[str, str] = MappingProxyType({})
+_STRICT: Final = MtlsMode.STRICT  # an enum's member costs a call at every use
 
 
 # Who we are
@@ -298,9 +301,9 @@ class VirtualHost:
     domains: tuple[str, ...]
     routes: tuple[Route, ...]
     service: ServiceName | None = None
-
     workload_port: int = 0
     """The workload's port behind an inbound table; 0: known by the connection alone."""
+
     def route_for(self, head: RequestHead) -> Route | None:
         """The first route that the request matches."""
         for route in self.routes:
@@ -492,12 +495,14 @@ class Snapshot:
     """(service address, port) → protocol, where it differs from `outbound_ports`."""
     tcp_tables: Mapping[int, RouteTable] = field(default_factory=dict)
     """Port → TCP and TLS services by name (SNI, or the host of a CONNECT); each has one route, a Forward."""
-    mesh_tls: MeshTls = MeshTls()
     authorization: Authorization | None = None
     """AuthorizationPolicy documents that hold for requests into this workload; None: there are none."""
+    mesh_tls: MeshTls = MeshTls()
     inbound_mtls: Mapping[int, MtlsMode] = field(default_factory=dict)
     """Workload port → what the inbound capture port takes for it, where that is not `inbound_mtls_default`."""
     inbound_mtls_default: MtlsMode = MtlsMode.PERMISSIVE
+    token_rules: tuple[TokenRule, ...] = ()
+    """RequestAuthentication for this workload."""
 
     def outbound_table(self, port: int | None, host: bytes) -> VirtualHost | None:
         """The virtual host for a request whose URL or Host may name a port; `host` is lower case, without port.
@@ -513,13 +518,13 @@ class Snapshot:
                     return found
         return self.route_tables["any"].virtual_host_for(host)
 
-    def inbound_table(self, captured: int | None, named: int | None, host: bytes) -> VirtualHost | None:
-        """The virtual host for a request to the inbound port: by its original port, or, called by name, by Host's.
-
     @property
     def guarded(self) -> bool:
         """Whether requests into this workload pass the gate at all."""
-        return self.authorization is not None
+        return self.authorization is not None or bool(self.token_rules)
+
+    def inbound_table(self, captured: int | None, named: int | None, host: bytes) -> VirtualHost | None:
+        """The virtual host for a request to the inbound port: by its original port, or, called by name, by Host's.
 
         A request that names no port of the workload's goes to the lowest one. One that was on its way to a port that
         nobody declared goes on to it, and only such a one: a stranger's Host must not choose a destination from here.
@@ -534,6 +539,29 @@ class Snapshot:
             tables = (self.route_tables.get(f"inbound|{port}||") for port in sorted(self.inbound_ports))
             table = next(filter(None, tables), None)  # a port that carries no HTTP has none
         return table.virtual_host_for(host) if table is not None else None
+
+    def inbound_mode(self, port: int | None) -> MtlsMode:
+        """What the inbound capture port takes on a connection to a workload's port.
+
+        None is one that was not redirected: until its requests name a port, it may be for any of the workload's.
+        """
+        if port is not None:
+            return self.inbound_mtls.get(port, self.inbound_mtls_default)
+        modes = {self.inbound_mtls.get(each, self.inbound_mtls_default) for each in self.inbound_ports}
+        return modes.pop() if len(modes) == 1 else MtlsMode.PERMISSIVE if modes else self.inbound_mtls_default
+
+    def takes_plaintext(self, captured: int | None, named: int | None) -> bool:
+        """Whether a request to the inbound port may come without TLS; its port as `inbound_table` finds it.
+
+        Asked of each, as a connection may be older than the documents, or its requests for several ports.
+        """
+        if not self.inbound_mtls:
+            return self.inbound_mtls_default is not _STRICT
+        port = captured if captured is not None or named is None else named
+        if captured is None and f"inbound|{port}||" not in self.route_tables:
+            ports = (each for each in sorted(self.inbound_ports) if f"inbound|{each}||" in self.route_tables)
+            port = next(ports, None)
+        return port is None or self.inbound_mtls.get(port, self.inbound_mtls_default) is not _STRICT
 
     def outbound_protocol(self, address: str, port: int) -> str:
         """What a captured connection to an address carries: http, tcp, auto; empty: nobody declared the port."""

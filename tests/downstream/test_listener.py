@@ -7,28 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pyproxy.downstream.listener import _own_addresses, looks_like_http, original_destination
+from pyproxy.downstream.listener import _own_addresses, original_destination
 from tests.in_process import connected, get, port_of, service, status, worker
-
-
-@pytest.mark.parametrize(
-    ("data", "verdict"),
-    [
-        (b"G", None),
-        (b"GET", None),
-        (b"GET ", True),
-        (b"GET / HTTP/1.1\r\n", True),
-        (b"PROPFIND ", True),
-        (b"AB ", False),
-        (b"get /", False),
-        (b"\x16\x03\x01", False),
-        (b"SSH-2.0", False),
-        (b"A" * 16, None),
-        (b"A" * 17, False),
-    ],
-)
-def test_the_first_bytes_tell_http_from_the_rest(data: bytes, verdict: bool | None) -> None:
-    assert looks_like_http(data) is verdict
 
 
 async def test_a_connection_that_was_not_redirected_was_going_nowhere_else() -> None:

@@ -1,0 +1,66 @@
+"""Which of a listener's ways a connection takes: TLS ended here or not, HTTP or TCP; none, and it is closed.
+
+Source: Istio pilot/pkg/networking/core/filterchain_options.go (inbound), gateway.go (SNI); Envoy's order of matching.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from pyproxy.core.tls import MtlsMode, ServerTls
+from pyproxy.mtls.alpn import ISTIO, ISTIO_HTTP
+from pyproxy.wire.client_hello import ClientHello
+
+
+class Chain(NamedTuple):
+    """How a connection is served."""
+
+    tls: bool
+    """Its TLS ends here."""
+    protocol: str
+    """What is within: http, tcp, or auto (the first bytes tell)."""
+
+
+_PLAIN_TCP: Final = Chain(tls=False, protocol="tcp")
+
+
+def inbound_chain(mode: MtlsMode, protocol: str, hello: ClientHello | None) -> Chain | None:
+    """The way into a workload's port of a protocol (http, tcp, auto); `hello` None is plaintext. None: there is none.
+
+    STRICT takes any TLS, as the handshake asks for the mesh's certificate; PERMISSIVE tells the mesh's proxies from
+    applications that speak TLS themselves by their ALPN; DISABLE does not look.
+    """
+    if mode is MtlsMode.DISABLE:
+        return Chain(tls=False, protocol=protocol)
+    strict = mode is MtlsMode.STRICT
+    if hello is None:
+        return None if strict else Chain(tls=False, protocol=protocol)
+    asked = [each for each in hello.alpn if each in ISTIO]
+    if protocol == "http":
+        return Chain(tls=True, protocol="http") if strict or asked else None
+    if protocol == "auto":
+        speaks_http = any(each in ISTIO_HTTP for each in (asked if strict else asked[:1]))
+        protocol = "http" if speaks_http else "tcp"
+    return Chain(tls=True, protocol=protocol) if strict or asked else _PLAIN_TCP
+
+
+def server_for(servers: Sequence[ServerTls], server_name: str) -> ServerTls | None:
+    """The Gateway's server for an SNI in lower case: exact, then the longest wildcard, then `*`."""
+    best: ServerTls | None = None
+    longest = -1
+    for server in servers:
+        for host in server.hosts:
+            fit = _fit(host.lower(), server_name)
+            if fit > longest:
+                best, longest = server, fit
+    return best
+
+
+def _fit(host: str, name: str) -> int:
+    """How well a host fits: -1 not at all."""
+    if host == "*":
+        return 0
+    if host.startswith("*"):
+        return len(host) if name.endswith(host[1:]) and len(name) > len(host) - 1 else -1
+    return 1 << 16 if host == name else -1
