@@ -14,7 +14,6 @@ from typing import Any
 
 import click
 
-from pyproxy.app import run_app
 from pyproxy.core.errors import CommandError
 from pyproxy.istio.files import SUFFIXES, find_files
 from pyproxy.settings import Settings
@@ -102,7 +101,7 @@ _RUNNING = (
         "--certs",
         type=click.Path(path_type=Path),
         default=None,
-        help="Folder of certificates; not used in this version.",
+        help="Folder with root-cert.pem, cert-chain.pem and key.pem, or a folder of those for each workload; watched.",
     ),
     flag(
         "--workers",
@@ -135,6 +134,8 @@ shared_options = options(*WHO, *SERVING, *_RUNNING)
 
 def serve(**flags: Any) -> None:
     """Run a proxy with these flags; click has checked each alone. Raises CommandError."""
+    from pyproxy.app import run_app  # half a second that commands without a proxy have no use for
+
     settings = Settings(**flags)
     check_paths(settings)
     set_up_logging(settings.log_level, settings.log_format)
@@ -160,8 +161,6 @@ def _warnings(settings: Settings) -> Iterator[str]:
     if not any(find_files(settings.config)):
         where = ", ".join(str(path) for path in settings.config)
         yield f"no documents in {where}: put some there ({', '.join('*' + suffix for suffix in SUFFIXES)})"
-    if settings.certs is not None:
-        yield f"--certs {settings.certs}: there is no TLS in this version"
 
 
 def set_up_logging(level: str, style: str) -> None:

@@ -11,7 +11,6 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from pyproxy.cli import process
 from pyproxy.cli.process import set_up_logging
 from pyproxy.cli.run import gateway, run
 from pyproxy.core.errors import CommandError
@@ -22,7 +21,7 @@ from pyproxy.settings import Settings
 def started(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
     """What would have been run."""
     settings: list[Settings] = []
-    monkeypatch.setattr(process, "run_app", settings.append)
+    monkeypatch.setattr("pyproxy.app.run_app", settings.append)
     return settings
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from pyproxy.cli import process
 from pyproxy.cli.run import gateway, run
 from pyproxy.settings import Settings
 
@@ -32,7 +31,7 @@ def config(tmp_path: Path) -> Path:
 
 def test_without_flags_the_defaults_of_the_settings_hold(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[Settings] = []
-    monkeypatch.setattr(process, "run_app", started.append)
+    monkeypatch.setattr("pyproxy.app.run_app", started.append)
     CliRunner().invoke(run, ["--config", str(config)])
     CliRunner().invoke(gateway, ["--config", str(config)])
     assert started == [Settings(config=(config,)), Settings(config=(config,), gateway=True)]
