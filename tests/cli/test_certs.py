@@ -205,3 +205,30 @@ def test_no_command_prints_a_key(here: Path) -> None:
     secrets = keys_in(here / "certs")
     assert len(secrets) >= 9
     assert not [line for line in secrets if line in printed]
+
+
+def test_a_root_gives_way_to_another_step_by_step(here: Path) -> None:
+    """As certs/README.md says; whoever still has the files of the step before is trusted at each."""
+    run("issue", "--init", "--all")
+    run("init", "--ca", "next")
+    trusted = here / "certs/ca/root-cert.pem"
+    old, new = trusted.read_bytes(), (here / "next/root-cert.pem").read_bytes()
+    leaf = here / "certs/reviews-v1.shop/cert-chain.pem"
+    roots = here / "certs/reviews-v1.shop/root-cert.pem"
+
+    trusted.write_bytes(old + new)
+    run("issue", "--all")
+    assert roots.read_bytes() == old + new
+    before = read_certificates(leaf)
+
+    for name in ("ca-cert.pem", "ca-key.pem", "cert-chain.pem"):
+        shutil.copy(here / "next" / name, here / "certs/ca" / name)
+    trusted.write_bytes(new + old)
+    run("issue", "--all")
+    assert before != read_certificates(leaf)
+    assert run("verify").stdout == "2 certificates: all good\n"
+
+    trusted.write_bytes(new)
+    run("issue", "--all")
+    assert roots.read_bytes() == new
+    assert run("verify").stdout == "2 certificates: all good\n"
