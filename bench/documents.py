@@ -12,13 +12,18 @@ from bench.scenarios import HOST, SERVICE_PORT, Guards, Mesh
 HOSTS_PER_ENTRY = 100
 """The extra hosts come in ServiceEntries of so many hosts; each has a VirtualService of its own."""
 
+WORKLOAD = "client"
+"""The WorkloadEntry that the measured proxy stands beside."""
+
 Document = dict[str, Any]
 
 
 def documents(mesh: Mesh, ports: dict[str, int]) -> list[Document]:
     """Everything that a proxy needs to serve the mesh; `ports` says where each subset listens."""
+    if mesh.inbound:
+        return _before_the_service(mesh, ports)
     return [
-        _document("networking", "WorkloadEntry", "client", {"address": "127.0.0.1", "labels": {"app": "client"}}),
+        _document("networking", "WorkloadEntry", WORKLOAD, {"address": "127.0.0.1", "labels": {"app": "client"}}),
         _document("telemetry", "Telemetry", "tracing", {"tracing": [{"randomSamplingPercentage": 0}]}),
         _service([HOST], "reviews", ports),
         _subsets(mesh, ports),
@@ -34,6 +39,45 @@ def write(folder: Path, mesh: Mesh, ports: dict[str, int]) -> None:
     (folder / "mesh.yaml").write_text(yaml.dump_all(documents(mesh, ports), Dumper=dumper, sort_keys=False))
 
 
+def _before_the_service(mesh: Mesh, ports: dict[str, int]) -> list[Document]:
+    """For the service's own proxy."""
+    labels = {"app": "reviews"}
+    spec = {
+        "hosts": [HOST],
+        "location": "MESH_INTERNAL",
+        "resolution": "STATIC",
+        "ports": [{"number": SERVICE_PORT, "name": "http", "protocol": "HTTP"}],
+        "workloadSelector": {"labels": labels},
+    }
+    workload = {"address": "127.0.0.1", "labels": labels, "serviceAccount": "reviews", "ports": {"http": ports["v1"]}}
+    found = [
+        _document("networking", "WorkloadEntry", WORKLOAD, workload),
+        _document("telemetry", "Telemetry", "tracing", {"tracing": [{"randomSamplingPercentage": 0}]}),
+        _document("networking", "ServiceEntry", "reviews", spec),
+    ]
+    if mesh.mutual_tls:
+        found.append(_document("security", "PeerAuthentication", "default", {"mtls": {"mode": "STRICT"}}))
+    if mesh.rules:
+        rules = [_rule(*each) for each in rules_of(mesh)]
+        found.append(_document("security", "AuthorizationPolicy", "allow", {"action": "ALLOW", "rules": rules}))
+    return found
+
+
+def rules_of(mesh: Mesh) -> list[tuple[str, str, str]]:
+    """(method, path or prefix with `*`, value of the header x-team) of each rule; an empty value asks for no header."""
+    others = [
+        ("POST" if number % 2 else "GET", f"/service-{number}/*", f"team-{number}") for number in range(1, mesh.rules)
+    ]
+    return [*others, ("GET", "*", "")]
+
+
+def _rule(method: str, path: str, team: str) -> Document:
+    rule: Document = {"to": [{"operation": {"methods": [method], "paths": [path]}}]}
+    if team:
+        rule["when"] = [{"key": "request.headers[x-team]", "values": [team]}]
+    return rule
+
+
 def _document(group: str, kind: str, name: str, spec: Document) -> Document:
     return {
         "apiVersion": f"{group}.istio.io/v1",
@@ -45,7 +89,12 @@ def _document(group: str, kind: str, name: str, spec: Document) -> Document:
 
 def _service(hosts: list[str], name: str, ports: dict[str, int]) -> Document:
     endpoints = [
-        {"address": "127.0.0.1", "ports": {"http": port}, "labels": {"app": "reviews", "version": subset}}
+        {
+            "address": "127.0.0.1",
+            "ports": {"http": port},
+            "labels": {"app": "reviews", "version": subset},
+            "serviceAccount": "reviews",
+        }
         for subset, port in ports.items()
     ]
     spec = {
@@ -60,8 +109,10 @@ def _service(hosts: list[str], name: str, ports: dict[str, int]) -> Document:
 
 def _subsets(mesh: Mesh, ports: dict[str, int]) -> Document:
     subsets = [{"name": subset, "labels": {"version": subset}} for subset in ports]
-    policy = {} if mesh.guards is None else {"trafficPolicy": _traffic_policy(mesh.guards)}
-    return _document("networking", "DestinationRule", "reviews", {"host": HOST, "subsets": subsets} | policy)
+    policy = {} if mesh.guards is None else _traffic_policy(mesh.guards)
+    policy["tls"] = {"mode": "ISTIO_MUTUAL" if mesh.mutual_tls else "DISABLE"}
+    spec = {"host": HOST, "subsets": subsets, "trafficPolicy": policy}
+    return _document("networking", "DestinationRule", "reviews", spec)
 
 
 def _traffic_policy(guards: Guards) -> Document:

@@ -1,4 +1,4 @@
-"""Runs wrk and reads what it measured."""
+"""Runs wrk, or a program of our own in Go where the client shows a certificate, and reads what it measured."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from bench.scenarios import APPLICATION_HEADERS, HOST, SERVICE_PORT, Scenario
 
 _REQUESTS = """\
 local headers = {{ {headers} }}
-local hosts = {{ {hosts} }}
+local hosts, paths = {{ {hosts} }}, {{ {paths} }}
 local requests, at = {{}}, 0
-for number, host in ipairs(hosts) do
-  headers["Host"] = host
-  requests[number] = wrk.format("{method}", "{path}", headers, {body})
+for number = 1, math.max(#hosts, #paths) do
+  headers["Host"] = hosts[(number - 1) % #hosts + 1]
+  requests[number] = wrk.format("{method}", paths[(number - 1) % #paths + 1], headers, {body})
 end
 function request()
   at = at % #requests + 1
@@ -24,7 +24,7 @@ end
 """
 
 _ONE_REQUEST = """\
-wrk.method, wrk.path, wrk.body = "{method}", "{path}", {body}
+wrk.method, wrk.path, wrk.body = "{method}", {paths}, {body}
 wrk.headers = {{ {headers}, ["Host"] = {hosts} }}
 """
 # Without a request() function wrk builds the request once, and its Lua costs nothing.
@@ -65,14 +65,15 @@ def script(scenario: Scenario) -> str:
     if not load.keep_alive:
         headers.append(("connection", "close"))
     hosts = mesh.hosts() or [f"{HOST}:{SERVICE_PORT}"]
-    template = _REQUESTS if mesh.extra_hosts else _ONE_REQUEST
+    paths = [f"{load.path}{number}" for number in range(load.paths)] if load.paths > 1 else [load.path]
+    template = _REQUESTS if len(hosts) + len(paths) > 2 else _ONE_REQUEST
     body = f'string.rep("x", {load.body})' if load.body else "nil"
     return (
         template.format(
             headers=", ".join(f'["{name}"] = "{value}"' for name, value in headers),
             hosts=", ".join(f'"{host}"' for host in hosts),
             method="POST" if load.body else "GET",
-            path=load.path,
+            paths=", ".join(f'"{path}"' for path in paths),
             body=body,
         )
         + _REPORT
@@ -89,8 +90,27 @@ def run_wrk(scenario: Scenario, port: int, *, seconds: int, cores: str, folder: 
     return parse_result(done.stdout)
 
 
+def run_tlsload(
+    scenario: Scenario, port: int, certificate: Path, *, seconds: int, cores: str, folder: Path
+) -> LoadResult:
+    """One run of TLS connections against a proxy's port; `certificate` holds the client's key too."""
+    load = scenario.load
+    program, request = folder / "tlsload", folder / "request"
+    if not program.exists():
+        source = Path(__file__).with_name("tlsload")
+        subprocess.run(["go", "build", "-o", str(program), "."], cwd=source, check=True, timeout=120)
+    headers = (("Host", f"{HOST}:{SERVICE_PORT}"), *APPLICATION_HEADERS)
+    lines = [f"GET {load.path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers)]
+    request.write_text("\r\n".join(lines) + "\r\n\r\n")
+    command = ["taskset", "-c", cores, str(program), "-address", f"127.0.0.1:{port}", "-pair", str(certificate)]
+    command += ["-request", str(request), "-connections", str(load.connections), "-seconds", str(seconds)]
+    command += [] if load.keep_alive else ["-reconnect"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 30, check=True)
+    return parse_result(done.stdout)
+
+
 def parse_result(output: str) -> LoadResult:
-    """wrk's output → numbers. Raises RuntimeError when the script's line is not there."""
+    """The load program's output → numbers. Raises RuntimeError when the script's line is not there."""
     for line in output.splitlines():
         if line.startswith("RESULT "):
             found = json.loads(line.removeprefix("RESULT "))
@@ -101,4 +121,4 @@ def parse_result(output: str) -> LoadResult:
                 p99=found["p99"] / 1e6,
                 errors=found["errors"],
             )
-    raise RuntimeError(f"wrk said nothing usable:\n{output[-1000:]}")
+    raise RuntimeError(f"the load said nothing usable:\n{output[-1000:]}")

@@ -13,8 +13,9 @@ from pathlib import Path
 import click
 
 from bench import memory
-from bench.contestants import STARTERS, WORKER_STARTERS, Contestant, Place
-from bench.load import run_wrk
+from bench.contestants import STARTERS, VARIANTS, Contestant, Place
+from bench.identities import make
+from bench.load import LoadResult, run_tlsload, run_wrk
 from bench.process import (
     core_seconds,
     cpu_seconds,
@@ -121,14 +122,18 @@ class Bench:
         cores = self._cores.paired() if scenario.proxies == WORKERS else self._cores
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
-            nginx = stack.enter_context(upstream(folder, cores=cores.load, failing=scenario.mesh.failing))
-            contestants = self._start(scenario, Place(folder, cores.proxy, scenario.mesh, nginx.ports), stack)
+            mesh = scenario.mesh
+            identities = make(folder / "identities") if mesh.mutual_tls else None
+            asked = identities.service if identities is not None and not mesh.inbound else None
+            nginx = stack.enter_context(upstream(folder, cores=cores.load, failing=mesh.failing, certificates=asked))
+            place = Place(folder, cores.proxy, mesh, nginx.ports, identities)
+            contestants = self._start(scenario, place, stack)
             measured = {contestant.name: Measured(remark=contestant.remark) for contestant in contestants}
             time.sleep(SETTLE_SECONDS)
             for contestant in contestants:
                 measured[contestant.name].idle_bytes = resident_bytes(contestant.pid)
                 check(contestant, scenario.mesh)
-                run_wrk(scenario, contestant.port, seconds=WARM_UP_SECONDS, cores=cores.load, folder=folder)
+                _load(scenario, contestant, seconds=WARM_UP_SECONDS, cores=cores.load, folder=folder)
                 reset_peak(contestant.pid)
             before = {contestant.name: counted(contestant) for contestant in contestants}
             for _ in range(self._rounds):
@@ -153,16 +158,14 @@ class Bench:
         return growths
 
     def _start(self, scenario: Scenario, place: Place, stack: ExitStack) -> list[Contestant]:
-        if scenario.proxies == WORKERS:
-            starters = [WORKER_STARTERS[name] for name in WORKERS]
-        else:
-            starters = [STARTERS[name] for name in self._proxies or scenario.proxies]
-        return [stack.enter_context(start(place)) for start in starters]
+        fixed = not VARIANTS.keys().isdisjoint(scenario.proxies)
+        names = scenario.proxies if fixed else self._proxies or scenario.proxies
+        return [stack.enter_context((STARTERS | VARIANTS)[name](place)) for name in names]
 
     def _sample(self, scenario: Scenario, contestant: Contestant, cores: Cores, folder: Path) -> Sample:
         wait_until_calm(self._patience)
         used, worked = cpu_seconds(contestant.pid), core_seconds(cores.proxy)
-        load = run_wrk(scenario, contestant.port, seconds=self._seconds, cores=cores.load, folder=folder)
+        load = _load(scenario, contestant, seconds=self._seconds, cores=cores.load, folder=folder)
         return Sample(load, cpu_seconds(contestant.pid) - used, core_seconds(cores.proxy) - worked)
 
     def _finish(self, contestant: Contestant, measured: Measured, before: int | None) -> None:
@@ -171,3 +174,10 @@ class Bench:
         if before is not None and after is not None:
             sent = sum(sample.load.requests for sample in measured.samples)
             measured.uncounted = max(0, sent - (after - before))
+
+
+def _load(scenario: Scenario, contestant: Contestant, *, seconds: int, cores: str, folder: Path) -> LoadResult:
+    """By wrk, which cannot show a certificate, or where one is asked for by tlsload."""
+    if contestant.certificate is None:
+        return run_wrk(scenario, contestant.port, seconds=seconds, cores=cores, folder=folder)
+    return run_tlsload(scenario, contestant.port, contestant.certificate, seconds=seconds, cores=cores, folder=folder)

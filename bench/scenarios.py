@@ -23,6 +23,8 @@ WITH_POLICIES = ("envoy", "pyproxy")
 """Those that can retry, eject and inject faults."""
 WORKERS = ("1 worker", "2 workers")
 """pyproxy with one worker process, and with two."""
+WITHOUT_RULES = "no rules"
+"""pyproxy without the scenario's AuthorizationPolicy."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,12 @@ class Mesh:
     guards: Guards | None = None
     failing: int = 0
     """So many percent of the requests are answered with 503 by the service."""
+    mutual_tls: bool = False
+    """Outbound: the service asks for it and gets it. Inbound: the proxy takes nothing else."""
+    inbound: bool = False
+    """The proxy stands before the service, not before its client; there is no route to choose."""
+    rules: int = 0
+    """Of an ALLOW AuthorizationPolicy before the service; only the last lets the load through."""
 
     def hosts(self) -> list[str]:
         """The names of the extra hosts."""
@@ -76,6 +84,8 @@ class Load:
     body: int = 0
     """Bytes of request body; more than none makes it a POST."""
     keep_alive: bool = True
+    paths: int = 1
+    """Each request takes the next of so many paths: `path`, or `path` and a number."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +110,7 @@ GUARDED = replace(
     guards=Guards(ceiling=1024, errors=5, fault_percent=0.0001),
 )
 FAILING = replace(ROUTED, retries=Retries(3, "503"), failing=20)
+INBOUND = Mesh(split=(("v1", 1),), inbound=True)
 
 SCENARIOS: dict[str, Scenario] = {
     scenario.name: scenario
@@ -138,6 +149,33 @@ SCENARIOS: dict[str, Scenario] = {
             ROUTED,
             proxies=WORKERS,
             reference=WORKERS[0],
+        ),
+        Scenario(
+            "mutual-tls",
+            "as routing, plaintext from wrk and mutual TLS 1.3 with SPIFFE identities to nginx, kept alive",
+            replace(ROUTED, mutual_tls=True),
+            proxies=WITH_POLICIES,
+        ),
+        Scenario(
+            "mutual-tls-inbound",
+            "STRICT mutual TLS 1.3 from tlsload, kept alive, plaintext to nginx beside the proxy",
+            replace(INBOUND, mutual_tls=True),
+            proxies=WITH_POLICIES,
+        ),
+        Scenario(
+            "handshakes",
+            "as mutual-tls-inbound, a full handshake for each request",
+            replace(INBOUND, mutual_tls=True),
+            Load(connections=16, keep_alive=False),
+            proxies=WITH_POLICIES,
+        ),
+        Scenario(
+            "authorization",
+            "inbound, 500 paths; an ALLOW policy of 200 rules whose last one matches",
+            replace(INBOUND, rules=200),
+            Load(path="/item/", paths=500),
+            proxies=(WITHOUT_RULES, "pyproxy", "envoy"),
+            reference=WITHOUT_RULES,
         ),
     )
 }

@@ -35,7 +35,7 @@ http {{
 
 _SERVER = """\
     server {{
-        listen 127.0.0.1:{port} backlog=4096;
+        listen 127.0.0.1:{port}{tls} backlog=4096;
         root {folder}/files;
 {refusal}        location = /echo {{
             set $ids '"request_id": "$http_x_request_id", "trace": "$http_x_b3_traceid"';
@@ -58,6 +58,16 @@ _REFUSAL = """\
 """
 
 
+_TLS = """\
+    ssl_protocols TLSv1.2 TLSv1.3;
+    ssl_certificate {0}/cert-chain.pem;
+    ssl_certificate_key {0}/key.pem;
+    ssl_client_certificate {0}/root-cert.pem;
+    ssl_verify_client on;
+    ssl_verify_depth 3;
+"""
+
+
 @dataclass(frozen=True)
 class Upstream:
     """Where each subset listens."""
@@ -65,23 +75,31 @@ class Upstream:
     ports: dict[str, int]
 
 
-def config(folder: Path, ports: dict[str, int], failing: int = 0) -> str:
-    """nginx's configuration, one server for each subset; `failing` percent of the requests are answered with 503."""
+def config(folder: Path, ports: dict[str, int], failing: int = 0, certificates: Path | None = None) -> str:
+    """nginx's configuration, one server for each subset; `failing` percent of the requests are answered with 503.
+
+    With `certificates` it takes nothing but mutual TLS.
+    """
+    tls = " ssl" if certificates is not None else ""
     refusal = _REFUSAL if failing else ""
     servers = "".join(
-        _SERVER.format(port=port, folder=folder, subset=subset, refusal=refusal) for subset, port in ports.items()
+        _SERVER.format(port=port, folder=folder, subset=subset, refusal=refusal, tls=tls)
+        for subset, port in ports.items()
     )
-    return _CONFIG.format(folder=folder, servers=servers, failing=_FAILING.format(failing) if failing else "")
+    before = _FAILING.format(failing) if failing else ""
+    if certificates is not None:
+        before += _TLS.format(certificates)
+    return _CONFIG.format(folder=folder, servers=servers, failing=before)
 
 
 @contextmanager
-def upstream(folder: Path, *, cores: str, failing: int = 0) -> Iterator[Upstream]:
+def upstream(folder: Path, *, cores: str, failing: int = 0, certificates: Path | None = None) -> Iterator[Upstream]:
     """A running nginx."""
     ports = {subset: free_port() for subset in SUBSETS}
     files = folder / "files"
     files.mkdir()
     (files / "64k").write_bytes(b"x" * 65536)
-    (folder / "nginx.conf").write_text(config(folder, ports, failing))
+    (folder / "nginx.conf").write_text(config(folder, ports, failing, certificates))
     log = folder / "nginx.log"
     with running(["nginx", "-p", str(folder), "-c", str(folder / "nginx.conf")], cores=cores, log=log) as pid:
         for port in ports.values():

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import math
 import re
+import ssl
 import urllib.request
 from collections import Counter
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPSConnection
 
 from bench.contestants import Contestant
-from bench.scenarios import HOST, SERVICE_PORT, WORKERS, Mesh
+from bench.scenarios import HOST, SERVICE_PORT, WITHOUT_RULES, WORKERS, Mesh
 
 REQUESTS = 400
 LOST = 8
@@ -19,6 +20,7 @@ _COUNTERS = {
     "envoy": "envoy_cluster_upstream_rq_completed",
     "pyproxy": "istio_requests_total",
     "uncompiled": "istio_requests_total",
+    WITHOUT_RULES: "istio_requests_total",
     **dict.fromkeys(WORKERS, "istio_requests_total"),
 }
 _FLOORS = ("parse", "copy")
@@ -69,7 +71,7 @@ def _echoes(contestant: Contestant, headers: dict[str, str], count: int, failing
 def _ask(contestant: Contestant, headers: dict[str, str], count: int, *, patience: int) -> list[dict[str, str]]:
     """What the upstream saw of the requests that it answered; `patience` of them may stay without."""
     found = []
-    connection = HTTPConnection("127.0.0.1", contestant.port, timeout=10)
+    connection = _connection(contestant)
     for _ in range(count):
         connection.request("GET", "/echo", headers=headers)
         response = connection.getresponse()
@@ -82,6 +84,16 @@ def _ask(contestant: Contestant, headers: dict[str, str], count: int, *, patienc
             raise RuntimeError(f"{contestant.name}: answered {response.status} {body[:200]!r}")
     connection.close()
     return found
+
+
+def _connection(contestant: Contestant) -> HTTPConnection:
+    if contestant.certificate is None:
+        return HTTPConnection("127.0.0.1", contestant.port, timeout=10)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # who answers is not in question here
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.load_cert_chain(contestant.certificate)
+    return HTTPSConnection("127.0.0.1", contestant.port, timeout=10, context=context)
 
 
 def counted(contestant: Contestant) -> int | None:
