@@ -15,14 +15,30 @@ SHOP = (sys.executable, "-m", "pyproxy.lab.shop")
 GATEWAY_ADDRESS = "127.0.0.1"
 GATEWAY_LABELS = "istio=ingressgateway,app=gateway"
 DRAIN = "1s"
+CERTIFICATES_LAST = "90d"
+"""Longer than a lab: nobody renews them."""
 
 
-def sidecar_command(workload: Workload, documents: Path, ready_file: Path) -> list[str]:
+def certs_command(documents: Path, certs: Path) -> list[str]:
+    """`pyproxy certs`: an authority, and a certificate for every workload and the gateway."""
+    return [
+        *PYPROXY,
+        "certs",
+        "issue",
+        *("--init", "--all", "--gateway"),
+        *("--config", str(documents)),
+        *("--certs", str(certs)),
+        *("--lifetime", CERTIFICATES_LAST),
+    ]
+
+
+def sidecar_command(workload: Workload, documents: Path, certs: Path, ready_file: Path) -> list[str]:
     """`pyproxy run` beside one instance, on its address and ports."""
     return [
         *PYPROXY,
         "run",
         *("--config", str(documents)),
+        *("--certs", str(certs)),
         *("--workload", workload.name),
         *("--address", workload.address),
         *("--app-address", workload.address),
@@ -37,12 +53,13 @@ def sidecar_command(workload: Workload, documents: Path, ready_file: Path) -> li
     ]
 
 
-def gateway_command(documents: Path, ready_file: Path) -> list[str]:
+def gateway_command(documents: Path, certs: Path, ready_file: Path) -> list[str]:
     """`pyproxy gateway`. What it serves is in the Gateway document; its own ports are any that are free."""
     return [
         *PYPROXY,
         "gateway",
         *("--config", str(documents)),
+        *("--certs", str(certs)),
         *("--labels", GATEWAY_LABELS),
         *("--address", GATEWAY_ADDRESS),
         *("--admin-port", "0"),

@@ -25,6 +25,7 @@ from pyproxy.core.errors import CommandError
 from pyproxy.core.loop import SystemClock, spawn
 from pyproxy.lab.commands import (
     GATEWAY_ADDRESS,
+    certs_command,
     clean_environment,
     gateway_command,
     shop_command,
@@ -109,15 +110,14 @@ class Lab:
         self._proxies: dict[str, Child] = {}
         """By the workload's name."""
         self._documents = (settings.folder or processes.folder / "documents").absolute()
+        self._certs = processes.folder / "certs"
         self._page = f"http://{GATEWAY_ADDRESS}:{settings.port}/productpage"
 
     async def run(self) -> None:
         """Until the duration is over or it is cancelled."""
         kept = write_documents(self._documents, self._workloads, self._settings.port)
         metrics = await self._start()
-        self._view.greet(
-            greeting(self._settings, self._workloads, self._documents, kept, self._processes.folder / "logs")
-        )
+        self._view.greet(greeting(self._settings, self._workloads, self._documents, kept, self._processes.folder))
         traffic = Traffic(self._page, self._settings.rate, random.Random(self._settings.seed))
         visits = spawn(traffic.run(), name="traffic") if self._settings.rate else None
         try:
@@ -132,13 +132,14 @@ class Lab:
     # Starting
 
     async def _start(self) -> dict[str, str]:
-        """Start everything at once and wait until all is ready. Returns where each proxy has its metrics."""
+        """Start everything and wait until all is ready. Returns where each proxy has its metrics."""
         ready_file = self._ready_file("gateway")
         start, ready = self._processes.start, self._processes.ready
-        gateway = start("gateway", gateway_command(self._documents, ready_file), clean_environment())
+        shop = start("bookshop", shop_command(self._workloads), clean_environment())
+        await self._processes.run("certs", certs_command(self._documents, self._certs), clean_environment())
+        gateway = start("gateway", gateway_command(self._documents, self._certs, ready_file), clean_environment())
         self._proxies["gateway"] = gateway
         waits = [ready(gateway, ready_file.exists), *(self._start_sidecar(workload) for workload in self._workloads)]
-        shop = start("bookshop", shop_command(self._workloads), clean_environment())
         waits += [ready(shop, partial(_listens, each.address, each.app_port)) for each in self._workloads]
         await asyncio.gather(*waits)
         addresses = {workload.name: f"{workload.address}:{workload.metrics_port}" for workload in self._workloads}
@@ -147,7 +148,7 @@ class Lab:
     def _start_sidecar(self, workload: Workload) -> Coroutine[Any, Any, None]:
         """One sidecar; it is ready when what comes back has ended."""
         ready_file = self._ready_file(workload.name)
-        command = sidecar_command(workload, self._documents, ready_file)
+        command = sidecar_command(workload, self._documents, self._certs, ready_file)
         sidecar = self._processes.start(workload.name, command, clean_environment())
         self._proxies[workload.name] = sidecar
         return self._processes.ready(sidecar, ready_file.exists)
@@ -215,9 +216,9 @@ def _listens(address: str, port: int) -> bool:
 
 
 def greeting(
-    settings: LabSettings, workloads: Sequence[Workload], documents: Path, kept: Sequence[str], logs: Path
+    settings: LabSettings, workloads: Sequence[Workload], documents: Path, kept: Sequence[str], folder: Path
 ) -> str:
-    """Where things are, and what to try first."""
+    """Where things are, and what to try first. `folder` is the lab's own, which goes away."""
     page = f"http://{GATEWAY_ADDRESS}:{settings.port}/productpage"
     first = workloads[0]
     lines = [
@@ -230,7 +231,8 @@ def greeting(
         f"  sidecars    {', '.join(f'{workload.name} {workload.address}' for workload in workloads)}",
         f"              admin http://{first.address}:{first.admin_port}/ "
         f"metrics http://{first.address}:{first.metrics_port}/stats/prometheus",
-        f"  logs        {logs}",
+        f"  identities  pyproxy certs show --certs {folder / 'certs'}",
+        f"  logs        {folder / 'logs'}",
     ]
     if settings.rate:
         who = f"{TESTER_SHARE:.0%} of them {TESTER}'s"

@@ -98,6 +98,26 @@ class Processes:
 
     def start(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> Child:
         """Start one child in the guard's group, its output in `logs/NAME.log`."""
+        self.children.append(self._spawn(name, command, environment))
+        return self.children[-1]
+
+    async def run(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
+        """As `start`, for a command that ends by itself. Raises ChildDied when it ends badly, or takes too long."""
+        child = self._spawn(name, command, environment)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + START_SECONDS
+        try:
+            while child.running:
+                if loop.time() > deadline:
+                    raise ChildDied(f"{name} was not done within {START_SECONDS:g} seconds; its log is {child.log}")
+                await asyncio.sleep(GLANCE_SECONDS)
+        finally:
+            child.process.kill()
+            child.process.wait()
+        if child.process.returncode:
+            raise child.last_words()
+
+    def _spawn(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> Child:
         log = self.folder / "logs" / f"{name}.log"
         log.parent.mkdir(exist_ok=True)
         with log.open("wb") as output:
@@ -110,8 +130,7 @@ class Processes:
                 cwd=self.folder,  # no child may find a `config` or `certs` of the user's
                 process_group=self._guard.pid,
             )
-        self.children.append(Child(name, process, log))
-        return self.children[-1]
+        return Child(name, process, log)
 
     async def ready(self, child: Child, test: Callable[[], bool]) -> None:
         """Wait until `test` holds. Raises ChildDied when the child ends first, or takes too long."""

@@ -1,7 +1,8 @@
 """Stands in for `pyproxy run` and `pyproxy gateway`: is ready, has metrics, and the gateway answers every visit itself.
+`pyproxy certs issue` makes the folder, which the proxies want to see.
 
 FAKE_DIES names a workload whose sidecar ends at once, FAKE_CRASHES one whose sidecar ends when its metrics are read,
-FAKE_REFUSES what a proxy logs that has refused a reload.
+FAKE_REFUSES what a proxy logs that has refused a reload. With FAKE_NO_CERTS there are no certificates.
 """
 
 import asyncio
@@ -20,10 +21,17 @@ SERIES = (
 
 
 async def main() -> None:
+    if sys.argv[1] == "certs":
+        if "FAKE_NO_CERTS" in os.environ:
+            sys.exit("the disk is full")
+        Path(sys.argv[sys.argv.index("--certs") + 1]).mkdir()
+        return
     flags = dict(zip(sys.argv[2::2], sys.argv[3::2], strict=True))
     workload = flags.get("--workload", "gateway")
     if os.environ.get("FAKE_DIES") == workload:
         sys.exit("these documents do not compile")
+    if not Path(flags["--certs"]).is_dir():
+        sys.exit("no certificates")
     if "FAKE_REFUSES" in os.environ:
         print(os.environ["FAKE_REFUSES"], file=sys.stderr)
     visits = 0

@@ -1,27 +1,43 @@
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from pyproxy.lab.commands import clean_environment, gateway_command, shop_command, sidecar_command
-from pyproxy.lab.layout import PORT_FIELDS, Workload
+from pyproxy.lab.commands import certs_command, clean_environment, gateway_command, shop_command, sidecar_command
+from pyproxy.lab.folder import write_documents
+from pyproxy.lab.layout import PORT_FIELDS, Workload, choose_layout
 from pyproxy.lab.shop import parse_instance
+from pyproxy.mtls.chains import uris_of
+from pyproxy.mtls.folders import read_certificates
 
 
 def test_a_sidecar_is_told_every_port_and_both_addresses() -> None:
     ports = {name: 100 + number for number, name in enumerate(PORT_FIELDS)}
-    command = sidecar_command(Workload("reviews", "v2", "127.0.1.4", **ports), Path("/d"), Path("/r"))
+    command = sidecar_command(Workload("reviews", "v2", "127.0.1.4", **ports), Path("/d"), Path("/c"), Path("/r"))
     flags = dict(zip(command[4::2], command[5::2], strict=True))
     assert flags["--workload"] == "reviews-v2"
     assert flags["--address"] == flags["--app-address"] == "127.0.1.4"
+    assert flags["--certs"] == "/c"
     assert flags["--ready-file"] == "/r"
     for name in set(PORT_FIELDS) - {"app_port", "service_port"}:
         assert flags[f"--{name.replace('_', '-')}"] == str(ports[name])
 
 
 def test_the_gateways_own_ports_disturb_nobody() -> None:
-    command = gateway_command(Path("/d"), Path("/r"))
+    command = gateway_command(Path("/d"), Path("/c"), Path("/r"))
     for port in ("--admin-port", "--status-port", "--metrics-port"):
         assert command[command.index(port) + 1] == "0"
+
+
+def test_everybody_gets_a_certificate(tmp_path: Path) -> None:
+    documents, certs = tmp_path / "documents", tmp_path / "certs"
+    workloads = choose_layout("none")
+    write_documents(documents, workloads, 8080)
+    subprocess.run(certs_command(documents, certs), check=True, capture_output=True, timeout=60)
+    names = {folder.name for folder in certs.iterdir()}
+    assert names == {"ca", "gateway.default", *(f"{workload.name}.default" for workload in workloads)}
+    [leaf] = read_certificates(certs / "reviews-v2.default" / "cert-chain.pem")
+    assert uris_of(leaf) == ("spiffe://cluster.local/ns/default/sa/bookshop-reviews",)
 
 
 def test_the_users_settings_do_not_reach_the_children(monkeypatch: pytest.MonkeyPatch) -> None:

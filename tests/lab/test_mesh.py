@@ -96,6 +96,15 @@ async def test_a_sidecar_that_crashes_ends_the_lab(
     assert left_in(tmp_path) == []
 
 
+async def test_without_certificates_nothing_starts(
+    settings: LabSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_NO_CERTS", "yes")
+    with pytest.raises(CommandError, match=r"certs ended with exit code 1(.|\n)*the disk is full"):
+        await run_lab(settings, RecordingView())
+    assert left_in(tmp_path) == []
+
+
 async def test_a_taken_port_is_said_before_anything_starts(settings: LabSettings, tmp_path: Path) -> None:
     with (
         socket.create_server(("127.0.0.1", settings.port)),
@@ -146,13 +155,12 @@ def test_a_log_that_counts_no_errors_has_none(log: str) -> None:
 
 
 def test_the_greeting_says_where_everything_is() -> None:
-    text = greeting(
-        LabSettings(), choose_layout("none"), Path("/tmp/x/documents"), ["reviews.yaml"], Path("/tmp/x/logs")
-    )
+    text = greeting(LabSettings(), choose_layout("none"), Path("/tmp/x/documents"), ["reviews.yaml"], Path("/tmp/x"))
     for part in (
         "http://127.0.0.1:8080/productpage",
         "/tmp/x/documents/reviews.yaml",
         "as you left them: reviews.yaml",
+        "pyproxy certs show --certs /tmp/x/certs",
         "/tmp/x/logs",
     ):
         assert part in text

@@ -73,6 +73,22 @@ async def test_a_child_that_dies_at_the_start_is_quoted() -> None:
     assert death.exit_code == 1
 
 
+async def test_a_command_that_ends_is_no_death() -> None:
+    async with Processes() as processes:
+        await processes.run("quick", (sys.executable, "-c", "print('done')"), dict(os.environ))
+        assert processes.children == []
+        assert (processes.folder / "logs" / "quick.log").read_text() == "done\n"
+        with pytest.raises(ChildDied, match=r"broken ended with exit code 1(.|\n)*no disk"):
+            await processes.run("broken", (sys.executable, "-c", "import sys; sys.exit('no disk')"), dict(os.environ))
+
+
+async def test_a_command_that_does_not_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pyproxy.lab.processes.START_SECONDS", 0.1)
+    async with Processes() as processes:
+        with pytest.raises(ChildDied, match="slow was not done within"):
+            await processes.run("slow", SLEEPS, dict(os.environ))
+
+
 async def test_a_child_that_never_gets_ready_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pyproxy.lab.processes.START_SECONDS", 0.1)
     async with Processes() as processes:
