@@ -9,6 +9,7 @@ from pyproxy.policy.cors import allowed_origin, preflight_headers
 from pyproxy.policy.fault import FaultPolicy, roll_abort
 from pyproxy.policy.weights import choose_weighted
 from pyproxy.proxy import replies
+from pyproxy.proxy.client_cert import CLIENT_CERT, forward_client_cert
 from pyproxy.proxy.environment import ClientConnection, split_authority
 from pyproxy.proxy.headers import apply_ops, keep_original, mutate_request, rewrite_target, trusted_client
 from pyproxy.proxy.internal_requests import FORCE_TRACE
@@ -43,6 +44,8 @@ def find_route(exchange: Exchange) -> Route | replies.Reply | None:
     _learn_client(exchange, head, connection)
     if mutate_request(head, connection.settings, connection.remote_ip, connection.tls is not None):
         exchange.internal = True
+    if connection.tls is not None or CLIENT_CERT in head.notable:
+        forward_client_cert(head, connection)
     snapshot = exchange.serving.snapshot
     ctx = exchange.ctx
     ctx.request_id, exchange.traced = ensure_request_id(

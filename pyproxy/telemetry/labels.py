@@ -6,6 +6,7 @@ that Istio writes for sidecars and gateways (pilot/pkg/model/telemetry.go); orac
 
 from __future__ import annotations
 
+from pyproxy.core.tls import Peer as TlsPeer
 from pyproxy.snapshot.model import (
     BLACKHOLE_CLUSTER,
     INBOUND_PASSTHROUGH_CLUSTER,
@@ -70,24 +71,24 @@ class LabelRules:
         self._app = labels.get("app", "")
         self._version = labels.get("version", "")
         self._cluster = identity.cluster_id
-        self._principal = f"spiffe://{identity.trust_domain}/ns/{identity.namespace}/sa/{identity.service_account}"
 
     def base(
         self,
         direction: Direction,
         cluster: Cluster | None,
         peer: Peer | None,
-        principal: str,
+        tls: TlsPeer | None,
         host: str,
         route: str,
     ) -> Labels:
         """Values of BASE_LABELS.
 
-        `principal` is the peer's SPIFFE identity from TLS, empty without. `host` is the Host header where it may stand
-        for a service that has no name (a sidecar's outbound side), else empty.
+        `tls` is the peer's end of the connection, None without TLS. `host` is the Host header where it may stand for a
+        service that has no name (a sidecar's outbound side), else empty.
         """
         service, name, namespace = _service(cluster, host, route)
-        own_principal = self._principal if principal else UNKNOWN
+        principal = tls.uri_san if tls is not None else ""
+        own_principal = (tls.local_uri_san if tls is not None else "") or UNKNOWN
         peer_namespace = _namespace_of(principal) or (peer.namespace if peer else "") or UNKNOWN
         if direction is Direction.INBOUND:
             return (
@@ -161,6 +162,13 @@ def _service(cluster: Cluster | None, host: str, route: str) -> tuple[str, str, 
 def _namespace_of(principal: str) -> str:
     """`.../ns/<namespace>/sa/...` → namespace."""
     return principal.partition("/ns/")[2].partition("/")[0]
+
+
+def security_policy(tls: TlsPeer | None, direction: Direction) -> str:
+    """connection_security_policy: only the side that was called says."""
+    if direction is not Direction.INBOUND:
+        return UNKNOWN
+    return "mutual_tls" if tls is not None and tls.mutual else "none"
 
 
 def endpoint_peer(endpoint: Endpoint) -> Peer | None:

@@ -13,10 +13,19 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
 from pyproxy import __version__
+from pyproxy.core import tls
 from pyproxy.core.context import RequestContext
 from pyproxy.snapshot.model import Cluster, Direction, Endpoint, Identity
 from pyproxy.telemetry.exposition import BUCKETS, HistogramFamily, header, label_text, sample
-from pyproxy.telemetry.labels import BASE_LABELS, HTTP_LABELS, TCP_LABELS, LabelRules, Labels, endpoint_peer
+from pyproxy.telemetry.labels import (
+    BASE_LABELS,
+    HTTP_LABELS,
+    TCP_LABELS,
+    LabelRules,
+    Labels,
+    endpoint_peer,
+    security_policy,
+)
 from pyproxy.telemetry.peer_metadata import Peer, decode_peer
 
 MAX_HOSTS: Final = 200
@@ -114,6 +123,7 @@ class IstioMetrics:
         """A request is over. `duration` in seconds; bytes as on the wire, headers included."""
         request = ctx.request
         content_type = request.notable.get(b"content-type")
+        peer = ctx.downstream_tls if direction is _INBOUND else ctx.upstream_tls
         key = (
             direction._value_,  # the enum itself would hash in Python
             id(cluster),
@@ -123,7 +133,7 @@ class IstioMetrics:
             ctx.flags,
             content_type is not None and content_type.startswith(b"application/grpc"),
             ctx.grpc_status,
-            ctx.downstream_peer_uri_san if direction is _INBOUND else ctx.upstream_peer_uri_san,
+            None if peer is None else (peer.uri_sans, peer.local_uri_san),
             request.authority if direction is _OUTBOUND and (cluster is None or cluster.service is None) else None,
             ctx.route_name if cluster is None else None,
         )
@@ -208,7 +218,7 @@ class IstioMetrics:
             str(ctx.status),
             _grpc_status(ctx.grpc_status) if grpc else "",
             ",".join(ctx.flags) or "-",
-            _security(ctx, direction),
+            security_policy(_other_end(ctx, direction), direction),
         )
         series = self._http.get(labels)
         if series is None:
@@ -226,7 +236,7 @@ class IstioMetrics:
         self, ctx: RequestContext, direction: Direction, cluster: Cluster | None, endpoint: Endpoint | None
     ) -> TcpSeries:
         base = self._base(ctx, direction, cluster, endpoint)
-        labels = (*base, "tcp", ",".join(ctx.flags) or "-", _security(ctx, direction))
+        labels = (*base, "tcp", ",".join(ctx.flags) or "-", security_policy(_other_end(ctx, direction), direction))
         series = self._tcp.get(labels)
         if series is None:
             series = self._tcp[labels] = TcpSeries(labels)
@@ -238,10 +248,9 @@ class IstioMetrics:
         peer = self._peer(ctx.peer_metadata)
         if peer is None and endpoint is not None and direction is not _INBOUND:
             peer = endpoint_peer(endpoint)
-        principal = ctx.downstream_peer_uri_san if direction is _INBOUND else ctx.upstream_peer_uri_san
         nameless = direction is _OUTBOUND and (cluster is None or cluster.service is None)
         host = self._host(ctx.request.authority) if nameless else ""
-        return self._rules.base(direction, cluster, peer, principal, host, ctx.route_name)
+        return self._rules.base(direction, cluster, peer, _other_end(ctx, direction), host, ctx.route_name)
 
     def _peer(self, metadata: bytes | None) -> Peer | None:
         if not metadata:
@@ -371,8 +380,6 @@ def _grpc_status(status: str | None) -> str:
     return status if status.isdecimal() and len(status) <= 3 else "-1"
 
 
-def _security(ctx: RequestContext, direction: Direction) -> str:
-    """Only the side that terminates TLS knows."""
-    if direction is not _INBOUND:
-        return "unknown"
-    return "mutual_tls" if ctx.downstream_peer_uri_san else "none"
+def _other_end(ctx: RequestContext, direction: Direction) -> tls.Peer | None:
+    """Who is at the other end, for the side that reports; None: plaintext."""
+    return ctx.downstream_tls if direction is _INBOUND else ctx.upstream_tls

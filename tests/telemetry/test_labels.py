@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from pyproxy.core.tls import Peer as TlsPeer
 from pyproxy.snapshot.model import Cluster, Direction, Endpoint, Identity, ServiceName
-from pyproxy.telemetry.labels import BASE_LABELS, LabelRules, endpoint_peer
+from pyproxy.telemetry.labels import BASE_LABELS, LabelRules, endpoint_peer, security_policy
 from pyproxy.telemetry.peer_metadata import Peer
 
 CLIENT = Identity(
@@ -64,11 +65,11 @@ def labelled(
     direction: Direction,
     cluster: Cluster | None = SERVED,
     peer: Peer | None = None,
-    principal: str = "",
+    tls: TlsPeer | None = None,
     host: str = "",
     route: str = "default",
 ) -> dict[str, str]:
-    values = LabelRules(identity).base(direction, cluster, peer, principal, host, route)
+    values = LabelRules(identity).base(direction, cluster, peer, tls, host, route)
     return dict(zip(BASE_LABELS, values, strict=True))
 
 
@@ -162,16 +163,33 @@ def test_traffic_for_an_undeclared_port_is_passthrough() -> None:
 
 
 def test_mutual_tls_names_both_and_gives_the_namespace() -> None:
-    principal = "spiffe://cluster.local/ns/other/sa/client"
-    found = labelled(SERVER, Direction.INBOUND, peer=CLIENT_PEER, principal=principal)
-    assert found["source_principal"] == principal
-    assert found["destination_principal"] == "spiffe://cluster.local/ns/default/sa/server"
+    theirs, ours = "spiffe://cluster.local/ns/other/sa/client", "spiffe://cluster.local/ns/default/sa/server"
+    found = labelled(SERVER, Direction.INBOUND, peer=CLIENT_PEER, tls=TlsPeer(uri_sans=(theirs,), local_uri_san=ours))
+    assert (found["source_principal"], found["destination_principal"]) == (theirs, ours)
     assert found["source_workload_namespace"] == "other"
-    found = labelled(
-        CLIENT, Direction.OUTBOUND, peer=SERVER_PEER, principal="spiffe://cluster.local/ns/other/sa/server"
-    )
-    assert found["source_principal"] == "spiffe://cluster.local/ns/default/sa/client"
+    found = labelled(CLIENT, Direction.OUTBOUND, peer=SERVER_PEER, tls=TlsPeer(uri_sans=(theirs,), local_uri_san=ours))
+    assert (found["source_principal"], found["destination_principal"]) == (ours, theirs)
     assert found["destination_workload_namespace"] == "other"
+
+
+def test_tls_without_names_is_not_mutual() -> None:
+    nameless = TlsPeer(local_uri_san="spiffe://cluster.local/ns/default/sa/server")
+    found = labelled(SERVER, Direction.INBOUND, peer=CLIENT_PEER, tls=nameless)
+    assert found["source_principal"] == "unknown"
+    assert found["destination_principal"] == nameless.local_uri_san
+    assert found["source_workload_namespace"] == CLIENT_PEER.namespace
+    assert security_policy(nameless, Direction.INBOUND) == "none"
+
+
+def test_only_who_was_called_says_whether_it_is_mutual() -> None:
+    both = TlsPeer(uri_sans=("spiffe://a",), local_uri_san="spiffe://b")
+    found = {direction: security_policy(both, direction) for direction in Direction}
+    assert found == {
+        Direction.INBOUND: "mutual_tls",
+        Direction.OUTBOUND: "unknown",
+        Direction.GATEWAY: "unknown",
+    }
+    assert security_policy(None, Direction.INBOUND) == "none"
 
 
 def test_a_proxy_without_a_workload_is_unknown_and_without_app_labels_says_nothing() -> None:

@@ -9,6 +9,7 @@ from prometheus_client.samples import Sample
 from pyproxy import __version__
 from pyproxy.core.context import RequestContext
 from pyproxy.core.http import RequestHead
+from pyproxy.core.tls import Peer as TlsPeer
 from pyproxy.snapshot.model import Cluster, Direction, Endpoint, Identity, ServiceName
 from pyproxy.telemetry.labels import BASE_LABELS, HTTP_LABELS, TCP_LABELS
 from pyproxy.telemetry.metrics import MAX_HOSTS, MAX_LOOKUPS, MAX_PEERS, IstioMetrics
@@ -142,7 +143,7 @@ def test_every_fact_that_labels_tell_makes_a_series_of_its_own() -> None:
     flagged, peered, secured, grpc, not_found = (request(grpc=wanted) for wanted in (False, False, False, True, True))
     flagged.flags = ("UT",)
     peered.peer_metadata = own_metadata(REVIEWS)[1]
-    secured.upstream_peer_uri_san = "spiffe://cluster.local/ns/books/sa/reviews"
+    secured.upstream_tls = TlsPeer(uri_sans=("spiffe://cluster.local/ns/books/sa/reviews",))
     grpc.grpc_status, not_found.grpc_status = "0", "5"
     for _ in range(2):
         record(metrics, request())
@@ -317,3 +318,31 @@ def test_several_stores_add_up_to_one_that_counted_all() -> None:
     assert shown.render() == counted(2).render()
     shown.load({})
     assert shown.render() == counted(0).render()
+
+
+def test_both_ends_principals_are_facts_of_each_connection() -> None:
+    metrics = IstioMetrics(REVIEWS)
+    client, other = "spiffe://cluster.local/ns/books/sa/productpage", "spiffe://cluster.local/ns/books/sa/ratings"
+    for theirs, ours in ((client, "spiffe://a"), (other, "spiffe://a"), (client, "spiffe://b"), (client, "")):
+        ctx = request()
+        ctx.downstream_tls = TlsPeer(uri_sans=(theirs,), local_uri_san=ours)
+        record(metrics, ctx, direction=Direction.INBOUND)
+        record(metrics, ctx, direction=Direction.INBOUND)
+    found = list(samples(metrics, "istio_requests_total"))
+    assert [(each.labels["source_principal"], each.labels["destination_principal"], each.value) for each in found] == [
+        (client, "spiffe://a", 2),
+        (other, "spiffe://a", 2),
+        (client, "spiffe://b", 2),
+        (client, "unknown", 2),
+    ]
+    assert [each.labels["connection_security_policy"] for each in found] == ["mutual_tls"] * 3 + ["none"]
+
+
+def test_a_tcp_connection_has_its_clients_principal() -> None:
+    metrics = IstioMetrics(REVIEWS)
+    ctx = request()
+    ctx.downstream_tls = TlsPeer(uri_sans=("spiffe://a",), local_uri_san="spiffe://b")
+    metrics.record_tcp_opened(ctx, direction=Direction.INBOUND, cluster=CLUSTER, endpoint=None)
+    found = only(metrics, "istio_tcp_connections_opened_total").labels
+    assert (found["source_principal"], found["destination_principal"]) == ("spiffe://a", "spiffe://b")
+    assert found["connection_security_policy"] == "mutual_tls"

@@ -174,8 +174,8 @@ def test_a_json_format_holds_json_only() -> None:
 
 
 def test_operators_without_facts_are_named_for_a_warning() -> None:
-    assert always_missing_commands("%PROTOCOL% %DOWNSTREAM_TLS_VERSION% %CEL(request.path)%") == [
-        "DOWNSTREAM_TLS_VERSION",
+    assert always_missing_commands("%PROTOCOL% %DOWNSTREAM_TLS_SESSION_ID% %CEL(request.path)%") == [
+        "DOWNSTREAM_TLS_SESSION_ID",
         "CEL",
     ]
 
