@@ -1,4 +1,4 @@
-"""The application protocols that Istio's proxies speak of in TLS. Source: Istio pilot/pkg/networking/core/listener.go."""
+"""The application protocols of Istio's proxies in TLS. Source: Istio pilot/pkg/networking/core/listener.go."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ ISTIO_TCP: Final = frozenset({b"istio-peer-exchange", b"istio"})
 """It did not."""
 ISTIO: Final = ISTIO_HTTP | ISTIO_TCP
 """A proxy of the mesh, whatever it carries."""
-SERVER_HTTP: Final = ("http/1.1",)
-"""What we offer before HTTP. Istio has h2 before it."""
+SERVER_HTTP: Final = ("h2", "http/1.1")
+"""What we take before HTTP."""
 SERVER_TCP: Final = ("http/1.1",)
 """Before TCP. Istio has istio-peer-exchange before it, which would promise metadata within the stream."""

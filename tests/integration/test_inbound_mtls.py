@@ -17,6 +17,7 @@ from pyproxy.app import App
 from pyproxy.mtls.contexts import Contexts
 from pyproxy.settings import Settings
 from tests.certificates import PRODUCTPAGE, REVIEWS, Authority, Issued
+from tests.http2_peers import Message, configured
 from tests.in_process import SECONDS, port_of, status, until
 
 pytestmark = pytest.mark.integration
@@ -250,6 +251,25 @@ async def test_a_session_is_resumed_and_counted(tmp_path: Path) -> None:
 
         assert await asyncio.to_thread(twice)
         assert side.stats["ssl_session_reused"] == 1
+
+
+async def test_http2_is_spoken_where_alpn_says_so(tmp_path: Path) -> None:
+    async with workload(tmp_path, "STRICT") as side, asyncio.timeout(SECONDS):
+        context = client_context(tmp_path, MESH.issue(PRODUCTPAGE), ["istio-h2", "istio", "h2"])
+        async with connection(side, context) as (reader, writer):
+            h2 = configured(client=True)
+            h2.initiate_connection()
+            h2.send_headers(
+                1,
+                [(b":method", b"GET"), (b":scheme", b"https"), (b":authority", b"reviews"), (b":path", b"/")],
+                end_stream=True,
+            )
+            message = Message()
+            while not message.ended:
+                writer.write(h2.data_to_send())
+                for event in h2.receive_data(await reader.read(65536)):
+                    message.take(event)
+            assert (message.status, message.body) == (200, b"ok")
 
 
 # One connection, several ports
