@@ -12,6 +12,8 @@ from pyproxy.admin.server import AdminServers
 from pyproxy.core.errors import CommandError
 from pyproxy.core.loop import Clock, spawn
 from pyproxy.downstream.listener import BoundListener
+from pyproxy.mtls.holding import Holding
+from pyproxy.mtls.rotation import watch
 from pyproxy.readiness import announce, complaint, names_known
 from pyproxy.reload import Loaded, Reloader, ReloadStatus, read
 from pyproxy.settings import Settings
@@ -56,6 +58,7 @@ class App(Worker):
         if loaded.snapshot is None:
             raise CommandError(complaint(loaded), exit_code=1)
         self.wire(loaded.snapshot)
+        self.tls.check()
         self._reloader.accept(loaded)
         self.admin = AdminServers(self)
         await self.admin.start()
@@ -63,6 +66,7 @@ class App(Worker):
         await names_known(self.live, self.clock)
         self._tasks = [
             spawn(self._reloader.watch(), name="watch documents"),
+            spawn(watch(self.tls), name="watch certificates"),
             spawn(self.sweep(), name="sweep"),
             spawn(sweep_outliers(self.live), name="sweep outliers"),
         ]
@@ -87,6 +91,11 @@ class App(Worker):
     def reload_status(self) -> ReloadStatus:
         """How reloads went."""
         return self._reloader.status
+
+    @property
+    def certificates(self) -> Sequence[Holding]:
+        """What was read of certificates."""
+        return self.tls.holdings
 
     @property
     def metrics(self) -> IstioMetrics:

@@ -7,8 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pyproxy.istio.resources import Document
+from pyproxy.mtls.folders import CHAIN
+from pyproxy.mtls.material import workload_folder
 from pyproxy.snapshot.identity import identity_of
 from pyproxy.snapshot.model import Identity, Listening
+
+DEFAULT_CERTS = Path("certs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,12 @@ class Settings:
             address=self.address or "127.0.0.1",
         )
 
+    def certificates_of(self, identity: Identity) -> Path | None:
+        """The folder with this proxy's certificate; None: it has none. A folder that nobody named may be empty."""
+        name = self.workload.partition(".")[0] or identity.workload  # as `pyproxy certs` calls its folder
+        folder = workload_folder(self.certs or DEFAULT_CERTS, name, identity.namespace)
+        return folder if self.certs is not None or (folder / CHAIN).exists() else None
+
     @property
     def listening(self) -> Listening:
         """Where the listeners that no document places are bound."""
@@ -70,4 +80,5 @@ class Settings:
             inbound_port=self.inbound_port,
             http_proxy_port=self.http_proxy_port,
             app_address=self.app_address,
+            certs=str(self.certs or DEFAULT_CERTS),
         )

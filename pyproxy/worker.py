@@ -14,6 +14,7 @@ from pyproxy.core.errors import CommandError
 from pyproxy.core.loop import Clock, SystemClock
 from pyproxy.core.streams import Streams
 from pyproxy.downstream.listener import BoundListener
+from pyproxy.mtls.contexts import Contexts
 from pyproxy.proxy.environment import Environment
 from pyproxy.runtime.clusters import Sharing
 from pyproxy.runtime.counters import HttpStats, ListenerManagerStats
@@ -50,12 +51,15 @@ class Worker:
         self.tcp_stats = TcpStats()
         self.resolver = Resolver()
         self._access_log: AccessLogger | None = None
-        self.live: Live = None  # type: ignore[assignment]  # set in wire, before any use
+        self.tls: Contexts = None  # type: ignore[assignment]  # set in wire, before any use
+        self.live: Live = None  # type: ignore[assignment]  # likewise
         self.env: Environment = None  # type: ignore[assignment]  # likewise
 
     def wire(self, snapshot: Snapshot, discoverer: Discoverer | None = None, sharing: Sharing | None = None) -> None:
         """Make the parts, for a first snapshot. What is not given is this process's own."""
         discovery = discoverer or DnsDiscovery(self.resolver, self.rng)
+        self.tls = Contexts(self.settings.certificates_of(snapshot.identity), self.clock)
+        self.tls.follow(snapshot)
         self.live = Live(snapshot, discovery, self.clock, self.rng, sharing, self._streams)
         self.env = Environment(
             live=self.live,
@@ -65,12 +69,14 @@ class Worker:
             resolve=self.resolver.addresses,
             own_metadata=own_metadata(snapshot.identity),
             streams=self._streams,
+            tls=self.tls,
         )
         self._set_access_log(snapshot)
             tcp_stats=self.tcp_stats,
 
     def swap(self, snapshot: Snapshot) -> None:
         """Serve by a new snapshot from now on; `bind` follows with the listeners."""
+        self.tls.follow(snapshot)
         self.live.swap(snapshot)
         self._set_access_log(snapshot)
 

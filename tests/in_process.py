@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from pyproxy.app import App
 from pyproxy.runtime.clusters import ClusterState
@@ -73,10 +75,17 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 @asynccontextmanager
-async def worker(folder: Path, *documents: str) -> AsyncIterator[App]:
+async def worker(folder: Path, *documents: str, certs: Path | None = None) -> AsyncIterator[App]:
     """A worker on free loopback ports."""
     (folder / "documents.yaml").write_text("".join(documents))
-    app = App(Settings(config=(folder,), address="127.0.0.1", drain_duration=0.1, **dict.fromkeys(_PORTS, 0)))  # type: ignore[arg-type]
+    settings = Settings(
+        config=(folder,),
+        address="127.0.0.1",
+        drain_duration=0.1,
+        certs=certs,
+        **dict.fromkeys(_PORTS, 0),  # type: ignore[arg-type]
+    )
+    app = App(settings)
     await app.start()
     try:
         yield app
@@ -193,6 +202,9 @@ class Upstream:
             writer.close()
 
 
+AnUpstream = TypeVar("AnUpstream", bound=Upstream)
+
+
 async def never() -> bytes:
     """An answer that does not come."""
     await asyncio.sleep(3600)
@@ -200,15 +212,18 @@ async def never() -> bytes:
 
 
 @asynccontextmanager
-async def upstream() -> AsyncIterator[Upstream]:
+async def upstream(
+    kind: Callable[[], AnUpstream] = Upstream,  # type: ignore[assignment]  # mypy has no better defaults
+    tls: ssl.SSLContext | None = None,
+) -> AsyncIterator[AnUpstream]:
     """A server on a free loopback port."""
-    scripted = Upstream()
+    scripted = kind()
     tasks: set[asyncio.Task[None]] = set()
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         tasks.add(asyncio.create_task(scripted.serve(reader, writer)))
 
-    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    server = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=tls)
     scripted.port = server.sockets[0].getsockname()[1]
     try:
         yield scripted

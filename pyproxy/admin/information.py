@@ -12,6 +12,8 @@ from pyproxy import __version__
 from pyproxy.admin.pages import Page, Query, as_json, text
 from pyproxy.admin.served import Served
 from pyproxy.envoy.values import Resource, address, duration, node, timestamp
+from pyproxy.mtls.facts import CertificateFacts
+from pyproxy.mtls.holding import Holding
 
 
 def ready(served: Served, query: Query) -> Page:
@@ -79,8 +81,8 @@ def memory(served: Served, query: Query) -> Page:
 
 
 def certs(served: Served, query: Query) -> Page:
-    """The certificates in use."""
-    return as_json({"certificates": []})
+    """The certificates in use, never their keys; under `pyproxy` what became of the last change of their files."""
+    return as_json({"certificates": [_certificate(holding, served.clock.time()) for holding in served.certificates]})
 
 
 def memory_kilobytes(served: Served) -> dict[str, int]:
@@ -106,6 +108,37 @@ def _reloads(served: Served) -> Resource:
         "errors": list(status.errors),
         "warnings": list(status.warnings),
     }
+
+
+def _certificate(holding: Holding, now: float) -> Resource:
+    material, sources = holding.material, holding.sources
+    return {
+        "ca_cert": [_details(each, sources.ca, now) for each in material.roots] if material else [],
+        "cert_chain": [_details(each, sources.certificate, now) for each in material.chain] if material else [],
+        "pyproxy": {
+            "last_rotation_successful": not holding.error,
+            "last_success": timestamp(holding.succeeded_at),
+            "error": holding.error,
+        },
+    }
+
+
+def _details(facts: CertificateFacts, path: str, now: float) -> Resource:
+    """Source: Envoy api/envoy/admin/v3/certs.proto, tls/utility.cc."""
+    names = [("dns", facts.dns_sans), ("uri", facts.uri_sans), ("ip_address", facts.ip_sans)]
+    return {
+        "path": path,
+        "serial_number": facts.serial,
+        "subject_alt_names": [{kind: name} for kind, found in names for name in found],
+        "days_until_expiration": str(days_left(facts.not_after, now)),
+        "valid_from": timestamp(facts.not_before),
+        "expiration_time": timestamp(facts.not_after),
+    }
+
+
+def days_left(not_after: float, now: float) -> int:
+    """Whole days; 0 once it has expired."""
+    return max(0, int(not_after - now) // 86_400)
 
 
 def _plain(value: object) -> object:

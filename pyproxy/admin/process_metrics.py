@@ -43,7 +43,45 @@ class _Reloads(Collector):
         build = GaugeMetricFamily("pyproxy_build_info", "Which pyproxy this is.", labels=["version"])
         build.add_metric([__version__], 1)
         yield build
+        yield from _certificates(self._served)
         yield GaugeMetricFamily("pyproxy_ready", "1 while new traffic is welcome.", int(self._served.state == "LIVE"))
+
+
+def _certificates(served: Served) -> Iterator[Metric]:
+    """Of each set of files that was read; nothing where there is none."""
+    if not served.certificates:
+        return
+    now = served.clock.time()
+    expiry = GaugeMetricFamily(
+        "pyproxy_certificate_expiry_seconds",
+        "Seconds until the first certificate of a file expires; negative once one has.",
+        labels=["kind", "path", "identity"],
+    )
+    successful = GaugeMetricFamily(
+        "pyproxy_certificate_last_rotation_successful",
+        "Whether what lies in the files is in use.",
+        labels=["path"],
+    )
+    latest = GaugeMetricFamily(
+        "pyproxy_certificate_last_rotation_success_timestamp_seconds",
+        "When the files were last taken up; 0: never.",
+        labels=["path"],
+    )
+    rotations = CounterMetricFamily(
+        "pyproxy_certificate_rotations", "Sets of files, the first among them.", labels=["path", "result"]
+    )
+    for holding in served.certificates:
+        material, path = holding.material, holding.path
+        if material is not None and material.chain:
+            labels = ["cert_chain", material.sources.certificate, material.identity]
+            expiry.add_metric(labels, material.not_after - now)
+        if material is not None and material.roots:
+            expiry.add_metric(["ca_cert", material.sources.ca, ""], material.roots_not_after - now)
+        successful.add_metric([path], int(not holding.error))
+        latest.add_metric([path], holding.succeeded_at)
+        rotations.add_metric([path, "accepted"], holding.accepted)
+        rotations.add_metric([path, "rejected"], holding.rejected)
+    yield from (expiry, successful, latest, rotations)
 
 
 class _Processes(Collector):

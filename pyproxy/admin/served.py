@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from pyproxy.core.loop import Clock
+from pyproxy.mtls.holding import Holding
 from pyproxy.runtime.counters import HttpStats, ListenerManagerStats, TcpStats
 from pyproxy.runtime.live import Live
 from pyproxy.snapshot.model import Listener
@@ -102,6 +103,11 @@ class Served(Protocol):
     def metrics(self) -> IstioMetrics: ...
     @property
     def reload_status(self) -> Reloads: ...
+
+    @property
+    def certificates(self) -> Sequence[Holding]:
+        """What was read of certificates: the workload's own, and the files that documents name."""
+        ...
 
     @property
     def workers(self) -> Sequence[Mapping[str, object]]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from pyproxy.admin.information import memory_kilobytes
+from pyproxy.admin.information import days_left, memory_kilobytes
 from pyproxy.admin.pages import JSON, BadRequest, Page, Piece, Query, as_json, text
 from pyproxy.admin.patterns import Matches, pattern
 from pyproxy.admin.process_metrics import process_metrics
 from pyproxy.admin.served import Served
+from pyproxy.downstream.listener import stats_name
 from pyproxy.runtime.counters import ServerStats, StatGroup
 from pyproxy.telemetry import stats as envoy
 from pyproxy.telemetry.clusters_dump import cluster_status, clusters_text
@@ -62,6 +63,11 @@ def _groups(served: Served) -> Iterator[tuple[str, StatGroup]]:
         state.refresh_gauges()
         yield name, state.stats
     yield from list(served.http_stats.items())
+    for bound in served.listeners.values():
+        name = stats_name(bound.listener)
+        if name in served.connection_stats:
+            served.connection_stats[name].downstream_cx_active = bound.connections
+    yield from list(served.connection_stats.items())
     yield "", served.tcp_stats
     yield "", served.live.stats
     yield "", served.listener_stats
@@ -76,7 +82,15 @@ def _server_stats(served: Served) -> ServerStats:
         concurrency=max(1, len(served.workers)),
         total_connections=sum(bound.connections for bound in served.listeners.values()),
         memory_allocated=memory_kilobytes(served).get("RssAnon", 0) * 1024,
+        days_until_first_cert_expiring=_days_until_first_expires(served),
     )
+
+
+def _days_until_first_expires(served: Served) -> int | None:
+    """Roots count too, as in Envoy; None without certificates."""
+    materials = [holding.material for holding in served.certificates if holding.material is not None]
+    ends = [each.not_after for material in materials for each in (*material.chain, *material.roots)]
+    return days_left(min(ends), served.clock.time()) if ends else None
 
 
 def _scrape(others: Iterable[bytes], groups: envoy.Groups, named: Matches | None, used_only: bool) -> Iterator[Piece]:

@@ -42,7 +42,7 @@ class ConnectHandler:
             return
         exchange.ctx.upstream_host = host.key
         try:
-            upstream = await dial(host, self._env.clock)
+            upstream = await dial(host, self._env.tls)
         except DialError as error:
             exchange.reply(replies.upstream_failure(error.outcome, error.reason, retried=False))
             return

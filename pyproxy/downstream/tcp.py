@@ -77,7 +77,7 @@ class TcpProxy(asyncio.Protocol):
             return
         ctx.upstream_host = host.key
         try:
-            upstream = await dial(host, self._env.clock)
+            upstream = await dial(host, self._env.tls)
         except DialError as error:
             self._refuse(RESPONSE_FLAG[error.outcome])
             return

@@ -18,6 +18,7 @@ from pyproxy.core.tls import ClientTls, ClientTlsMode, MeshTls, ServerTls, Serve
 from pyproxy.mtls.alpn import SERVER_HTTP, SERVER_TCP
 from pyproxy.mtls.holding import Holding
 from pyproxy.mtls.material import Material, MaterialError, Sources, read_workload, workload_sources
+from pyproxy.snapshot.model import Snapshot
 
 CIPHERS: Final = (
     "ECDHE-ECDSA-AES256-GCM-SHA384",
@@ -50,18 +51,21 @@ class Contexts:
     """Every context of this process, and the files that they come from."""
 
     def __init__(self, folder: Path | None = None, clock: Clock | None = None) -> None:
-        """`folder` holds the workload's certificate; None: this proxy has none. Raises MaterialError."""
-        self._clock = clock or SystemClock()
+        """`folder` holds the workload's certificate; None: this proxy has none. `check` says whether it is any good."""
+        self.clock = clock or SystemClock()
         self._made: dict[Hashable, TlsContext | None] = {}
         self._holdings: dict[Sources, Holding] = {}
         self.workload: Holding | None = None
         """The workload's own certificate and the mesh's roots."""
         if folder is not None:
             sources = workload_sources(folder)
-            self.workload = Holding(sources, lambda now: read_workload(folder, now), self._clock)
+            self.workload = Holding(sources, lambda now: read_workload(folder, now), self.clock)
             self._holdings[sources] = self.workload
-            if self.workload.material is None:
-                raise MaterialError(self.workload.error)
+
+    def check(self) -> None:
+        """Before anything is served: raises MaterialError when there should be a certificate, and is none."""
+        if self.workload is not None and self.workload.material is None:
+            raise MaterialError(self.workload.error)
 
     @property
     def has_certificate(self) -> bool:
@@ -126,15 +130,17 @@ class Contexts:
         """Some file's content is another now: new connections get new contexts."""
         self._made.clear()
 
-    def follow(self, named: frozenset[Sources]) -> None:
-        """The documents name these files and no others: read what is new, forget what is gone."""
-        own = self.workload
-        for sources in self._holdings.keys() - named:
-            if own is None or sources != own.sources:
-                del self._holdings[sources]
+    def follow(self, snapshot: Snapshot) -> None:
+        """Documents name these files and no others: read what is new, forget what is gone."""
+        named = _named(snapshot)
+        own = self.workload.sources if self.workload is not None else None
+        gone = [sources for sources in self._holdings if sources not in named and sources != own]
+        for sources in gone:
+            del self._holdings[sources]
         for sources in sorted(named):
             self._hold(sources)
-        self.renew()
+        if gone:
+            self.renew()
 
     # For itself
 
@@ -153,6 +159,8 @@ class Contexts:
         return self.workload.material
 
     def _held(self, sources: Sources) -> Material:
+        if not sources.paths:
+            return Material(sources)
         holding = self._hold(sources)
         if holding.material is None:
             raise MaterialError(holding.error)  # which the holding logs
@@ -161,7 +169,7 @@ class Contexts:
     def _hold(self, sources: Sources) -> Holding:
         found = self._holdings.get(sources)
         if found is None:
-            found = self._holdings[sources] = Holding(sources, None, self._clock)
+            found = self._holdings[sources] = Holding(sources, None, self.clock)
         return found
 
     def _load(self, context: TlsContext, material: Material) -> None:
@@ -194,6 +202,16 @@ def sources_of_server(server: ServerTls) -> Sources:
     return Sources(
         server.certificate_file, server.key_file, server.ca_file if asks else "", server.crl_file if asks else ""
     )
+
+
+def _named(snapshot: Snapshot) -> set[Sources]:
+    """Every set of files that documents name."""
+    found = {sources_of_client(cluster.tls) for cluster in snapshot.clusters.values() if cluster.tls is not None}
+    for listener in snapshot.listeners:
+        for server in listener.server_tls:
+            found.add(sources_of_server(server))
+            found.update(Sources(*pair) for pair in server.more_certificates)
+    return {sources for sources in found if sources.paths}
 
 
 def _server_context(parameters: TlsParameters, alpn: tuple[str, ...]) -> TlsContext:

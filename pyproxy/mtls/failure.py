@@ -51,7 +51,7 @@ _SAME: Final = {
 def failure_text(error: Exception) -> str:
     """`TLS_error:|268435703:SSL routines:OPENSSL_internal:WRONG_VERSION_NUMBER:TLS_error_end`; empty for none."""
     if not isinstance(error, ssl.SSLError) or isinstance(error, ssl.SSLCertVerificationError):
-        why = str(getattr(error, "verify_message", ""))
+        why = str(getattr(error, "verify_message", "")).replace("self-signed", "self signed")
         return refusal_text(f"X509_verify_cert: certificate verification error at depth 0: {why}" if why else "")
     reason = error.reason or "UNKNOWN"
     reason = _SAME.get(reason, reason)

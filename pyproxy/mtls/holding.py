@@ -35,6 +35,11 @@ class Holding:
         self._taken = self._seen = self._stamps()
         self._take_up()
 
+    @property
+    def path(self) -> str:
+        """The first of its files: its name in logs and metrics."""
+        return self.sources.certificate or self.sources.ca or self.sources.crl
+
     def look(self) -> bool:
         """Read the files if they changed and then stayed as they are for one look; give whether their content is
         another than what was in use. A broken set changes nothing, and is tried again at every look.
@@ -64,7 +69,7 @@ class Holding:
         if fresh or self._told:
             self.accepted += 1
             self.succeeded_at = self._clock.time()
-            _log.info("took up %s", material.identity or self._file)
+            _log.info("took up %s", material.identity or self.path)
         self.material = material
         self.error = self._told = ""
         return fresh
@@ -76,12 +81,8 @@ class Holding:
         if trouble and self._clock.monotonic() - self._broken_since < PATIENCE:
             return
         if not trouble and material is not None and material.not_after < self._clock.time():
-            trouble = f"{self._file}: in use, and expired; issue it again (pyproxy certs issue)"
+            trouble = f"{self.path}: in use, and expired; issue it again (pyproxy certs issue)"
         if trouble and trouble != self._told:
             self._told = trouble
             self.rejected += bool(self.error)
             _log.error("%s%s", trouble, "; kept the last good one" if self.error and material is not None else "")
-
-    @property
-    def _file(self) -> str:
-        return self.sources.certificate or self.sources.ca or self.sources.crl

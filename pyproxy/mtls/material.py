@@ -77,6 +77,11 @@ class Material:
         """When the first of our certificate and its chain expires, Unix seconds."""
         return min((each.not_after for each in self.chain), default=float("inf"))
 
+    @property
+    def roots_not_after(self) -> float:
+        """When the first of the roots expires."""
+        return min((each.not_after for each in self.roots), default=float("inf"))
+
     def load_into(self, context: ssl.SSLContext) -> None:
         """Show this certificate, trust these roots, refuse what is revoked."""
         if self.chain_pem:

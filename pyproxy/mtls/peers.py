@@ -18,7 +18,7 @@ from pyproxy.mtls.facts import CertificateFacts, facts_of
 from pyproxy.mtls.failure import refusal_text
 
 _BROKEN: Final = refusal_text("the certificate cannot be read")
-_EXPIRED: Final = refusal_text("X509_verify_cert: certificate verification error at depth 0: certificate has expired")
+EXPIRED: Final = refusal_text("X509_verify_cert: certificate verification error at depth 0: certificate has expired")
 
 
 def peer_of(channel: TlsChannel) -> Peer:
@@ -121,4 +121,4 @@ def _no_match(facts: CertificateFacts) -> str:
 
 
 def _dated(peer: Peer, facts: CertificateFacts, now: float) -> str | None:
-    return _EXPIRED if peer.resumed and facts.not_after < now else None
+    return EXPIRED if peer.resumed and facts.not_after < now else None

@@ -12,7 +12,8 @@ from pyproxy.policy.timeouts import format_grpc_timeout
 from pyproxy.runtime.clusters import HostState
 from pyproxy.snapshot.model import Direction
 from pyproxy.upstream.http1 import Http1Client, ResponseHandler
-from pyproxy.upstream.pool import HostPool, pool_of
+from pyproxy.upstream.pool import HostPool
+from pyproxy.upstream.pools import pool_of
 from pyproxy.wire.http1 import LAST_CHUNK, encode_chunk, encode_request
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class Attempt(ResponseHandler):
     """The request's head went out."""
     reused = False
     """The connection had carried another request before."""
+    _pool: HostPool | None = None
     _timer: asyncio.TimerHandle | None = None
     _done = False
     _ended = False
@@ -43,7 +45,9 @@ class Attempt(ResponseHandler):
 
     def begin(self, *, fresh: bool) -> None:
         """Ask for a connection; go on at once when there is one."""
-        pool: HostPool = pool_of(self.host, self.exchange.env.clock)
+        exchange = self.exchange
+        env = exchange.env
+        self._pool = pool = pool_of(self.host, env.clock, env.tls, exchange.head.authority)
         if fresh:
             pool.borrow_fresh(self)
             return
@@ -65,6 +69,10 @@ class Attempt(ResponseHandler):
             host.monitor.record_connected()
         ctx = exchange.ctx
         ctx.upstream_local_address = connection.local_address
+        peer = connection.peer
+        if peer is not ctx.upstream_tls:
+            ctx.upstream_tls = peer
+            ctx.upstream_peer_uri_san = peer.uri_san if peer is not None else ""
         head = exchange.head
         ended = exchange.request_ended
         sized = b"content-length" in head.notable
@@ -134,8 +142,8 @@ class Attempt(ResponseHandler):
         self._finish()
         connection = self.connection
         if connection is None:
-            pool: HostPool = pool_of(self.host, self.exchange.env.clock)
-            pool.cancel(self)
+            if self._pool is not None:
+                self._pool.cancel(self)
         else:
             connection.abandon()
 

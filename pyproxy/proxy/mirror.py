@@ -13,7 +13,8 @@ from pyproxy.runtime.clusters import HostState
 from pyproxy.runtime.live import Serving
 from pyproxy.snapshot.model import Mirror
 from pyproxy.upstream.http1 import Http1Client, ResponseHandler
-from pyproxy.upstream.pool import HostPool, pool_of
+from pyproxy.upstream.pool import HostPool
+from pyproxy.upstream.pools import pool_of
 from pyproxy.wire.http1 import encode_request
 
 MAX_BODY = 1024 * 1024
@@ -87,17 +88,18 @@ class Mirroring:
         for host in self._hosts:
             peer = b"" if host.cluster.cluster.mesh_external else self._env.peer_lines
             data = encode_request(head, extra + peer, body=bool(body), sized=bool(body) or sized) + body
-            Shadow(host, data, self._terms, head_request=head.method == b"HEAD").begin(self._env)
+            Shadow(host, head, data, self._terms).begin(self._env)
 
 
 class Shadow(ResponseHandler):
     """One shadow request: borrower of a connection, and handler that only counts and judges."""
 
-    def __init__(self, host: HostState, data: bytes, terms: Terms, *, head_request: bool) -> None:
+    def __init__(self, host: HostState, head: RequestHead, data: bytes, terms: Terms) -> None:
         self._host = host
+        self._authority = head.authority
         self._data = data
         self._terms = terms
-        self._head_request = head_request
+        self._head_request = head.method == b"HEAD"
         self._status = 0
         self._connection: Http1Client | None = None
         self._pool: HostPool = None  # type: ignore[assignment]  # set in begin, before any use
@@ -107,7 +109,7 @@ class Shadow(ResponseHandler):
         """Borrow a connection and send."""
         if self._terms.timeout:
             self._timer = asyncio.get_running_loop().call_later(self._terms.timeout, self._on_timeout)
-        self._pool = pool_of(self._host, env.clock)
+        self._pool = pool_of(self._host, env.clock, env.tls, self._authority)
         connection = self._pool.borrow(self)
         if connection is not None:
             self.on_connected(connection)

@@ -106,8 +106,16 @@ class HostState:
         else:
             stats.rq_error += 1
 
+    def renew_pool(self) -> None:
+        """Connections are secured otherwise from now on: those that there are end with their requests."""
+        pool, self.pool = self.pool, None
+        if pool is not None:
+            pool.retire()
+
     def adopt(self, endpoint: Endpoint) -> None:
         """Take over what a reload changed about this address."""
+        if endpoint.mutual_tls is not self.endpoint.mutual_tls:
+            self.renew_pool()
         self.endpoint = endpoint
         self.weight = endpoint.weight
         self.priority = endpoint.priority
@@ -265,6 +273,9 @@ class ClusterState:
         """A reload changed this cluster: keep the hosts that it still names."""
         if cluster == self.cluster:
             return
+        if cluster.tls != self.cluster.tls:
+            for host in self.hosts:
+                host.renew_pool()
         self.cluster = cluster
         self.ceilings.limits = cluster.breakers
         self._follow_outlier_policy()

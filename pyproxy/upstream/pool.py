@@ -11,12 +11,12 @@ import errno
 import os
 import socket
 from collections import deque
-from collections.abc import Callable
-from typing import Final, Protocol, cast
+from typing import Final, Protocol
 
 from pyproxy.core.loop import Clock, spawn
 from pyproxy.core.outcome import Outcome
 from pyproxy.runtime.clusters import HostState
+from pyproxy.upstream.dialling import TlsDialler, TlsFailed, open_socket
 from pyproxy.upstream.http1 import Http1Client, set_keepalive
 
 _LOCAL_FAILURES: Final = frozenset(
@@ -46,11 +46,24 @@ class Borrower(Protocol):
 class HostPool:
     """The connections to one host, of one worker."""
 
-    __slots__ = ("_clock", "_connecting", "_fresh", "_idle", "_idle_timer", "_open", "_retired", "_waiting", "host")
+    __slots__ = (
+        "_clock",
+        "_connecting",
+        "_dialler",
+        "_fresh",
+        "_idle",
+        "_idle_timer",
+        "_open",
+        "_retired",
+        "_waiting",
+        "host",
+    )
 
-    def __init__(self, host: HostState, clock: Clock) -> None:
+    def __init__(self, host: HostState, clock: Clock, dialler: TlsDialler | None = None) -> None:
+        """`dialler` secures the connections; None: plaintext."""
         self.host = host
         self._clock = clock
+        self._dialler = dialler
         self._idle: list[Http1Client] = []
         """The longest idle first."""
         self._idle_timer: asyncio.TimerHandle | None = None
@@ -149,6 +162,8 @@ class HostPool:
             self._open.remove(connection)
             if connection.expiry is not None:
                 connection.expiry.cancel()
+            if self._dialler is not None:
+                self._dialler.count_end(connection.transport)
             self._count_closed(here=connection.closed_here, cut=connection.cut)
             self._dial_for_waiting()
 
@@ -158,6 +173,11 @@ class HostPool:
     def connections(self) -> int:
         """Open or opening."""
         return len(self._open) + self._connecting
+
+    @property
+    def in_use(self) -> bool:
+        """Somebody has a connection of it, or waits for one."""
+        return bool(self._open or self._connecting or self._waiting or self._fresh)
 
     def drain(self) -> None:
         """The host was ejected: when it is back it gets new connections. Source: Envoy onHostHealthFailure."""
@@ -224,17 +244,16 @@ class HostPool:
             if connection not in self._open:
                 cluster.stats.upstream_cx_connect_timeout += 1
                 self._dial_failed(Outcome.CONNECTION_TIMEOUT, "")
+        except TlsFailed as failed:
+            self._dial_failed(Outcome.REMOTE_CONNECTION_FAILURE, str(failed))
         except OSError as error:
             self._dial_failed(*connect_failure(error))
 
     async def _connect(self, connection: Http1Client) -> None:
-        loop = asyncio.get_running_loop()
-        made = cast(Callable[[], asyncio.Protocol], lambda: connection)
-        address = self.host.address
-        if address.startswith("unix:"):
-            await loop.create_unix_connection(made, address.removeprefix("unix:").replace("///", "/"))
+        if self._dialler is None:
+            await open_socket(self.host, connection)
         else:
-            await loop.create_connection(made, address, self.host.port)
+            await self._dialler.connect(connection)
 
     def _set_options(self, connection: Http1Client) -> None:
         keepalive = self.host.cluster.cluster.connection.keepalive
@@ -308,14 +327,6 @@ class HostPool:
         stats.upstream_rq_pending_failure_eject += len(waiting)
         for borrower in waiting:
             borrower.on_connect_failed(outcome, reason)
-
-
-def pool_of(host: HostState, clock: Clock) -> HostPool:
-    """The host's pool, made at first use."""
-    pool = host.pool
-    if pool is None:
-        pool = host.pool = HostPool(host, clock)
-    return pool  # type: ignore[return-value]
 
 
 def connect_failure(error: OSError) -> tuple[Outcome, str]:

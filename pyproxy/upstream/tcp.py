@@ -1,12 +1,14 @@
-"""A plain connection to a host, for tunnels: dialled once, never kept."""
+"""A connection to a host of its own, for tunnels: dialled once, never kept."""
 
 from __future__ import annotations
 
 import asyncio
 
-from pyproxy.core.loop import Clock
 from pyproxy.core.outcome import Outcome
+from pyproxy.core.tls import Peer
+from pyproxy.mtls.contexts import Contexts
 from pyproxy.runtime.clusters import HostState
+from pyproxy.upstream.dialling import TCP, TlsDialler, TlsFailed, open_socket, tls_of
 from pyproxy.upstream.pool import connect_failure
 
 
@@ -25,6 +27,8 @@ class Holding(asyncio.Protocol):
     def __init__(self) -> None:
         self.transport: asyncio.Transport = None  # type: ignore[assignment]  # set before any use
         self.early = b""
+        self.peer: Peer | None = None
+        """The other end of TLS; None: plaintext."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]
@@ -34,25 +38,27 @@ class Holding(asyncio.Protocol):
         self.transport.pause_reading()
 
 
-async def dial(host: HostState, clock: Clock) -> Holding:
-    """A connection to the host. Raises DialError."""
-    loop = asyncio.get_running_loop()
+async def dial(host: HostState, contexts: Contexts | None) -> Holding:
+    """A connection to the host, secured as its cluster says. Raises DialError."""
     stats = host.cluster.stats
     stats.upstream_cx_total += 1
     host.stats.cx_total += 1
+    holding = Holding()
+    tls = tls_of(host, contexts)
     try:
         async with asyncio.timeout(host.cluster.cluster.connection.connect_timeout or None):
-            if host.address.startswith("unix:"):
-                path = host.address.removeprefix("unix:").replace("///", "/")
-                _, holding = await loop.create_unix_connection(Holding, path)
+            if tls is None:
+                await open_socket(host, holding)
             else:
-                _, holding = await loop.create_connection(Holding, host.address, host.port)
+                await TlsDialler(host, tls, contexts, "", TCP).connect(holding)
     except TimeoutError:
         stats.upstream_cx_connect_timeout += 1
         raise DialError(Outcome.CONNECTION_TIMEOUT, "") from None
+    except TlsFailed as failed:
+        _count_failure(host)
+        raise DialError(Outcome.REMOTE_CONNECTION_FAILURE, str(failed)) from None
     except OSError as error:
-        stats.upstream_cx_connect_fail += 1
-        host.stats.cx_connect_fail += 1
+        _count_failure(host)
         raise DialError(*connect_failure(error)) from error
     stats.upstream_cx_active += 1
     host.stats.cx_active += 1
@@ -64,3 +70,8 @@ def hung_up(host: HostState) -> None:
     host.cluster.stats.upstream_cx_active -= 1
     host.cluster.stats.upstream_cx_destroy += 1
     host.stats.cx_active -= 1
+
+
+def _count_failure(host: HostState) -> None:
+    host.cluster.stats.upstream_cx_connect_fail += 1
+    host.stats.cx_connect_fail += 1

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from pyproxy.core.errors import CommandError
 from pyproxy.core.loop import SystemClock, spawn
 from pyproxy.downstream.listener import refused
+from pyproxy.mtls.rotation import watch
 from pyproxy.settings import Settings
 from pyproxy.snapshot.compile import compile_snapshot
 from pyproxy.snapshot.model import Listener, Snapshot
@@ -147,6 +148,7 @@ class WorkerProcess(Worker):
             self.wire(snapshot, self._discovery, self._sharing)
             self._wired = True
             spawn(self.sweep(), name="sweep")
+            spawn(watch(self.tls), name="watch certificates")
         try:
             await self.bind(one for one in snapshot.listeners if place_of(one) in ports)
         except CommandError as error:

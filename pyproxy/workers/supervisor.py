@@ -19,6 +19,9 @@ from typing import Any
 from pyproxy.admin.server import AdminServers
 from pyproxy.core.errors import CommandError
 from pyproxy.core.loop import SystemClock, spawn
+from pyproxy.mtls.contexts import Contexts
+from pyproxy.mtls.holding import Holding
+from pyproxy.mtls.rotation import watch
 from pyproxy.readiness import READY_TIMEOUT, announce, names_known
 from pyproxy.reload import Loaded, Reloader, ReloadStatus
 from pyproxy.runtime.clusters import HostState
@@ -127,6 +130,9 @@ class Supervisor:
             rng,
             SupervisorSharing(self._table, self._slots, self.clock, rng, self._on_health),
         )
+        self._tls = Contexts(settings.certificates_of(snapshot.identity), self.clock)
+        self._tls.check()
+        self._tls.follow(snapshot)
         self._reloader = Reloader(settings.config, settings.identity_in, settings.listening, self._take_up, self.clock)
         self._reloader.accept(self._loaded)
         self.admin = AdminServers(self)
@@ -141,6 +147,7 @@ class Supervisor:
         await self._all_serve()
         self._tasks = [
             spawn(self._reloader.watch(), name="watch documents"),
+            spawn(watch(self._tls), name="watch certificates"),
             spawn(sweep_outliers(self.live), name="sweep outliers"),
             spawn(self._keep_counters(), name="keep counters"),
         ]
@@ -256,6 +263,7 @@ class Supervisor:
         assert loaded is not None
         before = set(self.listeners)
         self.live.swap(snapshot)
+        self._tls.follow(snapshot)
         self._names.keep(list(snapshot.clusters))
         for refusal in self._hold(snapshot):
             _log.error("%s", refusal)
@@ -326,6 +334,11 @@ class Supervisor:
     def reload_status(self) -> ReloadStatus:
         """How reloads went."""
         return self._reloader.status
+
+    @property
+    def certificates(self) -> Sequence[Holding]:
+        """What was read of certificates; every worker reads for itself."""
+        return self._tls.holdings
 
     @property
     def state(self) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pyproxy.istio.loader import load
+from pyproxy.mtls.holding import Holding
 from pyproxy.reload import ReloadStatus
 from pyproxy.runtime.clusters import ClusterState
 from pyproxy.runtime.counters import HttpStats, ListenerManagerStats, TcpStats
@@ -120,6 +121,7 @@ class FakeApp:
     reload_status: ReloadStatus = field(default_factory=lambda: ReloadStatus(succeeded_at=1_800_000_000.0, accepted=1))
     asked: list[object] = field(default_factory=list)
     worker_processes: list[dict[str, object]] = field(default_factory=list)
+    certificates: list[Holding] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.started_at = self.clock.time() - 218.5

@@ -108,11 +108,6 @@ def test_a_ready_file_in_a_folder_that_is_not_there_is_refused_at_once(started: 
     assert started == []
 
 
-def test_what_a_flag_cannot_do_yet_is_said(started: list[Settings], config: Path) -> None:
-    assert "--certs certs: there is no TLS in this version" in invoke("--config", config, "--certs", "certs").output
-    assert len(started) == 1
-
-
 def test_a_folder_without_documents_is_served_with_a_warning(started: list[Settings], tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     output = invoke("--config", tmp_path).output

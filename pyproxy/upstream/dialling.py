@@ -1,0 +1,170 @@
+"""Opens a connection to a host: a socket, and on it TLS where the cluster says so, to whom it says.
+
+Source: Envoy router.cc (auto_sni, auto_san_validation), tls/client_ssl_socket.cc, tls/ssl_socket.cc (failure texts).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import re
+import ssl
+from typing import Any, Final, Protocol, cast
+
+from pyproxy.core.tls import ClientTls, ClientTlsMode, Peer
+from pyproxy.mtls.channel import TlsChannel
+from pyproxy.mtls.contexts import NOT_READY, Contexts
+from pyproxy.mtls.failure import REFUSED
+from pyproxy.mtls.peers import EXPIRED, peer_of, verify_server
+from pyproxy.runtime.clusters import HostState
+from pyproxy.snapshot.tls import HTTP1_ALPN, HTTP2_ALPN, TCP_ALPN
+
+HTTP1: Final = "http/1.1"
+HTTP2: Final = "h2"
+TCP: Final = ""
+"""What will be spoken: ALPN's word, or nothing for bytes that are not HTTP."""
+_LABELS: Final = re.compile(r"(?!.{254})([!-\-/-~]{1,63}\.)*[!-\-/-~]{1,63}")
+"""A name that SNI can carry."""
+
+
+class TlsFailed(Exception):
+    """No TLS connection; the text is Envoy's transport failure reason, empty where Envoy has none."""
+
+
+class Upper(Protocol):
+    """The protocol that a connection is for."""
+
+    peer: Peer | None
+    """The other end's facts; None: plaintext."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None: ...
+
+
+class TlsDialler:
+    """TLS to one host under one name: remembers the last session, so that the next handshake is short."""
+
+    def __init__(self, host: HostState, tls: ClientTls, contexts: Contexts | None, name: str, protocol: str) -> None:
+        """`name` is the request's host, without port, for a cluster that takes SNI and names from it."""
+        self._host = host
+        self._tls = tls
+        self._contexts = contexts
+        self._name = name
+        self._server_name = tls.sni or server_name(name)
+        self._alpn = offered(tls, protocol)
+        self._last: TlsChannel | None = None
+
+    async def connect(self, upper: Upper) -> None:
+        """Open, shake hands, verify; `upper` has its connection then. Raises OSError and TlsFailed."""
+        contexts = self._contexts
+        context = contexts.client(self._tls, self._alpn) if contexts is not None else None
+        if context is None:
+            raise TlsFailed(NOT_READY.replace(" ", "_"))
+        done: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+
+        def secured(channel: TlsChannel) -> None:
+            _settle(done, self._take(channel, upper))
+
+        channel = TlsChannel(
+            context,
+            server_side=False,
+            secured=secured,
+            failed=lambda reason: _settle(done, self._count_failure(reason)),
+            server_hostname=self._server_name,
+            session=self._session(context),
+            handshake_timeout=0,  # the connect timeout is there already
+        )
+        await open_socket(self._host, channel)
+        try:
+            failure = await done
+        except asyncio.CancelledError:  # too late
+            channel.abort()
+            raise
+        if failure is not None:
+            raise TlsFailed(failure.replace(" ", "_"))
+
+    def count_end(self, transport: Any) -> None:
+        """A connection that was made ended: by an error of TLS's own?"""
+        if transport.failure:
+            self._host.cluster.stats.ssl_connection_error += 1
+
+    def _take(self, channel: TlsChannel, upper: Upper) -> str | None:
+        """The handshake is done: is it whom we wanted?"""
+        contexts, stats = self._contexts, self._host.cluster.stats
+        assert contexts is not None
+        peer = peer_of(channel)
+        refusal = verify_server(peer, self._tls, self._name, contexts.clock.time())
+        if refusal is not None:
+            if refusal == EXPIRED:
+                stats.ssl_fail_verify_error += 1
+            else:
+                stats.ssl_fail_verify_san += 1
+            channel.abort()
+            return refusal
+        stats.ssl_handshake += 1
+        stats.ssl_session_reused += peer.resumed
+        self._last = channel
+        upper.peer = peer
+        channel.set_protocol(cast(asyncio.Protocol, upper))
+        upper.connection_made(cast(asyncio.Transport, channel))
+        return None
+
+    def _count_failure(self, reason: str) -> str:
+        stats = self._host.cluster.stats
+        if REFUSED in reason:
+            stats.ssl_fail_verify_error += 1
+        elif reason:
+            stats.ssl_connection_error += 1
+        return reason
+
+    def _session(self, context: ssl.SSLContext) -> ssl.SSLSession | None:
+        """Of the last connection under the same certificates: in TLS 1.3 its ticket came after the handshake."""
+        last = self._last
+        return last.session if last is not None and last.sslobj.context is context else None
+
+
+async def open_socket(host: HostState, upper: object) -> None:
+    """Connect, TCP or Unix; `upper` is an asyncio.Protocol in all but base. Raises OSError."""
+    loop = asyncio.get_running_loop()
+    protocol = cast(asyncio.Protocol, upper)
+    if host.address.startswith("unix:"):
+        await loop.create_unix_connection(lambda: protocol, host.address.removeprefix("unix:").replace("///", "/"))
+    else:
+        await loop.create_connection(lambda: protocol, host.address, host.port)
+
+
+def tls_of(host: HostState, contexts: Contexts | None) -> ClientTls | None:
+    """How connections to a host are secured; None: plaintext.
+
+    Automatic mutual TLS is for hosts that take it, from a proxy that has a certificate.
+    """
+    tls = host.cluster.cluster.tls
+    if tls is None or not tls.automatic:
+        return tls
+    able = host.endpoint.mutual_tls and contexts is not None and contexts.has_certificate
+    return tls if able else None
+
+
+def named_by_request(tls: ClientTls) -> bool:
+    """Whether SNI, or the name in the certificate, is the request's host."""
+    return tls.mode is not ClientTlsMode.ISTIO_MUTUAL and (not tls.sni or tls.auto_san)
+
+
+def server_name(name: str) -> str | None:
+    """SNI for a name; None: it cannot be one, as no address can."""
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return name if _LABELS.fullmatch(name) else None
+    return None
+
+
+def offered(tls: ClientTls, protocol: str) -> tuple[str, ...]:
+    """The protocols to offer: what will be spoken decides. Source: Istio's istio.alpn filter."""
+    if tls.mode is ClientTlsMode.ISTIO_MUTUAL:
+        return {HTTP1: HTTP1_ALPN, HTTP2: HTTP2_ALPN}.get(protocol, TCP_ALPN)
+    return tuple(each for each in tls.alpn if each == protocol)
+
+
+def _settle(done: asyncio.Future[str | None], failure: str | None) -> None:
+    if not done.done():
+        done.set_result(failure)

@@ -1,0 +1,88 @@
+"""Which pool of a host a request takes: the only one, or, where that decides, the one for its name and its HTTP."""
+
+from __future__ import annotations
+
+from pyproxy.core.loop import Clock
+from pyproxy.core.tls import ClientTls
+from pyproxy.mtls.contexts import Contexts
+from pyproxy.runtime.clusters import HostState
+from pyproxy.upstream.dialling import HTTP1, HTTP2, TlsDialler, named_by_request, tls_of
+from pyproxy.upstream.http2_pool import Http2Pool
+from pyproxy.upstream.pool import HostPool
+
+
+def pool_of(
+    host: HostState, clock: Clock, contexts: Contexts | None, authority: bytes, *, http2: bool
+) -> HostPool | Http2Pool:
+    """The pool for a request with this authority, made at first use. `http2`: its client speaks HTTP/2."""
+    pool = host.pool
+    if isinstance(pool, HostPool):
+        return pool
+    if isinstance(pool, Http2Pool):
+        return pool
+    if not isinstance(pool, SeveralPools):
+        tls = tls_of(host, contexts)
+        version = host.cluster.cluster.http_version
+        if version != "downstream" and (tls is None or not named_by_request(tls)):
+            only = make_pool(host, clock, contexts, tls, "", http2=version == "2")
+            host.pool = only
+            return only
+        host.pool = pool = SeveralPools(host, clock, contexts, tls)
+    return pool.fitting(authority, http2=http2)
+
+
+class SeveralPools:
+    """A host's pools by the name that its certificate must fit, as Envoy has them, and by HTTP (clusters.Pool)."""
+
+    def __init__(self, host: HostState, clock: Clock, contexts: Contexts | None, tls: ClientTls | None) -> None:
+        self._host = host
+        self._clock = clock
+        self._contexts = contexts
+        self._tls = tls
+        self._named = tls is not None and named_by_request(tls)
+        self._pools: dict[tuple[str, bool], HostPool | Http2Pool] = {}
+
+    def fitting(self, authority: bytes, *, http2: bool) -> HostPool | Http2Pool:
+        """The pool for an authority's host."""
+        version = self._host.cluster.cluster.http_version
+        if version != "downstream":
+            http2 = version == "2"
+        name = host_of(authority) if self._named else ""
+        found = self._pools.get((name, http2))
+        if found is None:
+            # Names come from clients: a pool that nobody uses must not stay.
+            self._pools = {key: pool for key, pool in self._pools.items() if pool.in_use}
+            found = make_pool(self._host, self._clock, self._contexts, self._tls, name, http2=http2)
+            self._pools[name, http2] = found
+        return found
+
+    @property
+    def connections(self) -> int:
+        """Open or opening, of all."""
+        return sum([pool.connections for pool in self._pools.values()])
+
+    def drain(self) -> None:
+        """Each of them."""
+        for pool in self._pools.values():
+            pool.drain()
+
+    def retire(self) -> None:
+        """Each of them."""
+        for pool in self._pools.values():
+            pool.retire()
+
+
+def make_pool(
+    host: HostState, clock: Clock, contexts: Contexts | None, tls: ClientTls | None, name: str, *, http2: bool
+) -> HostPool | Http2Pool:
+    """A new pool; `name` as TlsDialler has it."""
+    dialler = TlsDialler(host, tls, contexts, name, HTTP2 if http2 else HTTP1) if tls is not None else None
+    return Http2Pool(host, clock, dialler) if http2 else HostPool(host, clock, dialler)
+
+
+def host_of(authority: bytes) -> str:
+    """The host of an authority, lower case, without port and brackets."""
+    host, colon, port = authority.rpartition(b":")
+    if not colon or not port.isdigit():
+        host = authority
+    return host.strip(b"[]").decode("latin-1").lower()
