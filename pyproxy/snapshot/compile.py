@@ -140,6 +140,7 @@ def _gateway(
         route_tables=side.tables(),
         clusters=known.outbound_clusters | side.passing_clusters(),
         allow_any=False,
+        tcp_routes=side.tcp_routes(),
         tcp_tables=side.tcp_tables(),
         mesh_tls=mesh.mesh_tls,
         access_log=mesh.access_log,

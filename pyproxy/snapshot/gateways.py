@@ -94,6 +94,10 @@ class GatewaySide:
         """By port and server name: where TLS goes that does not carry HTTP to us. Whole once `listeners` were asked."""
         return self._by_name.tables()
 
+    def tcp_routes(self) -> dict[tuple[str, int], str]:
+        """By port: where TLS without a server name goes. Whole once `listeners` were asked."""
+        return self._by_name.nameless()
+
     def passing_clusters(self) -> dict[str, Cluster]:
         """Clusters that AUTO_PASSTHROUGH leads to. Whole once `listeners` were asked."""
         return self._by_name.clusters

@@ -46,6 +46,11 @@ class ServerNames:
             found.append(name)
         return tuple(found)
 
+    def nameless(self) -> dict[tuple[str, int], str]:
+        """Where a client goes that names nobody: with a server for `*`, where that leads."""
+        found = {port: forwards.get("*") for port, forwards in self._forwards.items()}
+        return {("", port): to.destinations[0].cluster for port, to in found.items() if to is not None}
+
     def tables(self) -> dict[int, RouteTable]:
         """One for each port."""
         return {port: _table(port, forwards) for port, forwards in self._forwards.items()}

@@ -298,8 +298,18 @@ def test_tls_that_ends_here_goes_on_as_tcp() -> None:
 
     (listener,) = snapshot.listeners
     assert listener.protocol == "tcp"
+    assert snapshot.tcp_cluster("", 8443) is None
     assert [(each.hosts, each.route_table) for each in listener.server_tls] == [(("db.com",), "")]
     assert snapshot.tcp_cluster("", 8443, b"db.com") == "outbound|9080||reviews.default.svc.cluster.local"
+
+
+def test_a_client_without_a_server_name_meets_the_server_for_all() -> None:
+    snapshot = served(
+        gateway(named("'*'", "db", "mode: SIMPLE, serverCertificate: a.pem, privateKey: a.key", "TLS")),
+        rules("hosts: [db.com]\ngateways: [door]\ntcp:\n- route: [{destination: {host: reviews}}]"),
+    )
+
+    assert snapshot.tcp_cluster("", 8443) == "outbound|9080||reviews.default.svc.cluster.local"
 
 
 def test_automatic_passthrough_knows_every_cluster_of_the_mesh_by_istios_name() -> None:

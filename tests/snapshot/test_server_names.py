@@ -40,6 +40,7 @@ def test_any_name_at_all() -> None:
     names.add(443, ["*"], weighted([("one", 1)]))
 
     assert shares(find_in(names.tables()[443], "whatever")) == {"one": 1}
+    assert names.nameless() == {("", 443): "one"}
 
 
 def test_mutual_tls_passes_on_to_those_alone_who_end_it() -> None:
