@@ -13,11 +13,11 @@ from collections.abc import Iterable, Sequence
 from pyproxy.core.errors import CommandError
 from pyproxy.core.loop import Clock, SystemClock
 from pyproxy.core.streams import Streams
-from pyproxy.downstream.listener import BoundListener
+from pyproxy.downstream.listener import BoundListener, stats_name
 from pyproxy.mtls.contexts import Contexts
 from pyproxy.proxy.environment import Environment
 from pyproxy.runtime.clusters import Sharing
-from pyproxy.runtime.counters import HttpStats, ListenerManagerStats
+from pyproxy.runtime.counters import HttpStats, ListenerManagerStats, ListenerStats
 from pyproxy.runtime.live import Discoverer, Live
 from pyproxy.settings import Settings
 from pyproxy.snapshot.model import Direction, Listener, ListenerKind, Snapshot
@@ -47,6 +47,7 @@ class Worker:
         self.listeners: dict[tuple[object, ...], BoundListener] = {}
         self.draining_listeners: list[BoundListener] = []
         self.http_stats: dict[str, HttpStats] = {}
+        self.connection_stats: dict[str, ListenerStats] = {}
         self.listener_stats = ListenerManagerStats()
         self.tcp_stats = TcpStats()
         self.resolver = Resolver()
@@ -99,7 +100,8 @@ class Worker:
                 bound.listener = listener
                 continue
             stats = self.http_stats.setdefault(_prefix(listener), HttpStats())
-            bound = BoundListener(self.env, listener, stats, self.settings.request_headers_timeout)
+            connections = self.connection_stats.setdefault(stats_name(listener), ListenerStats())
+            bound = BoundListener(self.env, listener, stats, self.settings.request_headers_timeout, connections)
             try:
                 await bound.start(self.socket_for(listener))
             except CommandError as error:

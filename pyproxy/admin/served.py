@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Protocol
 
 from pyproxy.core.loop import Clock
 from pyproxy.mtls.holding import Holding
-from pyproxy.runtime.counters import HttpStats, ListenerManagerStats, TcpStats
+from pyproxy.runtime.counters import HttpStats, ListenerManagerStats, ListenerStats, TcpStats
 from pyproxy.runtime.live import Live
 from pyproxy.snapshot.model import Listener
 from pyproxy.telemetry.metrics import IstioMetrics
@@ -96,6 +96,11 @@ class Served(Protocol):
         ...
 
     @property
+    @property
+    def connection_stats(self) -> Mapping[str, ListenerStats]:
+        """What listeners count of their connections, by address."""
+        ...
+
     @property
     def tcp_stats(self) -> TcpStats: ...
     def listener_stats(self) -> ListenerManagerStats: ...

@@ -127,6 +127,7 @@ class BoundListener:
 
     def client_connection(self, transport: asyncio.Transport) -> ClientConnection:
         """The facts of a new connection."""
+        self.connection_stats.downstream_cx_total += 1
         local, remote = transport.get_extra_info("sockname"), transport.get_extra_info("peername")
         connection = ClientConnection(self.listener, self.listener.http, self.stats, identifier=next(self._identifiers))
         if isinstance(local, tuple):
@@ -185,6 +186,12 @@ class BoundListener:
 def unix_path(address: str) -> str:
     """`unix:///path` → `/path`."""
     return address.removeprefix("unix:").replace("///", "/")
+
+
+def stats_name(listener: Listener) -> str:
+    """What Envoy calls a listener in its statistics: `0.0.0.0_15006`."""
+    address = listener.address
+    return (address if address.startswith("unix:") else f"{address}_{listener.port}").replace(":", "_")
 
 
 def refused(listener: Listener, error: OSError) -> CommandError:

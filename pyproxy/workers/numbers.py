@@ -8,7 +8,7 @@ from dataclasses import fields
 from typing import Any, TypeAlias
 
 from pyproxy.runtime.clusters import ClusterState
-from pyproxy.runtime.counters import GAUGES, ClusterStats, HostStats, HttpStats, TcpStats
+from pyproxy.runtime.counters import GAUGES, ClusterStats, HostStats, HttpStats, ListenerStats, TcpStats
 from pyproxy.runtime.live import Live
 from pyproxy.snapshot.model import Discovery
 from pyproxy.worker import Worker
@@ -25,6 +25,7 @@ def _names(kind: type[Any]) -> tuple[str, ...]:
 
 
 _CLUSTER, _HOST, _HTTP, _TCP = _names(ClusterStats), _names(HostStats), _names(HttpStats), _names(TcpStats)
+_LISTENER = _names(ListenerStats)
 
 
 async def report(worker: Worker) -> Numbers:
@@ -48,6 +49,7 @@ async def report(worker: Worker) -> Numbers:
     return {
         "clusters": clusters,
         "http": {prefix: _numbers(stats, _HTTP) for prefix, stats in worker.http_stats.items()},
+        "listeners": {name: _numbers(stats, _LISTENER) for name, stats in worker.connection_stats.items()},
         "tcp": _numbers(worker.tcp_stats, _TCP),
         "istio": worker.env.metrics.numbers(),
         "connections": connections,
@@ -88,7 +90,13 @@ def _without_gauges(numbers: Mapping[Any, Any]) -> Numbers:
     }
 
 
-def show(numbers: Mapping[str, Any], live: Live, http_stats: dict[str, HttpStats], tcp_stats: TcpStats) -> None:
+def show(
+    numbers: Mapping[str, Any],
+    live: Live,
+    http_stats: dict[str, HttpStats],
+    connection_stats: dict[str, ListenerStats],
+    tcp_stats: TcpStats,
+) -> None:
     """Write a sum into the supervisor's own statistics, which every page reads."""
     clusters = numbers.get("clusters", {})
     for name, state in live.serving.clusters.items():
@@ -97,6 +105,8 @@ def show(numbers: Mapping[str, Any], live: Live, http_stats: dict[str, HttpStats
         _show_hosts(state, found.get("hosts", {}))
     for prefix, values in numbers.get("http", {}).items():
         _write(http_stats.setdefault(prefix, HttpStats()), _HTTP, values)
+    for name, values in numbers.get("listeners", {}).items():
+        _write(connection_stats.setdefault(name, ListenerStats()), _LISTENER, values)
     _write(tcp_stats, _TCP, numbers.get("tcp", {}))
 
 
@@ -115,7 +125,9 @@ def _numbers(stats: object, names: Iterable[str]) -> Numbers:
 
 
 def _write(
-    stats: ClusterStats | HostStats | HttpStats | TcpStats, names: Iterable[str], values: Mapping[str, Any]
+    stats: ClusterStats | HostStats | HttpStats | ListenerStats | TcpStats,
+    names: Iterable[str],
+    values: Mapping[str, Any],
 ) -> None:
     """Set every statistic: to what is there, else to what it begins with."""
     blank = type(stats)()

@@ -25,7 +25,7 @@ from pyproxy.mtls.rotation import watch
 from pyproxy.readiness import READY_TIMEOUT, announce, names_known
 from pyproxy.reload import Loaded, Reloader, ReloadStatus
 from pyproxy.runtime.clusters import HostState
-from pyproxy.runtime.counters import HttpStats, ListenerManagerStats, TcpStats
+from pyproxy.runtime.counters import HttpStats, ListenerManagerStats, ListenerStats, TcpStats
 from pyproxy.runtime.live import Live
 from pyproxy.settings import Settings
 from pyproxy.snapshot.model import Snapshot
@@ -61,6 +61,7 @@ class Supervisor:
         self.started_at = self.clock.time()
         self.listeners: dict[tuple[object, ...], HeldListener] = {}
         self.http_stats: dict[str, HttpStats] = {}
+        self.connection_stats: dict[str, ListenerStats] = {}
         self.listener_stats = ListenerManagerStats()
         self.metrics = IstioMetrics(loaded.snapshot.identity)
         self.ready = False
@@ -317,7 +318,7 @@ class Supervisor:
         add(total, self._retired)
         for seat in self._seats:
             add(total, seat.numbers)
-        show(total, self.live, self.http_stats, self.tcp_stats)
+        show(total, self.live, self.http_stats, self.connection_stats, self.tcp_stats)
         self.metrics.load(total.get("istio", {}))
         connections = total.get("connections", {})
         for held in self.listeners.values():

@@ -58,6 +58,8 @@ def test_stats_are_lines_by_envoys_names(app: FakeApp) -> None:
     assert f"cluster.{REVIEWS}.upstream_rq_timeout: 0" in lines
     assert "http.outbound_127.0.0.1_15001.downstream_rq_2xx: 1" in lines
     assert "listener_manager.total_listeners_active: 3" in lines
+    assert "listener.127.0.0.1_15001.downstream_cx_total: 1" in lines
+    assert "listener.127.0.0.1_15001.ssl.handshake: 0" in lines
     assert f"cluster_manager.active_clusters: {len(app.snapshot.clusters)}" in lines
     assert "server.state: 0" in lines
     assert "server.uptime: 218" in lines

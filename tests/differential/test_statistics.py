@@ -27,6 +27,7 @@ from pyproxy.runtime.counters import (
 from pyproxy.snapshot.model import Cluster
 from pyproxy.telemetry.clusters_dump import cluster_status, clusters_text
 from pyproxy.telemetry.stats import prometheus_stats, text_stats
+from tests.certificates import Authority
 from tests.differential.envoy_process import EXTENSIONS, Envoy, Upstreams, http_listener, loopback
 
 pytestmark = pytest.mark.integration
@@ -36,6 +37,12 @@ FILTERS = [
     {"name": "f", "typed_config": {"@type": f"{EXTENSIONS}.filters.http.fault.v3.HTTPFault"}},
     {"name": "c", "typed_config": {"@type": f"{EXTENSIONS}.filters.http.cors.v3.Cors"}},
 ]
+
+
+def _tls_socket(side: str, **common: Any) -> dict[str, Any]:
+    """A transport socket: what counts TLS is not there without one."""
+    kind = f"type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.{side}TlsContext"
+    return {"name": "tls", "typed_config": {"@type": kind, "common_tls_context": common}}
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +63,17 @@ def envoy(upstreams: Upstreams, start_envoy: Callable[[Sequence[Any], Sequence[A
         "circuit_breakers": {"thresholds": [{"max_requests": 7, "track_remaining": True}]},
     }
     listener = http_listener("manager", [{"match": {"prefix": "/"}, "route": {"cluster": NAME}}], FILTERS)
-    envoy = start_envoy([listener], [cluster])
+    issued = Authority().issue("x")
+    certificate = {
+        "certificate_chain": {"inline_string": issued.pem.decode()},
+        "private_key": {"inline_string": issued.key_pem.decode()},
+    }
+    secured = http_listener("secured", [{"match": {"prefix": "/"}, "route": {"cluster": NAME}}], FILTERS)
+    secured["filter_chains"][0]["transport_socket"] = _tls_socket("Downstream", tls_certificates=[certificate])
+    cluster["transport_socket_matches"] = [
+        {"name": "secured", "match": {"tls": "yes"}, "transport_socket": _tls_socket("Upstream")},
+    ]
+    envoy = start_envoy([listener, secured], [cluster])
     client = http.client.HTTPConnection("127.0.0.1", envoy.ports["manager"], timeout=10)
     for status in ("200", "404", "503"):
         client.request("GET", "/", headers={"x-status": status})
@@ -98,7 +115,7 @@ def test_responses_are_counted_alike(envoy: Envoy) -> None:
         )
     ]
     theirs, mine = counts
-    external = {name for name in theirs if ".external." in name or name.startswith("http.admin.")}
+    external = {name for name in theirs if ".external." in name or name.startswith(("http.admin.", "http.secured."))}
     assert mine == {name: value for name, value in theirs.items() if name not in external}
 
 

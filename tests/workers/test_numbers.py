@@ -7,7 +7,7 @@ import random
 
 from pyproxy.core.loop import SystemClock
 from pyproxy.runtime.clusters import ClusterState
-from pyproxy.runtime.counters import HttpStats
+from pyproxy.runtime.counters import HttpStats, ListenerStats, TcpStats
 from pyproxy.runtime.live import Live
 from pyproxy.settings import Settings
 from pyproxy.snapshot.model import Cluster, Discovery, Endpoint, Identity, Snapshot
@@ -32,6 +32,7 @@ def worker() -> Worker:
     made = Worker(Settings(), SystemClock(), 1)
     made.wire(snapshot(), NoDiscovery())
     made.http_stats["outbound"] = HttpStats()
+    made.connection_stats["0.0.0.0_15006"] = ListenerStats()
     return made
 
 
@@ -42,6 +43,7 @@ def count(in_: Worker, requests: int) -> None:
         host.begin_request()
         clusters["x"].stats.count_response(200)
         in_.http_stats["outbound"].count_response(200)
+        in_.connection_stats["0.0.0.0_15006"].ssl_handshake += 1
     host.end_request(200)
     clusters["passing"].original_destination("::1", 90).stats.cx_total += 1
 
@@ -55,7 +57,7 @@ async def total_of(*workers: Worker) -> Numbers:
 
 def shown(numbers: Numbers) -> Live:
     live = Live(snapshot(), NoDiscovery(), SystemClock(), random.Random(1))
-    show(numbers, live, {})
+    show(numbers, live, {}, {}, TcpStats())
     return live
 
 
@@ -65,11 +67,13 @@ async def test_counters_and_gauges_of_all_are_added_up() -> None:
     count(other, 4)
     live = Live(snapshot(), NoDiscovery(), SystemClock(), random.Random(1))
     http: dict[str, HttpStats] = {}
-    show(await total_of(one, other), live, http)
+    listeners: dict[str, ListenerStats] = {}
+    show(await total_of(one, other), live, http, listeners, TcpStats())
     state = live.serving.clusters["x"]
     assert (state.stats.upstream_rq_total, state.stats.upstream_rq_active, state.stats.codes) == (7, 5, {200: 7})
     assert (state.hosts[0].stats.rq_total, state.hosts[0].stats.rq_success) == (7, 2)
     assert http["outbound"].classes == [0, 0, 7, 0, 0, 0]
+    assert listeners["0.0.0.0_15006"].ssl_handshake == 7
     # One membership, whoever looks.
     assert (state.stats.membership_total, state.stats.membership_healthy) == (1, 1)
     assert [(host.key, host.stats.cx_total) for host in live.serving.clusters["passing"].hosts] == [("[::1]:90", 2)]
@@ -79,7 +83,7 @@ async def test_what_is_no_longer_told_is_no_longer_shown() -> None:
     counted = worker()
     count(counted, 3)
     live = shown(await total_of(counted))
-    show({}, live, {})
+    show({}, live, {}, {}, TcpStats())
     state = live.serving.clusters["x"]
     assert (state.stats.upstream_rq_total, state.stats.codes, state.hosts[0].stats.rq_total) == (0, {}, 0)
     assert live.serving.clusters["passing"].hosts == []
