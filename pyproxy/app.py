@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from pyproxy.admin.server import AdminServers
 from pyproxy.core.errors import CommandError
@@ -14,11 +14,13 @@ from pyproxy.core.loop import Clock, spawn
 from pyproxy.downstream.listener import BoundListener
 from pyproxy.mtls.holding import Holding
 from pyproxy.mtls.rotation import watch
-from pyproxy.readiness import announce, complaint, names_known
+from pyproxy.readiness import KEYS_TIMEOUT, announce, complaint, names_known
 from pyproxy.reload import Loaded, Reloader, ReloadStatus, read
 from pyproxy.settings import Settings
 from pyproxy.snapshot.model import Snapshot
+from pyproxy.snapshot.request_authentication import fetched_sources
 from pyproxy.telemetry.metrics import IstioMetrics
+from pyproxy.upstream.jwks import Fetches, Intervals, KeyFetcher
 from pyproxy.worker import Worker, sweep_outliers
 from pyproxy.workers.count import worker_count
 from pyproxy.workers.supervisor import Supervisor
@@ -29,8 +31,10 @@ _log = logging.getLogger("pyproxy")
 class App(Worker):
     """A proxy of one process: a worker with its documents and its admin ports."""
 
-    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+    def __init__(self, settings: Settings, clock: Clock | None = None, intervals: Intervals | None = None) -> None:
+        """`intervals` say how often the keys of token issuers are fetched."""
         super().__init__(settings, clock, settings.seed)
+        self._fetcher = KeyFetcher(self.keys, self.clock, intervals)
         self.started_at = self.clock.time()
         self.ready = False
         self._stopping = asyncio.Event()
@@ -59,11 +63,13 @@ class App(Worker):
             raise CommandError(complaint(loaded), exit_code=1)
         self.wire(loaded.snapshot)
         self.tls.check()
+        self._fetcher.follow(fetched_sources(loaded.snapshot.token_rules))
         self._reloader.accept(loaded)
         self.admin = AdminServers(self)
         await self.admin.start()
         await self.bind(loaded.snapshot.listeners)
         await names_known(self.live, self.clock)
+        await self._fetcher.first_answers(KEYS_TIMEOUT)
         self._tasks = [
             spawn(self._reloader.watch(), name="watch documents"),
             spawn(watch(self.tls), name="watch certificates"),
@@ -81,6 +87,7 @@ class App(Worker):
         await self.drain()
         for task in self._tasks:
             task.cancel()
+        await self._fetcher.close()
         await self.admin.stop()
         self.close()
         _log.info("stopped")
@@ -117,6 +124,11 @@ class App(Worker):
     async def gather(self) -> None:
         """All numbers are here already."""
 
+    @property
+    def key_fetches(self) -> Collection[Fetches]:
+        """How those of token issuers' keys went."""
+        return self._fetcher.fetches.values()
+
     def addresses(self) -> dict[str, str]:
         """Every bound address by its listener's name."""
         bound = {listener.listener.name: _address(listener) for listener in self.listeners.values()}
@@ -142,6 +154,7 @@ class App(Worker):
     def _take_up(self, snapshot: Snapshot) -> None:
         """Swap in a new snapshot, then follow it with the listeners."""
         self.swap(snapshot)
+        self._fetcher.follow(fetched_sources(snapshot.token_rules))
         spawn(self._follow(snapshot), name="follow listeners")
 
     async def _follow(self, snapshot: Snapshot) -> None:

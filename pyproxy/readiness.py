@@ -16,6 +16,8 @@ from pyproxy.settings import Settings
 _log = logging.getLogger("pyproxy")
 READY_TIMEOUT = 30.0
 """Seconds that start-up waits for the first DNS answers before it serves without them."""
+KEYS_TIMEOUT = 10.0
+"""Seconds that start-up waits for the keys of token issuers before it serves without them."""
 
 
 def complaint(loaded: Loaded) -> str:

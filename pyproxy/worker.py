@@ -17,7 +17,8 @@ from pyproxy.downstream.listener import BoundListener, stats_name
 from pyproxy.mtls.contexts import Contexts
 from pyproxy.proxy.environment import Environment
 from pyproxy.runtime.clusters import Sharing
-from pyproxy.runtime.counters import HttpStats, ListenerManagerStats, ListenerStats
+from pyproxy.runtime.counters import HttpStats, ListenerManagerStats, ListenerStats, TcpStats
+from pyproxy.runtime.keyring import KeyRing
 from pyproxy.runtime.live import Discoverer, Live
 from pyproxy.settings import Settings
 from pyproxy.snapshot.model import Direction, Listener, ListenerKind, Snapshot
@@ -48,9 +49,10 @@ class Worker:
         self.draining_listeners: list[BoundListener] = []
         self.http_stats: dict[str, HttpStats] = {}
         self.connection_stats: dict[str, ListenerStats] = {}
-        self.listener_stats = ListenerManagerStats()
         self.tcp_stats = TcpStats()
+        self.listener_stats = ListenerManagerStats()
         self.resolver = Resolver()
+        self.keys = KeyRing()
         self._access_log: AccessLogger | None = None
         self.tls: Contexts = None  # type: ignore[assignment]  # set in wire, before any use
         self.live: Live = None  # type: ignore[assignment]  # likewise
@@ -61,7 +63,7 @@ class Worker:
         discovery = discoverer or DnsDiscovery(self.resolver, self.rng)
         self.tls = Contexts(self.settings.certificates_of(snapshot.identity), self.clock)
         self.tls.follow(snapshot)
-        self.live = Live(snapshot, discovery, self.clock, self.rng, sharing, self._streams)
+        self.live = Live(snapshot, discovery, self.clock, self.rng, sharing, self._streams, self.keys)
         self.env = Environment(
             live=self.live,
             clock=self.clock,
@@ -71,9 +73,9 @@ class Worker:
             own_metadata=own_metadata(snapshot.identity),
             streams=self._streams,
             tls=self.tls,
+            tcp_stats=self.tcp_stats,
         )
         self._set_access_log(snapshot)
-            tcp_stats=self.tcp_stats,
 
     def swap(self, snapshot: Snapshot) -> None:
         """Serve by a new snapshot from now on; `bind` follows with the listeners."""

@@ -1,4 +1,4 @@
-"""`pyproxy run` as a process on free loopback ports, for tests that block."""
+"""`pyproxy run` or `gateway` as a process on free loopback ports, for tests that block."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ START_SECONDS = 60.0
 class PyproxyProcess:
     """Ready once made. `folder` takes the documents, the log and the access log."""
 
-    def __init__(self, folder: Path, documents: str, *flags: str) -> None:
+    def __init__(self, folder: Path, documents: str, *flags: str, command: str = "run") -> None:
         self.folder = folder
         self.log = folder / "pyproxy.log"
         config = folder / "config"
         config.mkdir(parents=True)
         (config / "mesh.yaml").write_text(documents)
         ready = folder / "ready.json"
-        ports = [text for name in _PORTS for text in (f"--{name}-port", "0")]
-        command = [sys.executable, "-m", "pyproxy", "run", "--config", str(config), "--address", "127.0.0.1"]
+        names = _PORTS if command == "run" else _PORTS[3:]
+        ports = [text for name in names for text in (f"--{name}-port", "0")]
+        start = [sys.executable, "-m", "pyproxy", command, "--config", str(config), "--address", "127.0.0.1"]
         with self.log.open("wb") as output:
             self._process = subprocess.Popen(
-                [*command, *ports, "--ready-file", str(ready), "--drain-duration", "0.5s", *flags], stderr=output
+                [*start, *ports, "--ready-file", str(ready), "--drain-duration", "0.5s", *flags], stderr=output
             )
         try:
             until = time.monotonic() + START_SECONDS

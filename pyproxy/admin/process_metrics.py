@@ -43,8 +43,27 @@ class _Reloads(Collector):
         build = GaugeMetricFamily("pyproxy_build_info", "Which pyproxy this is.", labels=["version"])
         build.add_metric([__version__], 1)
         yield build
+        yield from _key_fetches(self._served)
         yield from _certificates(self._served)
         yield GaugeMetricFamily("pyproxy_ready", "1 while new traffic is welcome.", int(self._served.state == "LIVE"))
+
+
+def _key_fetches(served: Served) -> Iterator[Metric]:
+    """Of token issuers' keys; nothing where no document names any."""
+    if not served.key_fetches:
+        return
+    count = CounterMetricFamily(
+        "pyproxy_jwks_fetches", "Fetches of keys that verify tokens.", labels=["source", "result"]
+    )
+    latest = GaugeMetricFamily(
+        "pyproxy_jwks_last_success_timestamp_seconds", "When keys last came; 0: never.", labels=["source"]
+    )
+    for each in served.key_fetches:
+        count.add_metric([each.source, "success"], each.succeeded)
+        count.add_metric([each.source, "failure"], each.failed)
+        latest.add_metric([each.source], each.succeeded_at)
+    yield count
+    yield latest
 
 
 def _certificates(served: Served) -> Iterator[Metric]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import Field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -13,6 +13,7 @@ from pyproxy.runtime.counters import HttpStats, ListenerManagerStats, ListenerSt
 from pyproxy.runtime.live import Live
 from pyproxy.snapshot.model import Listener
 from pyproxy.telemetry.metrics import IstioMetrics
+from pyproxy.upstream.jwks import Fetches
 
 
 class Flags(Protocol):
@@ -96,18 +97,23 @@ class Served(Protocol):
         ...
 
     @property
-    @property
     def connection_stats(self) -> Mapping[str, ListenerStats]:
         """What listeners count of their connections, by address."""
         ...
 
     @property
     def tcp_stats(self) -> TcpStats: ...
+    @property
     def listener_stats(self) -> ListenerManagerStats: ...
     @property
     def metrics(self) -> IstioMetrics: ...
     @property
     def reload_status(self) -> Reloads: ...
+
+    @property
+    def key_fetches(self) -> Collection[Fetches]:
+        """How fetches of token issuers' keys went, by source."""
+        ...
 
     @property
     def certificates(self) -> Sequence[Holding]:

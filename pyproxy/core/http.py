@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pyproxy.core.token import VerifiedToken
+
 Headers = list[tuple[bytes, bytes]]
 """Header lines in order; names are lower case, values have no surrounding white space."""
 
@@ -20,6 +22,7 @@ class RequestHead:
         "path",
         "scheme",
         "target",
+        "token",
     )
 
     def __init__(
@@ -48,6 +51,8 @@ class RequestHead:
         """First values of the names that a codec looks out for, whether or not they stay in `headers`."""
         self.carries_trace = carries_trace
         """One of the names in `notable` is a trace header."""
+        self.token: VerifiedToken | None = None
+        """Who the request is from, once a token of its own was verified."""
 
     def get(self, name: bytes) -> bytes | None:
         """The first value of a header, or None."""

@@ -5,6 +5,7 @@ Source: Istio pilot/pkg/networking/core/listener_builder.go, pilot/pkg/networkin
 
 from __future__ import annotations
 
+from pyproxy.envoy.authentication import token_filters
 from pyproxy.envoy.filters import http_filters
 from pyproxy.envoy.observability import access_log, tracing
 from pyproxy.envoy.values import TYPE, Resource, duration, given
@@ -22,7 +23,7 @@ def http_filter(listener: Listener, routes: Resource, snapshot: Snapshot, *, by_
         "@type": f"{_FILTERS}.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": _prefix(listener),
         **routes,
-        "http_filters": http_filters(by_name=by_name),
+        "http_filters": [*token_filters(listener, snapshot), *http_filters(by_name=by_name)],
         **_server(http),
         "use_remote_address": http.use_remote_address,
         **given(("xff_num_trusted_hops", http.xff_trusted_hops), ("internal_address_config", _internal(http))),

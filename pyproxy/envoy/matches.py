@@ -5,14 +5,10 @@ Source: Istio pilot/pkg/networking/core/route/route.go (TranslateRouteMatch, tra
 
 from __future__ import annotations
 
-import re
-
+from pyproxy.envoy.authentication import JWT_FILTER
 from pyproxy.envoy.values import Resource
+from pyproxy.snapshot.matching import claim_path
 from pyproxy.snapshot.model import Conditions, TextMatch
-
-_CLAIMS = "@request.auth.claims"
-_CLAIM_KEYS = re.compile(r"[^.\[\]]+")
-_JWT_FILTER = "envoy.filters.http.jwt_authn"
 
 
 def match_resource(conditions: Conditions | None) -> Resource:
@@ -22,8 +18,10 @@ def match_resource(conditions: Conditions | None) -> Resource:
     resource = _path(conditions)
     headers = [_header(name, match, invert=False) for name, match in conditions.headers if not _is_claim(name)]
     headers += [_header(name, match, invert=True) for name, match in conditions.without_headers if not _is_claim(name)]
-    claims = [_claim(name, match, invert=False) for name, match in conditions.headers if _is_claim(name)]
-    claims += [_claim(name, match, invert=True) for name, match in conditions.without_headers if _is_claim(name)]
+    claims = [_claim(claim_path(name), match, invert=False) for name, match in conditions.headers if _is_claim(name)]
+    claims += [
+        _claim(claim_path(name), match, invert=True) for name, match in conditions.without_headers if _is_claim(name)
+    ]
     parts = {
         "headers": headers,
         "query_parameters": [{"name": name, **_text(match)} for name, match in conditions.query],
@@ -63,15 +61,15 @@ def _header(name: str, match: TextMatch, *, invert: bool) -> Resource:
 
 
 def _is_claim(name: str) -> bool:
-    return name.startswith(_CLAIMS)
+    return bool(claim_path(name))
 
 
-def _claim(name: str, match: TextMatch, *, invert: bool) -> Resource:
-    """A claim of a verified token. Without the filter that verifies tokens there is none, and it never holds."""
-    keys = ["payload", *_CLAIM_KEYS.findall(name.removeprefix(_CLAIMS))]
+def _claim(path: tuple[str, ...], match: TextMatch, *, invert: bool) -> Resource:
+    """A claim of a verified token: a text, or one of a list's. Without a filter that verifies there is none."""
+    value: Resource = {"string_match": string_matcher(match)}
     return {
-        "filter": _JWT_FILTER,
-        "path": [{"key": key} for key in keys],
-        "value": {"string_match": string_matcher(match)},
+        "filter": JWT_FILTER,
+        "path": [{"key": key} for key in ("payload", *path)],
+        "value": {"or_match": {"value_matchers": [{"list_match": {"one_of": value}}, value]}},
         **({"invert": True} if invert else {}),
     }

@@ -20,6 +20,7 @@ from pyproxy.istio.networking.proxy_config import ProxyConfig
 from pyproxy.istio.networking.service_entry import ServicePort
 from pyproxy.istio.networking.sidecar import IstioIngressListener, SidecarPort
 from pyproxy.istio.networking.virtual_service import VirtualService
+from pyproxy.istio.security import JWTRule, RequestAuthentication
 from pyproxy.istio.smi import TrafficSplit
 
 
@@ -29,8 +30,6 @@ def _all_but(model: type[Message], *acted_on: str) -> frozenset[str]:
 
 KINDS_NOT_ACTED_ON = frozenset(
     (
-        "AuthorizationPolicy",
-        "RequestAuthentication",
         "Telemetry",
         "WorkloadGroup",
     )
@@ -46,6 +45,8 @@ FIELDS_NOT_ACTED_ON: dict[type[Message], frozenset[str]] = {
     Server: frozenset(("default_endpoint",)),
     ServerTLSSettings: frozenset(("ecdh_curves",)),
     ProxyConfig: frozenset(("environment_variables", "image")),
+    RequestAuthentication: frozenset(("target_ref", "target_refs")),
+    JWTRule: frozenset(("presence",)),
     TrafficSplit: frozenset(("matches",)),
     config.MeshConfig: _all_but(
         config.MeshConfig,

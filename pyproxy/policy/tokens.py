@@ -1,8 +1,8 @@
 """RequestAuthentication as a decision: which tokens a request may carry, who it is then, what goes upstream.
 
 A request without a token passes without identity; one with a token that no rule accepts is refused. Rules are tried in
-order, and the first that finds tokens in its places and accepts all of them decides. If none does, the first rule that
-found any says why. Where Envoy lets a request with a good and a bad token pass, this does not: docs/decisions tells.
+order, and the first that finds tokens in its places and accepts all of them decides. Nothing is changed in a request
+before a rule has accepted it.
 Source: Istio pilot/pkg/security/authn/policy_applier.go; Envoy jwt_authn/verifier.cc, authenticator.cc.
 """
 
@@ -97,27 +97,38 @@ class Authenticator:
             head.headers = [line for line in head.headers if line[0] not in written]
         if is_preflight(head):
             return ""
-        failure = ""
+        failures: list[str] = []
         for verifier in self._verifiers:
             texts = find_tokens(verifier.rule.places, head)
             if not texts:
                 continue
             try:
-                accepted = [verifier.accept(text, now) for text in texts]
+                accepted = [verifier.accept(text, now) for text in reversed(texts)]
             except TokenError as error:
-                failure = failure or str(error)
+                failures.append(str(error))
                 continue
             self._pass(head, verifier.rule, accepted)
             return ""
-        return failure
+        return _why(failures) if failures else ""
 
     def _pass(self, head: RequestHead, rule: TokenRule, accepted: list[_Accepted]) -> None:
-        head.token = accepted[0].token
+        head.token = accepted[-1].token
         if not rule.forward:
             take_away(rule.places, head)
-        for each in reversed(accepted):  # as Envoy, which begins with the last
+        for each in accepted:
             if each.headers:
                 head.headers = head.headers + each.headers
+
+
+def _why(failures: list[str]) -> str:
+    """What is said of a request that every rule refused for a reason of its own, in the rules' order.
+
+    The first, unless it is that the issuer is another's: then the last that says more (Envoy verifier.cc, AnyVerifier,
+    over the providers and then over all of them together).
+    """
+    if failures[0] != UNKNOWN_ISSUER:
+        return failures[0]
+    return next((each for each in reversed(failures) if each != UNKNOWN_ISSUER), UNKNOWN_ISSUER)
 
 
 def is_preflight(head: RequestHead) -> bool:

@@ -242,9 +242,15 @@ class Exchange(Forwarder):
             return self._pass(gate.enter)
         return self._let_in()
 
-    def take_route(self, route: Route) -> None:
-        """The route that was found, and one of its destinations."""
+    def take_route(self, route: Route | None) -> None:
+        """The route that was found, and one of its destinations; it may be another than at first, or none."""
+        if self.route is not None:
+            self._destination = self.cluster = None
+            self._operating = False
+            self.ctx.upstream_cluster = ""
         self.route = route
+        if route is None:
+            return
         action = route.action
         if isinstance(action, Forward):
             self._destination = destination = choose_destination(self, action)

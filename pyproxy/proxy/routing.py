@@ -71,6 +71,18 @@ def find_route(exchange: Exchange) -> Route | replies.Reply | None:
     return route
 
 
+def route_again(exchange: Exchange) -> None:
+    """A token was verified: what routes ask of it, and of the head as it is now, may lead elsewhere."""
+    split = split_authority(exchange.head.authority)
+    snapshot, ctx = exchange.serving.snapshot, exchange.ctx
+    virtual_host = exchange.connection.virtual_host(snapshot, split[0], split[1]) if split is not None else None
+    route = virtual_host.route_for(exchange.head) if virtual_host is not None else None
+    if route is exchange.route:
+        return
+    ctx.route_name = route.name if route is not None else ""
+    exchange.take_route(route)
+
+
 def _check(head: RequestHead, connection: ClientConnection) -> replies.Reply | None:
     """Host and path; the path is left in canonical form."""
     if b":host" not in head.notable:

@@ -9,8 +9,10 @@ from typing import Protocol
 
 from pyproxy.core.loop import Clock
 from pyproxy.core.streams import Streams
+from pyproxy.policy.tokens import Authenticator
 from pyproxy.runtime.clusters import ClusterState, Sharing
 from pyproxy.runtime.counters import ClusterManagerStats
+from pyproxy.runtime.keyring import KeyRing
 from pyproxy.snapshot.model import Discovery, Snapshot
 
 
@@ -20,6 +22,8 @@ class Serving:
 
     snapshot: Snapshot
     clusters: Mapping[str, ClusterState]
+    authenticator: Authenticator | None = None
+    """Verifies tokens; None: no rule asks for it."""
 
 
 class Discoverer(Protocol):
@@ -45,7 +49,10 @@ class Live:
         rng: random.Random,
         sharing: Sharing | None = None,
         streams: Streams | None = None,
+        keys: KeyRing | None = None,
     ) -> None:
+        self.keys = keys or KeyRing()
+        """What verifies tokens."""
         self.discoverer = discoverer
         self._clock = clock
         self._rng = rng
@@ -77,13 +84,20 @@ class Live:
             if not unchanged and cluster.discovery in (Discovery.STRICT_DNS, Discovery.LOGICAL_DNS):
                 self.discoverer.watch(state)
         self._judged = [state for state in after.values() if state.next_sweep]
-        self.serving = Serving(snapshot, after)
+        self.serving = Serving(snapshot, after, self._authenticator(snapshot))
         for name, state in before.items():
             if after.get(name) is not state:
                 stats.cluster_removed += 1
                 self.discoverer.forget(state)
                 state.retire()
         stats.active_clusters = len(after)
+
+    def _authenticator(self, snapshot: Snapshot) -> Authenticator | None:
+        """The one that serves, and what it has verified, where its rules are still the same."""
+        serving = self.serving
+        if snapshot.token_rules == serving.snapshot.token_rules and serving.authenticator is not None:
+            return serving.authenticator
+        return Authenticator(snapshot.token_rules, self.keys.key_set) if snapshot.token_rules else None
 
     def sweep_outliers(self) -> None:
         """Many times a second: it costs one comparison a cluster that has outlier detection."""

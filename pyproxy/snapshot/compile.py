@@ -35,6 +35,7 @@ from pyproxy.snapshot.listeners import Listeners
 from pyproxy.snapshot.mesh import MeshSettings, mesh_settings
 from pyproxy.snapshot.model import Cluster, Identity, Listening, Snapshot
 from pyproxy.snapshot.registry import Registry
+from pyproxy.snapshot.request_authentication import token_rules
 from pyproxy.snapshot.routes import Routes
 from pyproxy.snapshot.rules import Rules, collect_rules
 from pyproxy.snapshot.sidecars import Scope, gateway_scope, sidecar_scope
@@ -116,6 +117,7 @@ def _sidecar(
         tracing=mesh.tracing,
         version=_digest(documents),
         documents=tuple(document.raw for document in documents),
+        token_rules=token_rules(documents, identity, mesh.root_namespace),
         port_tables=port_tables,
         address_protocols=connections.address_protocols,
         tcp_tables=connections.tcp_tables,
@@ -147,6 +149,7 @@ def _gateway(
         tracing=mesh.tracing,
         version=_digest(documents),
         documents=tuple(document.raw for document in documents),
+        token_rules=token_rules(documents, identity, mesh.root_namespace),
     )
     return snapshot, [*servers_left_out(left), *missing_credentials(servers, Credentials(listening.certs))]
 

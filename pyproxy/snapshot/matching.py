@@ -12,6 +12,7 @@ from typing import Protocol
 from pyproxy.core.http import RequestHead
 from pyproxy.core.regex import compile_regex
 from pyproxy.istio.networking.virtual_service import HTTPMatchRequest, StringMatch
+from pyproxy.policy.claims import claim_at, claim_texts
 from pyproxy.snapshot.model import Identity, Predicate
 
 Text = Callable[[bytes], object]
@@ -137,8 +138,9 @@ def _folded_prefix(prefix: bytes) -> Predicate:
 
 def _header(name: str, value: StringMatch) -> Iterator[Predicate]:
     """Some line of that name meets the match; a match without a way to match wants the header to be there."""
-    if name.startswith(CLAIMS):
-        yield lambda head: False  # no verified token, so no claim
+    claim = claim_path(name)
+    if claim:
+        yield _claim(claim, compile_string(value))
         return
     key = name.lower()
     get = _PSEUDO.get(key)
@@ -162,10 +164,35 @@ def _without_header(name: str, value: StringMatch) -> Predicate:
     if found is None:
         return lambda head: False  # a pseudo header is always there
     holds = found  # bound once: what follows is called per request
-    if name.startswith(CLAIMS) or present(value) or not compile_string(value)(b""):
+    if claim_path(name) or present(value) or not compile_string(value)(b""):
         return lambda head: not holds(head)
     is_there = _has_header(name.lower().encode())
     return lambda head: is_there(head) and not holds(head)
+
+
+def claim_path(name: str) -> tuple[str, ...]:
+    """The way to a claim that a header match names, `@request.auth.claims.a.b` or `@request.auth.claims[a][b]`.
+
+    Empty for what is an ordinary header. Source: Istio pkg/jwt/routing.go, ToRoutingClaim.
+    """
+    if not name.lower().startswith(CLAIMS):
+        return ()
+    rest = name[len(CLAIMS) :]
+    if rest.startswith(".") and len(rest) > 1:
+        return tuple(rest[1:].split("."))
+    if rest.startswith("[") and rest.endswith("]") and len(rest) > 2:
+        return tuple(rest[1:-1].split("]["))
+    return ()
+
+
+def _claim(path: tuple[str, ...], test: Text) -> Predicate:
+    """A claim of the verified token: a text, or one of a list's texts, meets the match."""
+
+    def holds(head: RequestHead) -> bool:
+        token = head.token
+        return token is not None and any(test(text.encode()) for text in claim_texts(claim_at(token.claims, path)))
+
+    return holds
 
 
 def _method(exact: bytes) -> Predicate:

@@ -14,6 +14,7 @@ from pyproxy.core.errors import CommandError
 from pyproxy.core.loop import SystemClock, spawn
 from pyproxy.downstream.listener import refused
 from pyproxy.mtls.rotation import watch
+from pyproxy.policy.token_rules import KeySource
 from pyproxy.settings import Settings
 from pyproxy.snapshot.compile import compile_snapshot
 from pyproxy.snapshot.model import Listener, Snapshot
@@ -49,6 +50,7 @@ class WorkerProcess(Worker):
         self._orders: asyncio.Queue[Message] = asyncio.Queue()
         self._handlers: dict[str, Callable[..., object]] = {
             "hosts": self._on_hosts,
+            "keys": lambda issuer, uri, timeout, text: self.keys.put(KeySource(issuer, uri, timeout=timeout), text),
             "health": lambda cluster, key, healthy: self._sharing.on_health(cluster, key, healthy=healthy),
             "report": lambda number: spawn(self._report(number), name="report"),
             "stop": self._stopping.set,

@@ -13,7 +13,7 @@ import pickle
 import random
 import signal
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from pyproxy.admin.server import AdminServers
@@ -22,15 +22,18 @@ from pyproxy.core.loop import SystemClock, spawn
 from pyproxy.mtls.contexts import Contexts
 from pyproxy.mtls.holding import Holding
 from pyproxy.mtls.rotation import watch
-from pyproxy.readiness import READY_TIMEOUT, announce, names_known
+from pyproxy.policy.token_rules import KeySource
+from pyproxy.readiness import KEYS_TIMEOUT, READY_TIMEOUT, announce, names_known
 from pyproxy.reload import Loaded, Reloader, ReloadStatus
 from pyproxy.runtime.clusters import HostState
 from pyproxy.runtime.counters import HttpStats, ListenerManagerStats, ListenerStats, TcpStats
 from pyproxy.runtime.live import Live
 from pyproxy.settings import Settings
 from pyproxy.snapshot.model import Snapshot
+from pyproxy.snapshot.request_authentication import fetched_sources
 from pyproxy.telemetry.metrics import IstioMetrics
 from pyproxy.upstream.dns import DnsDiscovery, Resolver
+from pyproxy.upstream.jwks import Fetches, KeyFetcher
 from pyproxy.worker import listener_key, sweep_outliers
 from pyproxy.workers.discovery import AnswerTeller
 from pyproxy.workers.numbers import Numbers, add, counters_of, show
@@ -62,10 +65,10 @@ class Supervisor:
         self.listeners: dict[tuple[object, ...], HeldListener] = {}
         self.http_stats: dict[str, HttpStats] = {}
         self.connection_stats: dict[str, ListenerStats] = {}
+        self.tcp_stats = TcpStats()
         self.listener_stats = ListenerManagerStats()
         self.metrics = IstioMetrics(loaded.snapshot.identity)
         self.ready = False
-        self.tcp_stats = TcpStats()
         self.draining = False
         self.live: Live = None  # type: ignore[assignment]  # set in _begin, before any use
         self._loaded = loaded
@@ -131,6 +134,9 @@ class Supervisor:
             rng,
             SupervisorSharing(self._table, self._slots, self.clock, rng, self._on_health),
         )
+        self.live.keys.on_change(lambda source, text: self._tell_all(*_keys_message(source, text)))
+        self._fetcher = KeyFetcher(self.live.keys, self.clock)
+        self._fetcher.follow(fetched_sources(snapshot.token_rules))
         self._tls = Contexts(settings.certificates_of(snapshot.identity), self.clock)
         self._tls.check()
         self._tls.follow(snapshot)
@@ -145,6 +151,7 @@ class Supervisor:
         for number in range(self._count):
             self._seats.append(await self._new_seat(number))
         await names_known(self.live, self.clock)
+        await self._fetcher.first_answers(KEYS_TIMEOUT)
         await self._all_serve()
         self._tasks = [
             spawn(self._reloader.watch(), name="watch documents"),
@@ -152,7 +159,6 @@ class Supervisor:
             spawn(sweep_outliers(self.live), name="sweep outliers"),
             spawn(self._keep_counters(), name="keep counters"),
         ]
-        await self._fetcher.first_answers(KEYS_TIMEOUT)
         self.ready = True
         announce(settings, self.addresses(), listens=bool(self.listeners))
 
@@ -187,13 +193,13 @@ class Supervisor:
         if self.live is not None:
             for state in self.live.serving.clusters.values():
                 self.live.discoverer.forget(state)
+            await self._fetcher.close()
             await self.admin.stop()
         _log.info("stopped")
 
     # Workers
 
     async def _new_seat(self, number: int) -> Seat:
-            await self._fetcher.close()
         """A worker that knows all that the others know."""
         seat = Seat(number, self.clock, self._on_outcomes, self._on_ended)
         await seat.start(self._nursery)
@@ -201,6 +207,8 @@ class Supervisor:
         self._tell_documents(seat, unix)
         for cluster, places in self._names.told.items():
             seat.tell("hosts", cluster, places)
+        for source, text in self.live.keys.items():
+            seat.tell(*_keys_message(source, text))
         for name, state in self.live.serving.clusters.items():
             if state.cluster.outlier is not None:
                 for host in state.hosts:
@@ -265,6 +273,7 @@ class Supervisor:
         before = set(self.listeners)
         self.live.swap(snapshot)
         self._tls.follow(snapshot)
+        self._fetcher.follow(fetched_sources(snapshot.token_rules))
         self._names.keep(list(snapshot.clusters))
         for refusal in self._hold(snapshot):
             _log.error("%s", refusal)
@@ -337,6 +346,11 @@ class Supervisor:
         return self._reloader.status
 
     @property
+    def key_fetches(self) -> Collection[Fetches]:
+        """How those of token issuers' keys went."""
+        return self._fetcher.fetches.values()
+
+    @property
     def certificates(self) -> Sequence[Holding]:
         """What was read of certificates; every worker reads for itself."""
         return self._tls.holdings
@@ -391,3 +405,8 @@ class Supervisor:
         levels = {name: one.level for name, one in loggers.items() if isinstance(one, logging.Logger)}
         for seat in seats:
             seat.tell("levels", {name: level for name, level in levels.items() if name.split(".")[0] == "pyproxy"})
+
+
+def _keys_message(source: KeySource, text: bytes) -> tuple[object, ...]:
+    """What workers are told of an issuer's keys."""
+    return "keys", source.issuer, source.uri, source.timeout, text

@@ -16,6 +16,7 @@ from pyproxy.settings import Settings
 from pyproxy.snapshot.compile import compile_snapshot
 from pyproxy.snapshot.model import Identity, Listener, Listening, Snapshot
 from pyproxy.telemetry.metrics import IstioMetrics
+from pyproxy.upstream.jwks import Fetches
 
 DOCUMENTS = """
 apiVersion: networking.istio.io/v1
@@ -130,9 +131,9 @@ class FakeApp:
             (listener.name,): FakeBound(listener, listener.port) for listener in self.snapshot.listeners
         }
         self.http_stats = {"outbound_127.0.0.1_15001": HttpStats()}
-        self.listener_stats = ListenerManagerStats(total_listeners_active=len(self.listeners))
         self.connection_stats = {"127.0.0.1_15001": ListenerStats(downstream_cx_total=1)}
         self.tcp_stats = TcpStats()
+        self.listener_stats = ListenerManagerStats(total_listeners_active=len(self.listeners))
         self.metrics = IstioMetrics(self.snapshot.identity)
 
     def addresses(self) -> dict[str, str]:
@@ -146,6 +147,10 @@ class FakeApp:
 
     def drain_listeners(self, *, inbound_only: bool, graceful: bool, keep_listening: bool) -> None:
         self.asked.append(("drain_listeners", inbound_only, graceful, keep_listening))
+
+    @property
+    def key_fetches(self) -> list[Fetches]:
+        return []
 
     @property
     def workers(self) -> list[dict[str, object]]:

@@ -63,7 +63,14 @@ def test_a_claim_is_asked_of_the_filter_that_would_verify_tokens(name: str) -> N
     assert claim == {
         "filter": "envoy.filters.http.jwt_authn",
         "path": [{"key": "payload"}, {"key": "team"}, {"key": "name"}],
-        "value": {"string_match": {"exact": "a"}},
+        "value": {
+            "or_match": {
+                "value_matchers": [
+                    {"list_match": {"one_of": {"string_match": {"exact": "a"}}}},
+                    {"string_match": {"exact": "a"}},
+                ]
+            }
+        },
     }
     assert "headers" not in held
     (claim,) = refused["dynamic_metadata"]  # type: ignore[misc]  # a list of one

@@ -95,7 +95,7 @@ def test_what_was_found_is_gone_when_it_was_taken_away(query: list[tuple[bytes, 
     encoded = b"&".join(quote(name).encode() + b"=" + quote(value).encode() for name, value in query)
     request = head(b"/?" + encoded, *headers)
     tokens = find_tokens(PLACES, request)
-    first = {name: value for name, value in reversed(query)}
+    first = dict(reversed(query))
     expected = [first[name] for name in (b"T", b"access_token") if name in first]
     assert tokens[len(tokens) - len(expected) :] == expected
     take_away(PLACES, request)

@@ -98,10 +98,15 @@ def test_one_rule_that_accepts_is_enough() -> None:
     assert head.token is not None and head.token.principal == "you/x"
 
 
-def test_when_no_rule_accepts_the_first_says_why() -> None:
+def test_when_no_rule_accepts_one_that_knows_the_issuer_says_why() -> None:
     expired = token({"iss": "you", "exp": 1}, OTHER)
-    assert answer(request(expired), rule(), rule("you", OTHERS)) == UNKNOWN_ISSUER
+    assert answer(request(expired), rule(), rule("you", OTHERS)) == EXPIRED
     assert answer(request(expired), rule("you", OTHERS), rule("zoe")) == EXPIRED
+    assert answer(request(expired), rule(), rule("zoe")) == UNKNOWN_ISSUER
+    first, last = rule("you", OTHERS), rule("you", OTHERS, places=TokenPlaces(headers=((b"x-b", b""),)))
+    bad = request(expired, more={"x-b": "bad"})
+    assert answer(bad, first, last) == EXPIRED
+    assert answer(bad, rule(), first, last) == NOT_A_TOKEN
 
 
 @pytest.mark.parametrize("bad", ["x", token(GOOD, OTHER)])
@@ -111,7 +116,7 @@ def test_every_token_of_a_request_must_be_good(bad: str) -> None:
     assert answer(request(bad, target=f"/?access_token={good}"), rule()) != ""
     head = request(good, target=f"/?access_token={good}")
     assert answer(head, rule()) == ""
-    assert (head.headers, head.target) == ([], "/".encode())
+    assert (head.headers, head.target) == ([], b"/")
 
 
 def test_rules_that_look_elsewhere_do_not_meet() -> None:

@@ -5,8 +5,16 @@ from __future__ import annotations
 import pytest
 
 from pyproxy.core.http import RequestHead
+from pyproxy.core.token import VerifiedToken
 from pyproxy.istio.networking.virtual_service import HTTPMatchRequest, L4MatchAttributes
-from pyproxy.snapshot.matching import applies, applies_to_connections, compile_match, describe, is_catch_all
+from pyproxy.snapshot.matching import (
+    applies,
+    applies_to_connections,
+    claim_path,
+    compile_match,
+    describe,
+    is_catch_all,
+)
 from pyproxy.snapshot.model import Identity
 from tests.snapshot.documents import request
 
@@ -179,6 +187,53 @@ def test_claims_are_never_there_without_a_verified_token() -> None:
 
     assert not holds({"headers": clause}, request())
     assert holds({"withoutHeaders": clause}, request())
+    assert not holds({"headers": clause}, request("/", {"@request.auth.claims.group": "admin"}))
+
+
+@pytest.mark.parametrize(
+    ("name", "how", "held"),
+    [
+        (".group", {"exact": "admin"}, True),
+        (".group", {"exact": "admi"}, False),
+        (".Group", {"exact": "admin"}, False),
+        (".groups", {"exact": "b"}, True),
+        (".groups", {"prefix": "c"}, False),
+        (".groups", {"regex": "a|z"}, True),
+        (".deep.er", {"exact": "x"}, True),
+        ("[deep][er]", {"exact": "x"}, True),
+        ("[a.b]", {"exact": "y"}, True),
+        (".a.b", {"exact": "y"}, False),
+        (".deep", {"exact": "x"}, False),
+        (".number", {"exact": "1"}, False),
+        (".group", {}, True),
+        (".none", {}, False),
+    ],
+)
+def test_claims_of_a_verified_token(name: str, how: dict[str, str], held: bool) -> None:
+    claims = {"group": "admin", "groups": ["a", "b"], "deep": {"er": "x"}, "a.b": "y", "number": 1}
+    head = request()
+    head.token = VerifiedToken(claims=claims)
+    clause = {f"@request.auth.claims{name}": how}
+    assert holds({"headers": clause}, head) is held
+    assert holds({"withoutHeaders": clause}, head) is not held
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("@request.auth.claims.a.b", ("a", "b")),
+        ("@Request.Auth.Claims[A.b][c]", ("A.b", "c")),
+        ("@request.auth.claims.[a]", ("[a]",)),
+        ("@request.auth.claims", ()),
+        ("@request.auth.claims.", ()),
+        ("@request.auth.claims[]", ()),
+        ("@request.auth.claims[a", ()),
+        ("@request.auth.claimsa", ()),
+        ("x-claims.a", ()),
+    ],
+)
+def test_the_way_to_a_claim(name: str, path: tuple[str, ...]) -> None:
+    assert claim_path(name) == path
 
 
 @pytest.mark.parametrize(

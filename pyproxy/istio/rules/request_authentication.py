@@ -56,13 +56,17 @@ def _check_rule(rule: JWTRule, place: Place) -> None:
 
 
 def _uri_problem(uri: str) -> str | None:
+    """Istio knows http and https; a file is ours (docs/decisions)."""
     try:
         parts = urlsplit(uri)
-        known = parts.scheme in ("http", "https") and (parts.port is None or parts.port > 0)
+        if parts.scheme in ("", "file"):
+            known = parts.path.strip("/") != "" and not (parts.netloc or parts.query or parts.fragment)
+        else:
+            known = parts.scheme in ("http", "https") and (parts.port is None or parts.port > 0)
     except ValueError:
         known = False
     if not known:
-        return f'"{uri}" must begin with http:// or https://'
+        return f'"{uri}" must begin with http:// or https://, or be the path of a file (file:///path, or path)'
     return None if len(uri) <= 2048 else f"2048 characters at most, not {len(uri)}"
 
 

@@ -10,6 +10,9 @@ import pytest
         ("{issuer: '', jwksUri: 'https://a'}", ".issuer", "may not be empty"),
         ("{issuer: a, jwksUri: 'ftp://a'}", ".jwksUri", "http:// or https://"),
         ("{issuer: a, jwksUri: 'https://a:99999/'}", ".jwksUri", "http:// or https://"),
+        ("{issuer: a, jwksUri: 'file://host/keys.json'}", ".jwksUri", "file:///path"),
+        ("{issuer: a, jwksUri: 'file:///'}", ".jwksUri", "file:///path"),
+        ("{issuer: a, jwksUri: 'keys.json?x'}", ".jwksUri", "file:///path"),
         ("{issuer: a, jwksUri: 'https://a', jwks: '{\"keys\": []}'}", "", "exclude each other"),
         ("{issuer: a, jwks: 'nothing'}", ".jwks", "not a JSON web key set"),
         ('{issuer: a, jwks: \'{"keys": [{"kty": "X"}]}\'}', ".jwks", "not a JSON web key set"),
@@ -43,6 +46,11 @@ def test_a_private_key_is_warned_about(expect: Callable[..., None]) -> None:
 def test_one_key_stands_for_a_set(judge: Callable[..., list[object]]) -> None:
     rule = '{issuer: a, jwks: \'{"kty": "RSA", "n": "AQAB", "e": "AQAB"}\'}'
     assert judge("RequestAuthentication", f"jwtRules: [{rule}]") == []
+
+
+@pytest.mark.parametrize("uri", ["file:///keys.json", "/keys.json", "keys.json", "../keys/a b.json"])
+def test_keys_may_be_in_a_file(judge: Callable[..., list[object]], uri: str) -> None:
+    assert judge("RequestAuthentication", f"jwtRules: [{{issuer: a, jwksUri: '{uri}'}}]") == []
 
 
 def test_the_older_name_of_jwks_uri_is_known(judge: Callable[..., list[object]]) -> None:
