@@ -23,6 +23,7 @@ from pyproxy.policy.timeouts import effective_timeouts
 from pyproxy.proxy import gate, replies
 from pyproxy.proxy.attempt import Attempt
 from pyproxy.proxy.environment import ClientConnection, Environment
+from pyproxy.proxy.ext_authz import Check
 from pyproxy.proxy.forwarder import Forwarder
 from pyproxy.proxy.headers import apply_ops, operation_line, without
 from pyproxy.proxy.internal_requests import FORCE_TRACE, asked_by_client, asked_by_route
@@ -120,6 +121,11 @@ class Exchange(Forwarder):
     _charged = -1
     """The status of an answer of our own, as the cluster counts it: 0 not at all, -1 there is no such answer."""
     _paused = False
+    _check: Check | None = None
+    """The external authorizer is asked, or will be."""
+    _body_limit = BODY_BUFFER
+    added_headers: Headers = []
+    """What the external authorizer adds to the response."""
     _cookies: tuple[bytes, ...] = ()
     """Made by consistentHash.httpCookie for a client that has none."""
 
@@ -171,6 +177,15 @@ class Exchange(Forwarder):
         except Exception:  # as in start
             self._fail()
 
+    def hold(self, check: Check, *, body_limit: int = 0) -> None:
+        """Wait for the external authorizer, which may want to see so many bytes of the body."""
+        self._check = check
+        self._body_limit = max(BODY_BUFFER, body_limit)
+
+    def release(self) -> None:
+        """It waits no longer."""
+        self._check = None
+
     def on_body(self, chunk: bytes) -> None:
         """Body bytes from the client."""
         if self.finished:
@@ -184,8 +199,10 @@ class Exchange(Forwarder):
         if attempt is None or self.replayable:
             self.kept.append(chunk)
             self._kept_size += len(chunk)
-            if self._kept_size > BODY_BUFFER:
+            if self._kept_size > self._body_limit:
                 self._outgrow(sendable=attempt is not None)
+            if self._check is not None:
+                self._check.on_body(self._kept_size)
         if attempt is not None:
             attempt.send_body(chunk)
 
@@ -195,6 +212,8 @@ class Exchange(Forwarder):
             return
         self.request_ended = True
         self.ctx.request_body_ended = self.env.clock.monotonic()
+        if self._check is not None:
+            self._check.on_request_end()
         if self._mirroring is not None:
             self._mirroring.on_end()
         if self.attempt is not None:
@@ -361,7 +380,11 @@ class Exchange(Forwarder):
             lines += b"x-envoy-expected-rq-timeout-ms: %d\r\n" % round(timeout * 1000)
         terms = Terms(lines, timeout, grpc=self.is_grpc)
         mirroring = Mirroring.start(self.env, self.serving, action.mirrors, self.head, terms, self.chance)
-        if mirroring is not None and self.request_ended:
+        if mirroring is None:
+            return
+        for chunk in self.kept:  # came while the request was held
+            mirroring.on_body(chunk)
+        if self.request_ended:
             mirroring.on_end()
         else:
             self._mirroring = mirroring
@@ -560,6 +583,9 @@ class Exchange(Forwarder):
         self._charged = reply.status if reply.charged and not self.informed else 0
         self.drop_attempt()
         head = ResponseHead(reply.status, list(reply.headers))
+        date = head.get(b"date")
+        if date is not None:
+            head.notable[b"date"] = date
         body = reply.body
         if not reply.as_is:
             if self._operating:
@@ -620,6 +646,8 @@ class Exchange(Forwarder):
         headers = head.headers
         if self._cookies:
             headers.extend((b"set-cookie", cookie) for cookie in self._cookies)
+        if self.added_headers:
+            headers.extend(self.added_headers)
         if self.origin and route is not None and route.cors is not None:
             headers = apply_cors(route.cors, self.origin, headers)
         if b"date" not in head.notable:
@@ -684,6 +712,8 @@ class Exchange(Forwarder):
         self.finished = True
         if self._delayed:
             self._count_delayed(-1)
+        if self._check is not None:
+            self._check.cancel()
         self.cancel_timers()
         self.close_retry()
         if self._paused:

@@ -10,10 +10,12 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from pyproxy.core.http import RequestHead
-from pyproxy.policy.rbac import Authorizer, Verdict, denial_details
+from pyproxy.policy.rbac import Authorizer, CustomRules, Verdict, denial_details
 from pyproxy.policy.rbac_matchers import Facts
 from pyproxy.policy.tokens import WRONG_AUDIENCE, is_preflight
 from pyproxy.proxy.environment import ClientConnection
+from pyproxy.proxy.ext_authz import Check
+from pyproxy.proxy.replies import HELD as HELD
 from pyproxy.proxy.replies import Reply
 from pyproxy.proxy.routing import route_again
 from pyproxy.runtime.counters import HttpStats, TcpStats
@@ -25,8 +27,6 @@ if TYPE_CHECKING:
 
 _log: Final = logging.getLogger("pyproxy.rbac")
 _BODY: Final = b"RBAC: access denied"
-HELD: Final = Reply(0)
-"""No answer: the request waits."""
 MAX_PATH: Final = 256
 """Bytes of a path that `www-authenticate` repeats (Envoy jwt_authn/filter.cc, MaximumUriLength)."""
 _GATEWAY: Final = Direction.GATEWAY
@@ -37,11 +37,29 @@ _MOST_DENIALS: Final = 4096
 def enter(exchange: Exchange) -> Reply | None:
     """All steps, from the first. None: the request may pass."""
     rules = exchange.serving.snapshot.authorization
-    if rules is not None and rules.http.misdirected is not None:
-        reply = _authorize(exchange, rules.http.misdirected)
+    if rules is not None:
+        reply = None
+        if rules.http.misdirected is not None:
+            reply = _authorize(exchange, rules.http.misdirected)
+        elif rules.http.custom is not None:
+            reply = _ask(exchange, rules.http.custom)
         if reply is not None:
             return reply
     return check_tokens(exchange)
+
+
+def _ask(exchange: Exchange, custom: CustomRules) -> Reply | None:
+    """The external authorizer, about what its rules match; not about requests that no route takes."""
+    stats = exchange.connection.stats
+    matched = custom.rules.matched(facts_of(exchange)) is not None
+    stats.rbac_istio_ext_authz_shadow_denied += matched
+    stats.rbac_istio_ext_authz_shadow_allowed += not matched
+    if exchange.route is None:
+        return None
+    if not matched:
+        stats.ext_authz_disabled += 1
+        return None
+    return Check(exchange, exchange.serving.snapshot.authorizers[custom.provider], check_tokens).begin()
 
 
 def check_tokens(exchange: Exchange) -> Reply | None:

@@ -27,6 +27,9 @@ class Reply:
     """Counted among the responses of its cluster: not before the request came to the router."""
 
 
+HELD: Final = Reply(0)
+"""No answer: the request waits, and comes back with one or goes on."""
+
 NO_ROUTE: Final = Reply(404, flag="NR", details="route_not_found")
 NO_ROUTE_FOR_CONNECT: Final = Reply(404, flag="NR", details="route_not_found", close=True)
 NO_CLUSTER: Final = Reply(503, flag="NC", details="cluster_not_found")

@@ -241,6 +241,12 @@ class HttpStats:
     tracing_not_traceable: Counter = 0
     tracing_health_check: Counter = 0
 
+    ext_authz_ok: Counter = 0
+    ext_authz_denied: Counter = 0
+    ext_authz_error: Counter = 0
+    ext_authz_failure_mode_allowed: Counter = 0
+    ext_authz_disabled: Counter = 0
+    """Requests that no rule puts before the external authorizer."""
     rbac_allowed: Counter = 0
     """Filters that let a request pass: a request may pass several."""
     rbac_denied: Counter = 0

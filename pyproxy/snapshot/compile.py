@@ -18,6 +18,7 @@ from pyproxy.snapshot.clusters import Clusters, built_in_clusters
 from pyproxy.snapshot.connections import compile_connections
 from pyproxy.snapshot.credentials import Credentials
 from pyproxy.snapshot.destination_rules import DestinationRules
+from pyproxy.snapshot.ext_authz import compile_authorizers
 from pyproxy.snapshot.findings import (
     missing_credentials,
     missing_references,
@@ -61,6 +62,7 @@ def compile_snapshot(documents: Sequence[Document], identity: Identity, listenin
     problems = [*missing_references(documents, known.registry, known.destination_rules, mesh.domain)]
     problems += values_left_out(documents)
     problems += policies_without_effect(known.registry.authentication)
+    problems += known.authorizers.problems(documents)
     if identity.gateway:
         snapshot, more = _gateway(documents, known, identity, listening, mesh)
         problems += more
@@ -76,6 +78,7 @@ class _Known:
         self, documents: Sequence[Document], identity: Identity, mesh: MeshSettings, credentials: Credentials
     ) -> None:
         self.registry = Registry(documents, mesh)
+        self.authorizers = compile_authorizers(mesh, self.registry)
         self.rules: tuple[Rules, ...] = collect_rules(documents, mesh)
         self.destination_rules = DestinationRules(documents, identity, mesh)
         self.scope: Scope = (
@@ -117,6 +120,8 @@ def _sidecar(
         tracing=mesh.tracing,
         version=_digest(documents),
         documents=tuple(document.raw for document in documents),
+        authorization=compile_authorization(documents, identity, mesh, http_providers=known.authorizers.usable),
+        authorizers=known.authorizers.usable,
         token_rules=token_rules(documents, identity, mesh.root_namespace),
         port_tables=port_tables,
         address_protocols=connections.address_protocols,
@@ -149,6 +154,8 @@ def _gateway(
         tracing=mesh.tracing,
         version=_digest(documents),
         documents=tuple(document.raw for document in documents),
+        authorization=compile_authorization(documents, identity, mesh, http_providers=known.authorizers.usable),
+        authorizers=known.authorizers.usable,
         token_rules=token_rules(documents, identity, mesh.root_namespace),
     )
     return snapshot, [*servers_left_out(left), *missing_credentials(servers, Credentials(listening.certs))]

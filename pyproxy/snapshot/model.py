@@ -20,6 +20,7 @@ from pyproxy.core.tls import ClientTls, MeshTls, MtlsMode, ServerTls
 from pyproxy.policy.balancing import LoadBalancing
 from pyproxy.policy.circuit_breaker import CircuitBreakers
 from pyproxy.policy.cors import Cors as Cors
+from pyproxy.policy.ext_authz import ExtAuthz
 from pyproxy.policy.fault import FaultPolicy
 from pyproxy.policy.hashing import HashKind as HashKind
 from pyproxy.policy.hashing import HashPolicy as HashPolicy
@@ -497,6 +498,8 @@ class Snapshot:
     """Port → TCP and TLS services by name (SNI, or the host of a CONNECT); each has one route, a Forward."""
     authorization: Authorization | None = None
     """AuthorizationPolicy documents that hold for requests into this workload; None: there are none."""
+    authorizers: Mapping[str, ExtAuthz] = field(default_factory=dict)
+    """External ones, by the names that rules of `authorization` have for them."""
     mesh_tls: MeshTls = MeshTls()
     inbound_mtls: Mapping[int, MtlsMode] = field(default_factory=dict)
     """Workload port → what the inbound capture port takes for it, where that is not `inbound_mtls_default`."""
