@@ -99,7 +99,9 @@ _ROOTS: dict[type[StatGroup], tuple[str, str]] = {
     ServerStats: ("server", ""),
 }
 """What stands before the instance's name, and the label that the name becomes in Prometheus."""
-_DOTTED = re.compile(r"^(circuit_breakers)_(default|high)_|^(outlier_detection|jwt_authn|ext_authz|fault|cors|tracing|ssl)_")
+_DOTTED = re.compile(
+    r"^(circuit_breakers)_(default|high)_|^(outlier_detection|jwt_authn|ext_authz|fault|cors|tracing|ssl)_"
+)
 
 
 _BY_STATUS = frozenset({"codes", "retry_codes", "classes"})
