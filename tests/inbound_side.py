@@ -61,7 +61,7 @@ class Side:
         """The statistics of the inbound listener's connections that are not 0."""
         (bound,) = [one for one in self.app.listeners.values() if one.listener.name == "virtualInbound"]
         stats = bound.connection_stats
-        return {name: value for name in type(stats).__slots__ if (value := getattr(stats, name))}  # type: ignore[attr-defined]
+        return {name: value for name in type(stats).__slots__ if (value := getattr(stats, name))}
 
 
 def documents(port: int, mode: str, protocol: str, more: str = "") -> str:

@@ -54,7 +54,7 @@ def upstreams(start_upstreams: Callable[[int], Upstreams]) -> Upstreams:
 def envoy(upstreams: Upstreams, start_envoy: Callable[[Sequence[Any], Sequence[Any]], Envoy]) -> Envoy:
     """After three requests: 200, 404 and 503."""
     endpoint = {"endpoint": {"address": loopback(upstreams.ports[0])}}
-    cluster = {
+    cluster: dict[str, Any] = {
         "name": NAME,
         "type": "STATIC",
         "connect_timeout": "1s",
