@@ -176,8 +176,8 @@ class Http2UpstreamEnd:
     def __init__(self, network: Http2Network) -> None:
         self.transport = FakeTransport(on_write=self.take)
         self.h2 = configured(client=False)
-        self.h2.update_settings({3: network.max_streams})
         self.h2.initiate_connection()
+        self.h2.update_settings({3: network.max_streams})
         self.streams: dict[int, Message] = {}
         self.goaways: list[tuple[int, int]] = []
         self._network = network

@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from pyproxy.core.http import ResponseHead
+from pyproxy.core.http import Headers, ResponseHead
 from pyproxy.core.outcome import Outcome
 from pyproxy.policy.host_monitor import grpc_as_http
 from pyproxy.policy.timeouts import format_grpc_timeout
 from pyproxy.runtime.clusters import HostState
 from pyproxy.snapshot.model import Direction
-from pyproxy.upstream.http1 import Http1Client, ResponseHandler
-from pyproxy.upstream.pool import HostPool
 from pyproxy.upstream.pools import pool_of
-from pyproxy.wire.http1 import LAST_CHUNK, encode_chunk, encode_request
+from pyproxy.upstream.stream import Lender, RequestStream, ResponseHandler
 
 if TYPE_CHECKING:
     from pyproxy.proxy.forwarder import Forwarder
@@ -27,12 +25,12 @@ _INBOUND: Final = Direction.INBOUND
 class Attempt(ResponseHandler):
     """Borrower of a connection and handler of its response, for one exchange."""
 
-    connection: Http1Client | None = None
+    connection: RequestStream | None = None
     sent = False
     """The request's head went out."""
     reused = False
     """The connection had carried another request before."""
-    _pool: HostPool | None = None
+    _pool: Lender | None = None
     _timer: asyncio.TimerHandle | None = None
     _done = False
     _ended = False
@@ -41,13 +39,14 @@ class Attempt(ResponseHandler):
     def __init__(self, exchange: Forwarder, host: HostState) -> None:
         self.exchange = exchange
         self.host = host
-        self._chunked = False
 
     def begin(self, *, fresh: bool) -> None:
         """Ask for a connection; go on at once when there is one."""
         exchange = self.exchange
         env = exchange.env
-        self._pool = pool = pool_of(self.host, env.clock, env.tls, exchange.head.authority)
+        self._pool = pool = pool_of(
+            self.host, env.clock, env.tls, exchange.head.authority, http2=exchange.ctx.protocol == "HTTP/2"
+        )
         if fresh:
             pool.borrow_fresh(self)
             return
@@ -57,7 +56,7 @@ class Attempt(ResponseHandler):
 
     # From the pool
 
-    def on_connected(self, connection: Http1Client) -> None:
+    def on_connected(self, connection: RequestStream) -> None:
         """Send the head and what has come of the body."""
         exchange = self.exchange
         host = self.host
@@ -69,6 +68,7 @@ class Attempt(ResponseHandler):
             host.monitor.record_connected()
         ctx = exchange.ctx
         ctx.upstream_local_address = connection.local_address
+        ctx.upstream_protocol = connection.protocol
         peer = connection.peer
         if peer is not ctx.upstream_tls:
             ctx.upstream_tls = peer
@@ -77,10 +77,9 @@ class Attempt(ResponseHandler):
         ended = exchange.request_ended
         sized = b"content-length" in head.notable
         body = not ended or bool(exchange.kept)
-        self._chunked = body and not sized and not exchange.upgrade
         self.sent = True
-        connection.begin(self, head_request=head.method == b"HEAD", upgrading=bool(exchange.upgrade))
-        connection.send(encode_request(head, self._extra_lines(), body=body and not exchange.upgrade, sized=sized))
+        connection.begin(self, head_request=head.method == b"HEAD", upgrade=exchange.upgrade)
+        connection.send_head(head, self._extra_lines(), body=body, sized=sized)
         if body:
             for chunk in exchange.kept:
                 self.send_body(chunk)
@@ -109,7 +108,7 @@ class Attempt(ResponseHandler):
         """More of the request's body."""
         connection = self.connection
         if connection is not None:
-            connection.send(encode_chunk(chunk) if self._chunked else chunk)
+            connection.send_body(chunk)
             if not self.exchange.reading:
                 connection.flush()
 
@@ -119,8 +118,7 @@ class Attempt(ResponseHandler):
         if connection is None or self._ended:
             return
         self._ended = True
-        if self._chunked:
-            connection.send(LAST_CHUNK)
+        connection.send_end(self.exchange.request_trailers)
         if not self.exchange.reading:
             connection.flush()
         limit = self.exchange.per_try_timeout
@@ -176,6 +174,11 @@ class Attempt(ResponseHandler):
         if not self._done:
             self._finish(self._status)
             self.exchange.attempt_ended()
+    def on_trailers(self, trailers: Headers) -> None:
+        if not self._done:
+            self._finish(self._status)
+            self.exchange.attempt_trailers(trailers)
+
 
     def on_reset(self, outcome: Outcome, reason: str) -> None:
         if self._done:
@@ -185,8 +188,7 @@ class Attempt(ResponseHandler):
         if outcome is Outcome.REMOTE_RESET:
             self.host.cluster.stats.upstream_rq_rx_reset += 1
         if self.exchange.response_started:
-            # Cut in the middle of a body: Envoy's codec calls that a protocol error.
-            self.exchange.attempt_broke(Outcome.PROTOCOL_ERROR)
+            self.exchange.attempt_broke(outcome)
         else:
             self.exchange.attempt_failed(self, outcome, reason)
 
@@ -209,7 +211,7 @@ class Attempt(ResponseHandler):
         self._finish(101)
         connection = self.connection
         assert connection is not None
-        connection.pool.lost(connection)
+        connection.tunnel_closed()
 
     # For itself
 
@@ -233,8 +235,6 @@ class Attempt(ResponseHandler):
                     lines += b"grpc-timeout: %b\r\n" % format_grpc_timeout(expected)
         if settings.direction is not _INBOUND and not self.host.cluster.cluster.mesh_external:
             lines += exchange.env.peer_lines
-        if exchange.upgrade:
-            lines += b"upgrade: %b\r\nconnection: %b\r\n" % (exchange.upgrade, exchange.head.notable[b"connection"])
         return lines
 
     def _on_per_try_timeout(self) -> None:

@@ -378,7 +378,7 @@ class Exchange(Forwarder):
         lines = b"x-envoy-attempt-count: 1\r\n" if self.connection.settings.attempt_count_header else b""
         if timeout:
             lines += b"x-envoy-expected-rq-timeout-ms: %d\r\n" % round(timeout * 1000)
-        terms = Terms(lines, timeout, grpc=self.is_grpc)
+        terms = Terms(lines, timeout, grpc=self.is_grpc, http2=self.ctx.protocol == "HTTP/2")
         mirroring = Mirroring.start(self.env, self.serving, action.mirrors, self.head, terms, self.chance)
         if mirroring is None:
             return

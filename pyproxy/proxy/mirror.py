@@ -5,17 +5,15 @@ from __future__ import annotations
 import asyncio
 import random
 
-from pyproxy.core.http import RequestHead, ResponseHead
+from pyproxy.core.http import Headers, RequestHead, ResponseHead
 from pyproxy.core.outcome import Outcome
 from pyproxy.policy.host_monitor import grpc_as_http
 from pyproxy.proxy.environment import Environment
 from pyproxy.runtime.clusters import HostState
 from pyproxy.runtime.live import Serving
 from pyproxy.snapshot.model import Mirror
-from pyproxy.upstream.http1 import Http1Client, ResponseHandler
-from pyproxy.upstream.pool import HostPool
 from pyproxy.upstream.pools import pool_of
-from pyproxy.wire.http1 import encode_request
+from pyproxy.upstream.stream import Lender, RequestStream, ResponseHandler
 
 MAX_BODY = 1024 * 1024
 """Bytes; a larger body is not mirrored (Envoy drops the shadow past its buffer limit)."""
@@ -24,14 +22,16 @@ MAX_BODY = 1024 * 1024
 class Terms:
     """Under which the shadows of one request go out."""
 
-    __slots__ = ("grpc", "lines", "timeout")
+    __slots__ = ("grpc", "http2", "lines", "timeout")
 
-    def __init__(self, lines: bytes, timeout: float, *, grpc: bool) -> None:
+    def __init__(self, lines: bytes, timeout: float, *, grpc: bool, http2: bool) -> None:
         self.lines = lines
         """Header lines beside those of the request's head."""
         self.timeout = timeout
         """Seconds, the route's; 0 is none."""
         self.grpc = grpc
+        self.http2 = http2
+        """Its client speaks HTTP/2."""
 
 
 class Mirroring:
@@ -87,40 +87,43 @@ class Mirroring:
         extra += self._terms.lines
         for host in self._hosts:
             peer = b"" if host.cluster.cluster.mesh_external else self._env.peer_lines
-            data = encode_request(head, extra + peer, body=bool(body), sized=bool(body) or sized) + body
-            Shadow(host, head, data, self._terms).begin(self._env)
+            Shadow(host, head, extra + peer, body, self._terms).begin(self._env)
 
 
 class Shadow(ResponseHandler):
     """One shadow request: borrower of a connection, and handler that only counts and judges."""
 
-    def __init__(self, host: HostState, head: RequestHead, data: bytes, terms: Terms) -> None:
+    def __init__(self, host: HostState, head: RequestHead, extra: bytes, body: bytes, terms: Terms) -> None:
         self._host = host
-        self._authority = head.authority
-        self._data = data
+        self._head = head
+        self._extra = extra
+        self._body = body
         self._terms = terms
-        self._head_request = head.method == b"HEAD"
         self._status = 0
-        self._connection: Http1Client | None = None
-        self._pool: HostPool = None  # type: ignore[assignment]  # set in begin, before any use
+        self._connection: RequestStream | None = None
+        self._pool: Lender = None  # type: ignore[assignment]  # set in begin, before any use
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self, env: Environment) -> None:
         """Borrow a connection and send."""
         if self._terms.timeout:
             self._timer = asyncio.get_running_loop().call_later(self._terms.timeout, self._on_timeout)
-        self._pool = pool_of(self._host, env.clock, env.tls, self._authority)
+        self._pool = pool_of(self._host, env.clock, env.tls, self._head.authority, http2=self._terms.http2)
         connection = self._pool.borrow(self)
         if connection is not None:
             self.on_connected(connection)
 
-    def on_connected(self, connection: Http1Client) -> None:
+    def on_connected(self, connection: RequestStream) -> None:
         self._connection = connection
         self._host.begin_request()
         if self._host.monitor is not None:
             self._host.monitor.record_connected()
-        connection.begin(self, head_request=self._head_request, upgrading=False)
-        connection.send(self._data)
+        head, body = self._head, self._body
+        connection.begin(self, head_request=head.method == b"HEAD", upgrade=b"")
+        connection.send_head(head, self._extra, body=bool(body), sized=bool(body) or b"content-length" in head.notable)
+        if body:
+            connection.send_body(body)
+        connection.send_end(None)
         connection.flush()
 
     def on_connect_failed(self, outcome: Outcome, reason: str) -> None:
@@ -147,6 +150,9 @@ class Shadow(ResponseHandler):
     def on_end(self) -> None:
         self._stop_timer()
         self._host.end_request(self._status)
+
+    def on_trailers(self, trailers: Headers) -> None:
+        self.on_end()
 
     def on_reset(self, outcome: Outcome, reason: str) -> None:
         self._host.end_request(0)

@@ -106,6 +106,23 @@ class HostState:
         else:
             stats.rq_error += 1
 
+    def count_dial(self) -> None:
+        """A connection is being made; it counts from here on, whether or not it comes to be."""
+        self.stats.cx_total += 1
+        self.stats.cx_active += 1
+        cluster = self.cluster
+        cluster.ceilings.count_connections(1)
+        cluster.stats.upstream_cx_total += 1
+        cluster.stats.upstream_cx_active += 1
+
+    def count_closed(self, *, here: bool, cut: bool) -> None:
+        """A connection ended, or did not come to be: by us (`here`) or not, `cut` with a request under way."""
+        self.stats.cx_active -= 1
+        cluster = self.cluster
+        cluster.ceilings.count_connections(-1)
+        cluster.stats.upstream_cx_active -= 1
+        cluster.stats.count_closed(here=here, cut=cut)
+
     def renew_pool(self) -> None:
         """Connections are secured otherwise from now on: those that there are end with their requests."""
         pool, self.pool = self.pool, None

@@ -138,6 +138,8 @@ class ConnectionSettings:
     idle_timeout: float = 300.0
     max_connection_duration: float = 0.0
     max_requests_per_connection: int = 0
+    max_concurrent_streams: int = 0
+    """Of one HTTP/2 connection."""
     keepalive: TcpKeepalive | None = None
 
 

@@ -114,6 +114,7 @@ def connection_settings(pool: ConnectionPoolSettings | None, mesh: MeshSettings)
         idle_timeout=IDLE_TIMEOUT if idle is None else idle,
         max_connection_duration=tcp.max_connection_duration or 0.0,
         max_requests_per_connection=http.max_requests_per_connection or 0,
+        max_concurrent_streams=http.max_concurrent_streams or 0,
         keepalive=_keepalive(mesh.config.tcp_keepalive, tcp.tcp_keepalive),
     )
 

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Final
 
 import httptools
 
-from pyproxy.core.http import Headers, ResponseHead
+from pyproxy.core.http import Headers, RequestHead, ResponseHead
 from pyproxy.core.outcome import Outcome
 from pyproxy.core.tls import Peer
+from pyproxy.upstream.stream import RequestStream, ResponseHandler
+from pyproxy.wire.http1 import LAST_CHUNK, encode_chunk, encode_request
 from pyproxy.wire.names import NameTable
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ MAX_HEADERS: Final = 100
 
 # What happens to a response header: forwarded and noted, or noted and taken off (hop-by-hop, or ours to write).
 _KEEP, _DROP = 1, 2
-_FATES: Final = {
+FATES: Final = {
     b"connection": _DROP,
     b"keep-alive": _DROP,
     b"proxy-connection": _DROP,
@@ -39,7 +41,7 @@ _FATES: Final = {
     b"grpc-status": _KEEP,
     b"x-envoy-ratelimited": _KEEP,
 }
-_names: Final = NameTable(_FATES)
+_names: Final = NameTable(FATES)
 _known: Final = _names.known
 
 _log: Final = logging.getLogger("pyproxy.upstream")
@@ -49,44 +51,10 @@ class _BadResponse(Exception):
     """Raised inside a parser callback: the head parses, but is not one that we may forward."""
 
 
-class ResponseHandler:
-    """What a connection tells the attempt that borrowed it. Calls come from data_received; none may wait."""
-
-    def on_informational(self, head: ResponseHead) -> None:
-        """A 1xx other than 101."""
-        raise NotImplementedError
-
-    def on_head(self, head: ResponseHead, *, end: bool) -> None:
-        """The response head; `end` when nothing follows."""
-        raise NotImplementedError
-
-    def on_body(self, chunk: bytes) -> None:
-        """Body bytes."""
-        raise NotImplementedError
-
-    def on_end(self) -> None:
-        """The response is whole. Trailers are dropped, as Envoy does on HTTP/1.1."""
-        raise NotImplementedError
-
-    def on_reset(self, outcome: Outcome, reason: str) -> None:
-        """There will be no more of this response."""
-        raise NotImplementedError
-
-    def on_read_end(self) -> None:
-        """All that came with one read was told; more will follow."""
-        raise NotImplementedError
-
-    def on_writable(self, writable: bool) -> None:
-        """The upstream reads slower (False) or again (True)."""
-        raise NotImplementedError
-
-    def on_upgraded(self, head: ResponseHead, rest: bytes) -> None:
-        """101: the connection is a tunnel now; `rest` came with the head."""
-        raise NotImplementedError
-
-
-class Http1Client:
+class Http1Client(RequestStream):
     """One upstream connection: an asyncio.Protocol in all but its base, which a compiled class cannot have."""
+
+    protocol = "HTTP/1.1"
 
     def __init__(self, pool: HostPool) -> None:
         # Connection
@@ -108,7 +76,9 @@ class Http1Client:
         self._parser = httptools.HttpResponseParser(self)
         self._handler: ResponseHandler | None = None
         self._head_request = False
-        self._upgrading = False
+        self._upgrade = b""
+        self._chunked = False
+        """The request's body is."""
         self._out: list[bytes] = []
         self._paused = False
         self._full = False
@@ -129,18 +99,27 @@ class Http1Client:
         self._dirty = False
         self._until_close = False
 
-    # What an attempt may ask
+    # What an attempt may ask (RequestStream)
 
-    def begin(self, handler: ResponseHandler, *, head_request: bool, upgrading: bool) -> None:
-        """Begin a request on this idle connection."""
+    def begin(self, handler: ResponseHandler, *, head_request: bool, upgrade: bytes) -> None:
         self._handler = handler
         self._head_request = head_request
-        self._upgrading = upgrading
+        self._upgrade = upgrade
         self.requests += 1
 
-    def send(self, data: bytes) -> None:
-        """Part of the request; it leaves with the next `flush`."""
-        self._out.append(data)
+    def send_head(self, head: RequestHead, extra: bytes, *, body: bool, sized: bool) -> None:
+        if self._upgrade:
+            extra += b"upgrade: %b\r\nconnection: %b\r\n" % (self._upgrade, head.notable[b"connection"])
+            body = False
+        self._chunked = body and not sized
+        self._out.append(encode_request(head, extra, body=body, sized=sized))
+
+    def send_body(self, chunk: bytes) -> None:
+        self._out.append(encode_chunk(chunk) if self._chunked else chunk)
+
+    def send_end(self, trailers: Headers | None) -> None:
+        if self._chunked:
+            self._out.append(LAST_CHUNK)
 
     def flush(self) -> None:
         """Write what was sent: in one call, so that it takes one system call."""
@@ -166,6 +145,9 @@ class Http1Client:
         self._paused = False
         if not self.transport.is_closing():
             self.transport.resume_reading()
+
+    def tunnel_closed(self) -> None:
+        self.pool.lost(self)
 
     def close(self) -> None:
         """Close an idle connection."""
@@ -333,7 +315,7 @@ class Http1Client:
 
     def _on_early_head(self, handler: ResponseHandler, head: ResponseHead, *, framed: bool) -> None:
         """A head that is not the last: a 1xx, which may not frame a body, or the 101 that was asked for."""
-        if head.status < 100 or framed or (head.status == 101 and not self._upgrading):
+        if head.status < 100 or framed or (head.status == 101 and not self._upgrade):
             raise _BadResponse("http1.codec_error")
         self._headers, self._notable = [], {}
         if head.status == 101:
@@ -343,7 +325,7 @@ class Http1Client:
 
     def _check_size(self) -> None:
         """What was read is more than a head may have; was it the head?"""
-        headers = [*self._headers, *((name, value) for name, value in self._notable.items() if _FATES[name] == _DROP)]
+        headers = [*self._headers, *((name, value) for name, value in self._notable.items() if FATES[name] == _DROP)]
         if len(headers) > MAX_HEADERS or sum(len(name) + len(value) for name, value in headers) > MAX_HEAD_BYTES:
             raise _BadResponse("http1.headers_too_large")
 

@@ -11,13 +11,14 @@ import errno
 import os
 import socket
 from collections import deque
-from typing import Final, Protocol
+from typing import Final
 
 from pyproxy.core.loop import Clock, spawn
 from pyproxy.core.outcome import Outcome
 from pyproxy.runtime.clusters import HostState
 from pyproxy.upstream.dialling import TlsDialler, TlsFailed, open_socket
 from pyproxy.upstream.http1 import Http1Client, set_keepalive
+from pyproxy.upstream.stream import Borrower, Lender
 
 _LOCAL_FAILURES: Final = frozenset(
     {errno.EADDRNOTAVAIL, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.EACCES, errno.EPERM}
@@ -27,23 +28,7 @@ _MOST_DIALS: Final = 3
 """For one occasion. Source: Envoy conn_pool_base.cc, tryCreateNewConnections."""
 
 
-class Borrower(Protocol):
-    """An attempt that waits for a connection."""
-
-    def on_connected(self, connection: Http1Client) -> None:
-        """Yours until the response ends."""
-        ...
-
-    def on_connect_failed(self, outcome: Outcome, reason: str) -> None:
-        """None to be had; `reason` is the transport's."""
-        ...
-
-    def on_turned_away(self) -> None:
-        """Too many wait already: an overflow in which the host had no part."""
-        ...
-
-
-class HostPool:
+class HostPool(Lender):
     """The connections to one host, of one worker."""
 
     __slots__ = (
@@ -164,7 +149,7 @@ class HostPool:
                 connection.expiry.cancel()
             if self._dialler is not None:
                 self._dialler.count_end(connection.transport)
-            self._count_closed(here=connection.closed_here, cut=connection.cut)
+            self.host.count_closed(here=connection.closed_here, cut=connection.cut)
             self._dial_for_waiting()
 
     # What the runtime may ask (clusters.Pool)
@@ -223,15 +208,9 @@ class HostPool:
     def _start_dial(self) -> None:
         """From here on the connection counts, whether or not it comes to be."""
         self._connecting += 1
-        host = self.host
-        host.stats.cx_total += 1
-        host.stats.cx_active += 1
-        cluster = host.cluster
-        cluster.ceilings.count_connections(1)
-        cluster.stats.upstream_cx_total += 1
-        cluster.stats.upstream_cx_http1_total += 1
-        cluster.stats.upstream_cx_active += 1
-        spawn(self._dial(), name=f"dial {host.key}")
+        self.host.count_dial()
+        self.host.cluster.stats.upstream_cx_http1_total += 1
+        spawn(self._dial(), name=f"dial {self.host.key}")
 
     async def _dial(self) -> None:
         """Connect. That it is there the connection itself says, a turn of the loop before this comes back."""
@@ -307,16 +286,9 @@ class HostPool:
                 self._idle.remove(connection)
                 connection.close()
 
-    def _count_closed(self, *, here: bool, cut: bool) -> None:
-        self.host.stats.cx_active -= 1
-        cluster = self.host.cluster
-        cluster.ceilings.count_connections(-1)
-        cluster.stats.upstream_cx_active -= 1
-        cluster.stats.count_closed(here=here, cut=cut)
-
     def _dial_failed(self, outcome: Outcome, reason: str) -> None:
         self._connecting -= 1
-        self._count_closed(here=outcome is Outcome.CONNECTION_TIMEOUT, cut=False)
+        self.host.count_closed(here=outcome is Outcome.CONNECTION_TIMEOUT, cut=False)
         stats = self.host.cluster.stats
         stats.upstream_cx_connect_fail += 1
         self.host.stats.cx_connect_fail += 1
