@@ -21,6 +21,8 @@ RUN PYPROXY_COMPILE=1 /opt/build/bin/pip wheel --no-cache-dir --no-deps --no-bui
 FROM python:3.12-slim-bookworm
 COPY --from=build /opt/pyproxy /opt/pyproxy
 ENV PATH=/opt/pyproxy/bin:$PATH PYTHONUNBUFFERED=1
+# Where certificates are mounted, and where the one container that signs them keeps its key.
+RUN install -d -o 1337 -g 1337 -m 700 /ca /certs
 # The user that Istio gives to its proxies, and that `pyproxy iptables` lets pass.
 USER 1337:1337
 EXPOSE 15001 15006 15007 15021 15090

@@ -41,7 +41,7 @@ _GATEWAY = "gateway"
 @click.option(
     "--identity",
     metavar="NAMESPACE/ACCOUNT",
-    help="Who the one --workload, or the --gateway, is: for proxies that no WorkloadEntry names.",
+    help="Who the --gateway, or the one --workload, is: for proxies that no WorkloadEntry names.",
 )
 @click.option(
     "--dns", multiple=True, metavar="HOST", help="A Gateway server's certificate for these names. Repeatable."
@@ -102,17 +102,17 @@ def issue(
         raise CommandError("nothing to issue: give --all, --workload NAME, --gateway or --dns HOST")
     if credential and not dns:
         raise CommandError("--credential names a server's certificate: say for which hosts with --dns")
-    if identity and (everyone or len(workloads) + gateway != 1):
-        raise CommandError("--identity says who one proxy is: give it with one --workload or with --gateway")
+    if identity and len(workloads) + gateway != 1:
+        raise CommandError("--identity says who one proxy is: give it with --gateway or with one --workload")
 
     def orders() -> list[Order]:
         needed = everyone or (workloads and not identity)
         documents = _documents(config, needed=bool(needed)) if needed or not trust_domain else ()
         domain = trust_domain or trust_domain_in(documents)
         found = every_workload(documents, domain) if everyone else []
-        if identity and workloads:
-            found.append(one_identity(workloads[0], identity, domain))
-        elif workloads:
+        if identity:
+            found += [one_identity(each, identity, domain) for each in workloads]
+        else:
             found += [one_workload(documents, each, domain) for each in workloads]
         if gateway:
             found.append(one_identity(_GATEWAY, identity or "default/default", domain))

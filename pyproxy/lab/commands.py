@@ -14,6 +14,7 @@ PYPROXY = (sys.executable, "-m", "pyproxy")
 SHOP = (sys.executable, "-m", "pyproxy.lab.shop")
 GATEWAY_ADDRESS = "127.0.0.1"
 GATEWAY_LABELS = "istio=ingressgateway,app=gateway"
+GATEWAY_ACCOUNT = "bookshop-gateway"
 DRAIN = "1s"
 CERTIFICATES_LAST = "90d"
 """Longer than a lab: nobody renews them."""
@@ -25,7 +26,8 @@ def certs_command(documents: Path, certs: Path) -> list[str]:
         *PYPROXY,
         "certs",
         "issue",
-        *("--init", "--all", "--gateway"),
+        *("--init", "--all"),
+        *("--gateway", "--identity", f"default/{GATEWAY_ACCOUNT}"),
         *("--config", str(documents)),
         *("--certs", str(certs)),
         *("--lifetime", CERTIFICATES_LAST),
@@ -61,6 +63,7 @@ def gateway_command(documents: Path, certs: Path, ready_file: Path) -> list[str]
         *("--config", str(documents)),
         *("--certs", str(certs)),
         *("--labels", GATEWAY_LABELS),
+        *("--service-account", GATEWAY_ACCOUNT),
         *("--address", GATEWAY_ADDRESS),
         *("--admin-port", "0"),
         *("--status-port", "0"),

@@ -104,7 +104,7 @@ def test_proxies_without_an_entry_are_told_who_they_are() -> None:
     assert (gateway["name"], gateway["identity"]) == ("gateway.default", "spiffe://shop.example/ns/default/sa/default")
     [edge] = issued("--workload", "edge", "--identity", "istio-system/edge")
     assert (edge["name"], edge["identity"]) == ("edge.istio-system", "spiffe://shop.example/ns/istio-system/sa/edge")
-    [named] = issued("--gateway", "--identity", "istio-system/edge", "--trust-domain", "other.example")
+    [*_, named] = issued("--all", "--gateway", "--identity", "istio-system/edge", "--trust-domain", "other.example")
     assert (named["name"], named["identity"]) == (
         "gateway.istio-system",
         "spiffe://other.example/ns/istio-system/sa/edge",

@@ -29,7 +29,7 @@ class Project:
             shutil.copy(TOP / name, folder / name)
         ports = [_free_port(), _free_port()]
         self.orders, self.prometheus = (f"http://127.0.0.1:{port}" for port in ports)
-        engine.environment |= {"ORDER_SERVICE_PORT": str(ports[0]), "PROMETHEUS_PORT": str(ports[1])}
+        engine.environment |= {"GATEWAY_PORT": str(ports[0]), "PROMETHEUS_PORT": str(ports[1])}
         network = folder / "network.json"
         network.write_text(json.dumps(_on_the_machines_network(TOP / "docker-compose.yml")))
         files = ("--file", str(TOP / "docker-compose.yml"), "--file", str(network))
