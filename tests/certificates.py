@@ -9,11 +9,12 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 HOUR = datetime.timedelta(hours=1)
 REVIEWS = "spiffe://cluster.local/ns/default/sa/reviews"
+Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 PRODUCTPAGE = "spiffe://cluster.local/ns/default/sa/productpage"
 
 
@@ -22,7 +23,7 @@ class Issued:
     """A certificate with its key."""
 
     certificate: x509.Certificate
-    key: ec.EllipticCurvePrivateKey
+    key: Key
     chain: list[x509.Certificate] = field(default_factory=list)
     """Intermediates that led to it."""
 
@@ -62,9 +63,10 @@ class Authority:
         start: datetime.timedelta = -HOUR,
         end: datetime.timedelta = HOUR,
         subject: x509.Name | None = None,
+        key: Key | None = None,
     ) -> Issued:
         """A certificate with these subject alternative names: URIs, IP addresses, DNS names. Times are from now."""
-        key = ec.generate_private_key(ec.SECP256R1())
+        key = key or ec.generate_private_key(ec.SECP256R1())
         builder = _builder(subject or x509.Name([]), self.subject, key, start, end)
         if names:
             alternative = x509.SubjectAlternativeName([_general(each) for each in names])
@@ -98,7 +100,7 @@ class Authority:
 def _builder(
     subject: x509.Name,
     issuer: x509.Name,
-    key: ec.EllipticCurvePrivateKey,
+    key: Key,
     start: datetime.timedelta,
     end: datetime.timedelta,
 ) -> x509.CertificateBuilder:

@@ -1,0 +1,230 @@
+"""TLS contexts: who may shake hands with whom, under which parameters, and what new certificates change."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import ssl
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from pyproxy.core.tls import ClientTls, ClientTlsMode, MeshTls, ServerTls, ServerTlsMode, TlsParameters
+from pyproxy.mtls.contexts import CIPHERS, Contexts, TlsContext
+from pyproxy.mtls.material import MaterialError
+from pyproxy.snapshot.model import Cluster, Identity, Snapshot
+from tests.certificates import PRODUCTPAGE, REVIEWS, Authority
+
+ROOT, OTHER = Authority(), Authority("other")
+MESH = MeshTls()
+MUTUAL = ClientTls(ClientTlsMode.ISTIO_MUTUAL)
+HTTP = ("istio-http/1.1", "istio", "http/1.1")
+
+
+@pytest.fixture
+def contexts(tmp_path: Path) -> Contexts:
+    return Contexts(ROOT.workload(tmp_path / "certs"))
+
+
+def there(context: TlsContext | None) -> TlsContext:
+    assert context is not None
+    return context
+
+
+def shake(
+    client: ssl.SSLContext, server: ssl.SSLContext, session: ssl.SSLSession | None = None
+) -> tuple[ssl.SSLObject, ssl.SSLObject]:
+    """Both sides after the handshake and a byte each way. Raises ssl.SSLError."""
+    up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
+    one = client.wrap_bio(down, up, server_hostname="reviews.example.com", session=session)
+    other = server.wrap_bio(up, down, server_side=True)
+    for _ in range(3):
+        for side in (one, other):
+            with contextlib.suppress(ssl.SSLWantReadError):
+                side.do_handshake()
+    other.write(b"x")
+    one.read(1)
+    return one, other
+
+
+def test_two_workloads_of_a_mesh_shake_hands(contexts: Contexts) -> None:
+    client, server = shake(there(contexts.client(MUTUAL, HTTP)), there(contexts.server(MESH)))
+    assert client.version() == "TLSv1.3"
+    assert REVIEWS.encode() in (client.getpeercert(True) or b"")
+    assert REVIEWS.encode() in (server.getpeercert(True) or b"")
+    assert server.selected_alpn_protocol() == "http/1.1"
+
+
+def test_a_context_knows_what_it_shows(contexts: Contexts) -> None:
+    context = there(contexts.server(MESH))
+    assert (context.local_uri_san, context.local_subject) == (REVIEWS, "")
+
+
+def test_a_client_without_a_certificate_is_refused(contexts: Contexts) -> None:
+    stranger = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    stranger.check_hostname = False
+    stranger.verify_mode = ssl.CERT_NONE
+    with pytest.raises(ssl.SSLError, match="PEER_DID_NOT_RETURN_A_CERTIFICATE"):
+        shake(stranger, there(contexts.server(MESH)))
+
+
+def test_somebody_of_another_root_is_refused_on_either_side(contexts: Contexts, tmp_path: Path) -> None:
+    others = Contexts(OTHER.workload(tmp_path / "other"))
+    for client, server in [(contexts, others), (others, contexts)]:
+        with pytest.raises(ssl.SSLCertVerificationError):
+            shake(there(client.client(MUTUAL, HTTP)), there(server.server(MESH)))
+
+
+def test_contexts_are_made_once(contexts: Contexts) -> None:
+    assert contexts.server(MESH) is contexts.server(MeshTls(trust_domains=("other",)))
+    assert contexts.server(MESH) is not contexts.server(MESH, tcp=True)
+    named = ClientTls(ClientTlsMode.ISTIO_MUTUAL, sni="outbound_.80_._.x", subject_alt_names=(REVIEWS,))
+    assert contexts.client(MUTUAL, HTTP) is contexts.client(named, HTTP)
+
+
+def test_old_versions_compression_and_renegotiation_are_off(contexts: Contexts) -> None:
+    for context in (there(contexts.server(MESH)), there(contexts.client(MUTUAL, HTTP))):
+        assert context.minimum_version is ssl.TLSVersion.TLSv1_2
+        assert context.maximum_version is ssl.TLSVersion.TLSv1_3
+        assert context.options & ssl.OP_NO_RENEGOTIATION
+        assert context.options & ssl.OP_NO_COMPRESSION
+        assert [one["name"] for one in context.get_ciphers() if one["protocol"] != "TLSv1.3"] == list(CIPHERS)
+        assert not context.check_hostname
+    assert there(contexts.server(MESH)).num_tickets == 1
+
+
+def test_parameters_are_followed(contexts: Contexts) -> None:
+    strict = there(contexts.server(MeshTls(parameters=TlsParameters(min_version="TLSv1_3"))))
+    assert strict.minimum_version is ssl.TLSVersion.TLSv1_3
+    old = TlsParameters(max_version="TLSv1_2", ciphers=("ECDHE-ECDSA-AES128-GCM-SHA256", "no-such-cipher"))
+    client, _ = shake(there(contexts.client(ClientTls(MUTUAL.mode, parameters=old), ())), there(contexts.server(MESH)))
+    assert (client.version(), (client.cipher() or ("",))[0]) == ("TLSv1.2", "ECDHE-ECDSA-AES128-GCM-SHA256")
+    with pytest.raises(ssl.SSLError):
+        shake(there(contexts.client(ClientTls(MUTUAL.mode, parameters=old), ())), strict)
+
+
+def test_ciphers_that_do_not_exist_are_the_default_ones(contexts: Contexts) -> None:
+    context = there(contexts.server(MeshTls(parameters=TlsParameters(ciphers=("none",)))))
+    assert CIPHERS[0] in [one["name"] for one in context.get_ciphers()]
+
+
+@pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
+def test_sessions_are_resumed_until_the_certificates_are_others(
+    contexts: Contexts, tmp_path: Path, version: str
+) -> None:
+    tls = ClientTls(MUTUAL.mode, parameters=TlsParameters(max_version=version))
+    client, _ = shake(there(contexts.client(tls, HTTP)), there(contexts.server(MESH)))
+    again, _ = shake(there(contexts.client(tls, HTTP)), there(contexts.server(MESH)), client.session)
+    assert again.session_reused
+    before = there(contexts.client(tls, HTTP))
+    ROOT.workload(tmp_path / "certs", PRODUCTPAGE)
+    contexts.holdings[0].look()
+    contexts.holdings[0].look()
+    contexts.renew()
+    fresh, _ = shake(before, there(contexts.server(MESH)), again.session)
+    assert not fresh.session_reused
+    assert PRODUCTPAGE.encode() in (fresh.getpeercert(True) or b"")
+    assert contexts.client(tls, HTTP) is not before
+
+
+def test_a_proxy_without_a_certificate_has_no_contexts_for_the_mesh(caplog: pytest.LogCaptureFixture) -> None:
+    contexts = Contexts()
+    assert not contexts.has_certificate
+    assert contexts.server(MESH) is None
+    assert caplog.messages == []
+    for _ in range(3):
+        assert contexts.client(MUTUAL, HTTP) is None
+    assert len(caplog.messages) == 1
+    assert "--certs" in caplog.messages[0]
+
+
+def test_a_folder_without_a_certificate_stops_the_start(tmp_path: Path) -> None:
+    contexts = Contexts(tmp_path)
+    with pytest.raises(MaterialError, match=r"cert-chain\.pem: No such file"):
+        contexts.check()
+
+
+def test_simple_tls_trusts_the_file_that_is_named(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_bytes(ROOT.root_pem)
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    folder = ROOT.workload(tmp_path / "server")
+    server.load_cert_chain(folder / "cert-chain.pem", folder / "key.pem")
+    contexts = Contexts()
+    simple = ClientTls(ClientTlsMode.SIMPLE, ca_file=str(tmp_path / "ca.pem"))
+    shake(there(contexts.client(simple, ())), server)
+    with pytest.raises(ssl.SSLCertVerificationError):  # the system's roots
+        shake(there(contexts.client(ClientTls(ClientTlsMode.SIMPLE), ())), server)
+    shake(there(contexts.client(ClientTls(ClientTlsMode.SIMPLE, insecure_skip_verify=True), ())), server)
+
+
+def test_a_revoked_certificate_is_refused(tmp_path: Path) -> None:
+    issued = ROOT.issue(REVIEWS)
+    folder = ROOT.write(tmp_path / "server", issued)
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(folder / "cert-chain.pem", folder / "key.pem")
+    (tmp_path / "crl.pem").write_bytes(ROOT.revoke(issued))
+    tls = ClientTls(ClientTlsMode.SIMPLE, ca_file=str(folder / "root-cert.pem"), crl_file=str(tmp_path / "crl.pem"))
+    with pytest.raises(ssl.SSLCertVerificationError, match="certificate revoked"):
+        shake(there(Contexts().client(tls, ())), server)
+
+
+def test_files_that_cannot_be_read_make_no_context_until_they_can(tmp_path: Path) -> None:
+    tls = ClientTls(ClientTlsMode.SIMPLE, ca_file=str(tmp_path / "ca.pem"))
+    contexts = Contexts()
+    assert contexts.client(tls, ()) is None
+    (tmp_path / "ca.pem").write_bytes(ROOT.root_pem)
+    (holding,) = contexts.holdings
+    holding.look()
+    assert holding.look()
+    contexts.renew()
+    assert contexts.client(tls, ()) is not None
+
+
+@pytest.mark.parametrize(
+    ("mode", "asks"),
+    [
+        (ServerTlsMode.SIMPLE, ssl.CERT_NONE),
+        (ServerTlsMode.MUTUAL, ssl.CERT_REQUIRED),
+        (ServerTlsMode.OPTIONAL_MUTUAL, ssl.CERT_OPTIONAL),
+        (ServerTlsMode.ISTIO_MUTUAL, ssl.CERT_REQUIRED),
+    ],
+)
+def test_a_gateway_asks_its_clients_as_its_mode_says(
+    contexts: Contexts, tmp_path: Path, mode: ServerTlsMode, asks: ssl.VerifyMode
+) -> None:
+    folder = ROOT.workload(tmp_path / "gateway")
+    names = [str(folder / name) for name in ("cert-chain.pem", "key.pem", "root-cert.pem")]
+    server = ServerTls(mode, ("*",), *names, route_table="https.443")
+    context = there(contexts.gateway(server))
+    assert context.verify_mode is asks
+    client, _ = shake(there(contexts.client(MUTUAL, HTTP)), context)
+    assert client.selected_alpn_protocol() == "http/1.1"
+
+
+def test_a_gateway_may_have_certificates_of_two_kinds(contexts: Contexts, tmp_path: Path) -> None:
+    folder = ROOT.workload(tmp_path / "gateway")
+    pair = str(folder / "cert-chain.pem"), str(folder / "key.pem")
+    assert contexts.gateway(ServerTls(ServerTlsMode.SIMPLE, ("*",), *pair, more_certificates=(pair,))) is not None
+
+
+def test_documents_say_which_files_are_watched(contexts: Contexts, tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_bytes(ROOT.root_pem)
+    tls = ClientTls(ClientTlsMode.SIMPLE, ca_file=str(tmp_path / "ca.pem"))
+    named = {"x": Cluster("x", tls=tls), "y": Cluster("y", tls=MUTUAL), "z": Cluster("z")}
+    contexts.follow(Snapshot(Identity(), (), {}, named))
+    assert [holding.path for holding in contexts.holdings] == [
+        str(tmp_path / "certs" / "cert-chain.pem"),
+        str(tmp_path / "ca.pem"),
+    ]
+    contexts.follow(Snapshot(Identity(), (), {}, {}))
+    assert len(contexts.holdings) == 1
+
+
+def test_what_openssl_refuses_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A key too weak for this machine's OpenSSL, for one."""
+    folder = ROOT.write(tmp_path, ROOT.issue(REVIEWS, key=rsa.generate_private_key(65537, 1024)))
+    files = str(folder / "cert-chain.pem"), str(folder / "key.pem")
+    with caplog.at_level(logging.ERROR):
+        assert Contexts().gateway(ServerTls(ServerTlsMode.SIMPLE, ("*",), *files)) is None
+    assert "OpenSSL does not take it: EE_KEY_TOO_SMALL" in caplog.text
