@@ -13,7 +13,8 @@ from unittest import mock
 from bench import documents
 from bench.scenarios import APPLICATION_HEADERS, HOST, SERVICE_PORT, Mesh
 from pyproxy.core.loop import SystemClock
-from pyproxy.downstream.http1 import Http1Server, Tracker
+from pyproxy.downstream.http1 import Http1Server
+from pyproxy.downstream.tracker import Tracker
 from pyproxy.proxy.environment import ClientConnection, Environment
 from pyproxy.reload import read
 from pyproxy.runtime.counters import HttpStats
