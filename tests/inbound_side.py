@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pyproxy.app import App
-from pyproxy.mtls.contexts import Contexts
 from pyproxy.settings import Settings
 from tests.certificates import REVIEWS, Authority, Issued
 from tests.in_process import port_of
@@ -98,10 +97,9 @@ async def workload(
     server = await asyncio.get_running_loop().create_server(lambda: Answering(application), "127.0.0.1", 0)
     application.port = server.sockets[0].getsockname()[1]
     (folder / "mesh.yaml").write_text(documents(application.port, mode, protocol, more))
-    app = App(Settings(config=(folder / "mesh.yaml",), workload="reviews", address="127.0.0.1", **_PORTS))  # type: ignore[arg-type]
+    certs = MESH.workload(folder / "certs", REVIEWS) if certified else None
+    app = App(Settings(config=(folder / "mesh.yaml",), workload="reviews", address="127.0.0.1", certs=certs, **_PORTS))  # type: ignore[arg-type]
     await app.start()
-    if certified:
-        app.env.tls = Contexts(MESH.workload(folder / "certs", REVIEWS))
     try:
         async with server:
             yield Side(app, application)
