@@ -44,6 +44,7 @@ COMPILED = [
     "pyproxy/telemetry/trace_headers.py",
     "pyproxy/upstream/http1.py",
     "pyproxy/upstream/pool.py",
+    "pyproxy/upstream/pools.py",
     "pyproxy/wire/client_hello.py",
     "pyproxy/wire/http1.py",
     "pyproxy/wire/names.py",

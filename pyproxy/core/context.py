@@ -75,6 +75,11 @@ class RequestContext:
         self.started = started
         self.started_at = started_at
 
+    def take_upstream_peer(self, peer: Peer | None) -> None:
+        """Who is at the other end of the connection that the upstream is reached by."""
+        self.upstream_tls = peer
+        self.upstream_peer_uri_san = peer.uri_san if peer is not None else ""
+
     def add_flag(self, flag: str) -> None:
         """Set an Envoy response flag once; the order of first setting is kept."""
         if flag not in self.flags:

@@ -44,12 +44,14 @@ class ConnectHandler:
         try:
             upstream = await dial(host, self._env.tls)
         except DialError as error:
+            exchange.ctx.upstream_transport_failure = error.reason
             exchange.reply(replies.upstream_failure(error.outcome, error.reason, retried=False))
             return
         if exchange.is_over():
             upstream.transport.abort()
             hung_up(host)
             return
+        exchange.ctx.take_upstream_peer(upstream.peer)
         exchange.begin_tunnel(host)
         server.send_connect_established()
 

@@ -86,12 +86,14 @@ class TcpProxy(asyncio.Protocol):
             hung_up(host)
             return
         self._start(upstream)
+            ctx.upstream_transport_failure = error.reason
 
     def _pick(self, cluster: ClusterState) -> HostState | None:
         if cluster.cluster.discovery is not Discovery.ORIGINAL_DST:
             return cluster.pick()
         target = self._connection.original_destination
         if target is None or target in self._env.own_addresses:
+        ctx.take_upstream_peer(upstream.peer)
             return None
         return cluster.original_destination(*target)
 

@@ -71,8 +71,7 @@ class Attempt(ResponseHandler):
         ctx.upstream_protocol = connection.protocol
         peer = connection.peer
         if peer is not ctx.upstream_tls:
-            ctx.upstream_tls = peer
-            ctx.upstream_peer_uri_san = peer.uri_san if peer is not None else ""
+            ctx.take_upstream_peer(peer)
         head = exchange.head
         ended = exchange.request_ended
         sized = b"content-length" in head.notable
