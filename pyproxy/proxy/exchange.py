@@ -102,12 +102,12 @@ class Exchange(Forwarder):
 
     origin = b""
     """The CORS origin that may read the response."""
+    workload_port = 0
+    """The workload's port that the request is for; 0 when its virtual host does not say."""
     internal = False
     """Its client may steer by x-envoy-* headers."""
     traced = False
     """Sampled, as far as this proxy decides."""
-    workload_port = 0
-    """The workload's port that the request is for; 0 when its virtual host does not say."""
     response_header_bytes = 0
     _mirroring: Mirroring | None = None
     _destination: Destination | None = None
@@ -221,12 +221,12 @@ class Exchange(Forwarder):
         if self.timeouts is not None:
             self.start_timeout()
 
-    def on_read_end(self) -> None:
-        """All that came with one read of the client was told."""
     def on_request_trailers(self, trailers: Headers) -> None:
         """Header lines behind the request's body; its end follows."""
         self.request_trailers = trailers
 
+    def on_read_end(self) -> None:
+        """All that came with one read of the client was told."""
         self.reading = False
         attempt = self.attempt
         if attempt is not None and attempt.connection is not None:
@@ -245,6 +245,11 @@ class Exchange(Forwarder):
         """The client reads slower (False) or again (True)."""
         if self.attempt is not None:
             self.attempt.pause_response(not writable)
+
+    def _fail(self) -> None:
+        _log.exception("an exchange failed")
+        if not self.finished and not self.response_started:
+            self.reply(replies.INTERNAL_ERROR)
 
     # Admit
 
@@ -274,16 +279,16 @@ class Exchange(Forwarder):
         if isinstance(action, Forward):
             self._destination = destination = choose_destination(self, action)
             self._operating = destination.response_headers is not None
-    def _fail(self) -> None:
-        _log.exception("an exchange failed")
-        if not self.finished and not self.response_started:
-            self.reply(replies.INTERNAL_ERROR)
-
             self.cluster = self.serving.clusters.get(destination.cluster)
             if self.cluster is not None:
                 self.ctx.upstream_cluster = destination.cluster
         if route.response_headers is not None:
             self._operating = True
+        if self.connection.settings.direction is _INBOUND:  # told also of a request that goes no further
+            notable = self.head.notable
+            self.ctx.peer_metadata = notable.get(b"x-envoy-peer-metadata")
+            if self.serving.snapshot.tracing.enabled and not notable.get(_DECORATOR):
+                self._operation = route.operation
 
     def _pass(self, step: Step) -> replies.Reply | None:
         """Through the gate, from a step of it on."""
@@ -354,11 +359,7 @@ class Exchange(Forwarder):
             self.env.rng,
             traced=self.traced,
         )
-        if self.connection.settings.direction is _INBOUND:
-            ctx.peer_metadata = notable.get(b"x-envoy-peer-metadata")
-            if tracing.enabled and not notable.get(_DECORATOR):
-                self._operation = route.operation
-        elif tracing.enabled and route.operation:
+        if self.connection.settings.direction is not _INBOUND and tracing.enabled and route.operation:
             self.operation_line = operation_line(route.operation)
         if not tracing.enabled and _DECORATOR in notable:
             head.headers.append((_DECORATOR, notable[_DECORATOR]))
@@ -493,14 +494,6 @@ class Exchange(Forwarder):
         self.stream.send_end()
         self._finish()
 
-    def attempt_broke(self, outcome: Outcome) -> None:
-        """The response ended in the middle: the client must see that it did."""
-        self.attempt = None
-        self.ctx.add_flag(RESPONSE_FLAG[outcome])
-        self.ctx.details = f"upstream_reset_after_response_started{{{outcome.value.replace(' ', '_')}}}"
-        self._cut_response()
-
-    def timed_out(self) -> None:
     def attempt_trailers(self, trailers: Headers) -> None:
         """The response is whole, and header lines end it."""
         self.attempt = None
@@ -512,6 +505,14 @@ class Exchange(Forwarder):
         self.stream.send_trailers(trailers)
         self._finish()
 
+    def attempt_broke(self, outcome: Outcome) -> None:
+        """The response ended in the middle: the client must see that it did."""
+        self.attempt = None
+        self.ctx.add_flag(RESPONSE_FLAG[outcome])
+        self.ctx.details = f"upstream_reset_after_response_started{{{outcome.value.replace(' ', '_')}}}"
+        self._cut_response()
+
+    def timed_out(self) -> None:
         """The route's timeout is over: 504, or, once the response has begun, a cut."""
         if not self.response_started:
             self.reply(replies.TIMEOUT if self.attempt is not None else replies.TIMEOUT_BETWEEN_TRIES)
