@@ -189,6 +189,41 @@ def test_an_edit_moves_the_traffic_and_a_mistake_does_not(start_lab: Any) -> Non
     assert_nothing_remains(lab)
 
 
+def test_everything_between_sidecars_is_mutual_tls_with_an_identity(start_lab: Any) -> None:
+    lab = start_lab("--rate", "40", "--interval", "1")
+    lab.next_report()
+    lab.next_report()
+    arrived: Counter[tuple[str, str, str]] = Counter()
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    for number in range(1, 7):
+        with opener.open(f"http://{lab.subnet}.{number}:15090/stats/prometheus", timeout=10) as response:
+            lines = response.read().decode().splitlines()
+        for line in lines:
+            if line.startswith('istio_requests_total{reporter="destination"'):
+                labels = dict(re.findall(r'(\w+)="([^"]*)"', line))
+                principals = (labels["source_principal"], labels["destination_principal"])
+                source, target = (principal.rpartition("/sa/bookshop-")[2] for principal in principals)
+                arrived[source, target, labels["connection_security_policy"]] += 1
+    assert set(arrived) == {
+        ("gateway", "productpage", "mutual_tls"),
+        ("productpage", "details", "mutual_tls"),
+        ("productpage", "reviews", "mutual_tls"),
+        ("reviews", "ratings", "mutual_tls"),
+    }
+    with pytest.raises(ConnectionResetError):
+        opener.open(f"http://{lab.subnet}.2:9080/details/0", timeout=10)
+    security = lab.folder / "security.yaml"
+    security.write_text(security.read_text().replace("mode: STRICT", "mode: PERMISSIVE"))
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            opener.open(f"http://{lab.subnet}.2:9080/details/0", timeout=10).close()
+            break
+        except ConnectionResetError:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
 def test_a_mirror_is_seen_where_it_arrives_and_by_no_visitor(start_lab: Any) -> None:
     lab = start_lab("--rate", "40", "--interval", "1")
     lab.next_report()

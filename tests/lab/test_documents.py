@@ -17,6 +17,7 @@ def test_the_shipped_documents_are_valid_without_a_remark() -> None:
         "DestinationRule": 1,
         "Gateway": 1,
         "IstioOperator": 1,
+        "PeerAuthentication": 1,
         "ServiceEntry": 4,
         "Sidecar": 6,
         "VirtualService": 3,

@@ -40,7 +40,7 @@ def test_the_users_rules_stay_and_the_machines_addresses_are_renewed(tmp_path: P
     (tmp_path / "reviews.yaml").write_text("# mine\n")
     (tmp_path / "ratings.yaml").unlink()
     kept = write_documents(tmp_path, choose_layout("none"), 8081)
-    assert kept == ["bookshop.yaml", "mesh.yaml", "reviews.yaml", "services.yaml"]
+    assert kept == ["bookshop.yaml", "mesh.yaml", "reviews.yaml", "security.yaml", "services.yaml"]
     assert (tmp_path / "reviews.yaml").read_text() == "# mine\n"
     assert (tmp_path / "ratings.yaml").exists()
     assert "number: 8081" in (tmp_path / "workloads" / "gateway.yaml").read_text()
