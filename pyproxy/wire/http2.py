@@ -452,6 +452,7 @@ class Session:
         if stream not in self.engine.streams:
             del self._outboxes[stream]
             return
+        end_is_due = box.ended and not box.chunks and box.trailers is None
         while box.chunks:
             chunk = box.chunks.popleft()
             rest = self._send_now(stream, chunk, end=box.ended and box.trailers is None and not box.chunks)
@@ -463,7 +464,7 @@ class Session:
             del self._outboxes[stream]
             if box.trailers is not None:
                 self.send_trailers(stream, box.trailers)
-            elif box.ended and stream in self.engine.streams:
+            elif end_is_due:
                 self._send_now(stream, b"", end=True)
         else:
             self._outboxes[stream] = self._outboxes.pop(stream)

@@ -1,0 +1,3 @@
+module pyproxy.test/http2
+
+go 1.24
