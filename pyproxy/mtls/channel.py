@@ -225,7 +225,8 @@ class TlsChannel:
             return False
         except (ssl.SSLError, ssl.CertificateError) as error:
             self._flush()  # the alert
-            self._give_up(failure_text(error))
+            unanswered = not self.server_side and self.sslobj.cipher() is None
+            self._give_up(failure_text(error, unanswered=unanswered))
             return False
         self.handshake_done = True
         self._stop_clock()

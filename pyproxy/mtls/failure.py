@@ -11,6 +11,7 @@ REFUSED: Final = "CERTIFICATE_VERIFY_FAILED"
 _REASONS: Final = {
     "CERTIFICATE_VERIFY_FAILED": 125,
     "DECRYPTION_FAILED_OR_BAD_RECORD_MAC": 139,
+    "HANDSHAKE_FAILURE_ON_CLIENT_HELLO": 154,
     "HTTPS_PROXY_REQUEST": 155,
     "HTTP_REQUEST": 156,
     "NO_SHARED_CIPHER": 184,
@@ -48,13 +49,18 @@ _SAME: Final = {
 """OpenSSL's word → BoringSSL's, where they are two."""
 
 
-def failure_text(error: Exception) -> str:
-    """`TLS_error:|268435703:SSL routines:OPENSSL_internal:WRONG_VERSION_NUMBER:TLS_error_end`; empty for none."""
+def failure_text(error: Exception, *, unanswered: bool = False) -> str:
+    """`TLS_error:|268435703:SSL routines:OPENSSL_internal:WRONG_VERSION_NUMBER:TLS_error_end`; empty for none.
+
+    `unanswered`: our ClientHello has not been answered by a ServerHello.
+    """
     if not isinstance(error, ssl.SSLError) or isinstance(error, ssl.SSLCertVerificationError):
         why = str(getattr(error, "verify_message", "")).replace("self-signed", "self signed")
         return refusal_text(f"X509_verify_cert: certificate verification error at depth 0: {why}" if why else "")
     reason = error.reason or "UNKNOWN"
     reason = _SAME.get(reason, reason)
+    if unanswered and reason == "SSLV3_ALERT_HANDSHAKE_FAILURE":
+        return _text(reason, _entry("HANDSHAKE_FAILURE_ON_CLIENT_HELLO"))
     return _text(reason) if reason else ""
 
 
@@ -63,6 +69,9 @@ def refusal_text(why: str) -> str:
     return _text(REFUSED, f":verify cert failed: {why}" if why else "")
 
 
-def _text(reason: str, cause: str = "") -> str:
-    code = _LIBRARY + _REASONS.get(reason, 0)
-    return f"TLS_error:|{code}:SSL routines:OPENSSL_internal:{reason}{cause}:TLS_error_end"
+def _text(reason: str, more: str = "") -> str:
+    return f"TLS_error:{_entry(reason)}{more}:TLS_error_end"
+
+
+def _entry(reason: str) -> str:
+    return f"|{_LIBRARY + _REASONS.get(reason, 0)}:SSL routines:OPENSSL_internal:{reason}"

@@ -35,3 +35,18 @@ def test_words_and_numbers_are_boringssls(reason: str, text: str) -> None:
 def test_a_certificate_with_another_name_failed_verification() -> None:
     assert "CERTIFICATE_VERIFY_FAILED" in failure_text(error("HOSTNAME", ssl.SSLCertVerificationError))
     assert "CERTIFICATE_VERIFY_FAILED" in failure_text(ssl.CertificateError("no match"))
+
+
+def test_a_refused_hello_is_told_from_a_handshake_that_failed_later() -> None:
+    alert = error("SSLV3_ALERT_HANDSHAKE_FAILURE")
+    lead = "TLS_error:|268436496:SSL routines:OPENSSL_internal:SSLV3_ALERT_HANDSHAKE_FAILURE"
+    more = "|268435610:SSL routines:OPENSSL_internal:HANDSHAKE_FAILURE_ON_CLIENT_HELLO"
+    assert failure_text(alert) == f"{lead}:TLS_error_end"
+    assert failure_text(alert, unanswered=True) == f"{lead}{more}:TLS_error_end"
+
+
+def test_a_certificate_that_was_refused_has_its_cause() -> None:
+    refused = error("CERTIFICATE_VERIFY_FAILED", ssl.SSLCertVerificationError)
+    refused.verify_message = "self-signed certificate"  # type: ignore[attr-defined]
+    why = "X509_verify_cert: certificate verification error at depth 0: self signed certificate"
+    assert failure_text(refused).endswith(f":CERTIFICATE_VERIFY_FAILED:verify cert failed: {why}:TLS_error_end")
