@@ -61,19 +61,6 @@ def get_order(client: requests.Session, project: Project, **headers: str) -> dic
     return answer
 
 
-# Every container of the mesh answers to this, with no sidecar of its own in between.
-CALL = """
-import sys
-from http.client import HTTPConnection
-connection = HTTPConnection(sys.argv[1], int(sys.argv[2]), timeout=10)
-try:
-    connection.request("GET", "/users/1")
-    print(connection.getresponse().status)
-except OSError as error:
-    print(type(error).__name__)
-"""
-
-
 def test_every_container_is_healthy(project: Project) -> None:
     assert project.health() == dict.fromkeys(
         (
@@ -97,7 +84,7 @@ def test_a_sidecars_data_path_is_compiled(project: Project) -> None:
 
 
 def test_a_sidecar_has_its_own_certificate_and_nobody_elses(project: Project) -> None:
-    program = "import os; print(sorted(os.listdir('/certs')), os.listdir('/ca'), oct(os.stat('/certs/key.pem').st_mode))"
+    program = "from os import *; print(sorted(listdir('/certs')), listdir('/ca'), oct(stat('/certs/key.pem').st_mode))"
     printed = project.python("user-service-v1-sidecar", program)
     assert printed.strip() == "['cert-chain.pem', 'key.pem', 'root-cert.pem'] [] 0o100600"
     shown = json.loads(project.compose("exec", "-T", "certs", "pyproxy", "certs", "show", "--output", "json"))
@@ -159,6 +146,19 @@ print(urlopen(Request("http://127.0.0.1:9080/users/2", headers=headers)).read().
     assert '"version": "v2"' in printed
 
 
+def test_who_shows_no_certificate_is_refused(project: Project) -> None:
+    program = """
+from http.client import HTTPConnection
+connection = HTTPConnection("user-service-v1", 9080, timeout=10)
+connection.request("GET", "/users/1")
+try:
+    print(connection.getresponse().status)
+except ConnectionResetError:
+    print("refused")
+"""
+    assert project.python("gateway", program).strip() == "refused"
+
+
 def test_prometheus_has_what_the_sidecars_counted(
     project: Project, client: requests.Session, split: Counter[str]
 ) -> None:
@@ -179,6 +179,8 @@ def test_prometheus_has_what_the_sidecars_counted(
             time.sleep(0.25)
         assert rows["v1"] >= split["v1"], query
         assert rows["v2"] >= split["v2"], query
+    arrived = 'count by (connection_security_policy) (istio_requests_total{reporter="destination"})'
+    assert set(counted(arrived)) == {"mutual_tls"}
     assert counted("count by (job) (up == 1)") == {"sidecars": 4}
 
 
