@@ -8,7 +8,7 @@ from __future__ import annotations
 from pyproxy.istio import operator
 from pyproxy.istio.fields import Message
 from pyproxy.istio.kubernetes import KubernetesServicePort
-from pyproxy.istio.mesh import config, proxy
+from pyproxy.istio.mesh import config, providers, proxy
 from pyproxy.istio.networking.destination_rule import (
     HTTPSettings,
     LoadBalancerSettings,
@@ -64,6 +64,7 @@ FIELDS_NOT_ACTED_ON: dict[type[Message], frozenset[str]] = {
         "dns_refresh_rate",
         "enable_auto_mtls",
         "enable_tracing",
+        "extension_providers",
         "locality_lb_setting",
         "mesh_mtls",
         "outbound_traffic_policy",
@@ -74,6 +75,8 @@ FIELDS_NOT_ACTED_ON: dict[type[Message], frozenset[str]] = {
         "trust_domain",
         "trust_domain_aliases",
     ),
+    providers.ExtensionProvider: _all_but(providers.ExtensionProvider, "name", "envoy_ext_authz_http"),
+    providers.EnvoyExternalAuthorizationHttpProvider: frozenset(("clear_route_cache",)),
     config.OutboundTrafficPolicy: frozenset(("tls",)),
     config.TLSConfig: frozenset(("ecdh_curves",)),
     proxy.ProxyConfig: _all_but(

@@ -19,9 +19,14 @@ from typing import Any
 
 import pytest
 
+from pyproxy.envoy.ext_authz import ext_authz_filter
+from pyproxy.snapshot.ext_authz import compile_authorizers
+from pyproxy.snapshot.mesh import mesh_settings
+from pyproxy.snapshot.registry import Registry
 from tests.differential.envoy_process import EXTENSIONS, Envoy, http_listener, loopback
 from tests.peers import Headers, split_head
 from tests.pyproxy_process import PyproxyProcess
+from tests.snapshot.documents import documents as documents_of
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
@@ -81,6 +86,7 @@ PROVIDERS: dict[str, dict[str, Any]] = {
     },
     "body": {"includeRequestBodyInCheck": {"maxRequestBytes": 10}},
     "partial": {"includeRequestBodyInCheck": {"maxRequestBytes": 10, "allowPartialMessage": True}},
+    "raw": {"includeRequestBodyInCheck": {"maxRequestBytes": 10, "packAsBytes": True}},
     "quick": {"timeout": "0.3s"},
     "open": {"timeout": "0.3s", "failOpen": True},
     "nobody": {"port": 9001, "statusOnError": "500"},
@@ -122,6 +128,8 @@ CASES = {
     "allowed, with all that it may say": Case("full", GENEROUS, lines=RICH),
     "allowed, and told what it may know": Case("full", lines=RICH),
     "a 200 with a body": Case(says=answer(body=b"what?")),
+    "two cookies, both told": Case("full", lines=("cookie: a=1", "cookie: b=2", "x-A: 1", "x-a: 2")),
+    "told of what is empty": Case("full", lines=("x-a:",)),
     "POST": Case(method="POST", body=b"x" * 100),
     "POST in chunks": Case(method="POST", body=b"x" * 100, chunked=True),
     "PUT, denied": Case(says=DENIAL, method="PUT", body=b"x" * 100),
@@ -164,6 +172,10 @@ CASES = {
     "body, of length 0": Case("body", method="POST", lines=("content-length: 0",)),
     "body, denied": Case("body", DENIAL, method="POST", body=b"12345"),
     "body, far too large": Case("body", method="POST", body=b"x" * 100_000),
+    "body, no text": Case("body", method="POST", body=b"a\xff\xfe\x00\xc3\xa4"),
+    "body, packed": Case("raw", method="POST", body=b"12345"),
+    "body, packed, no text": Case("raw", method="POST", body=b"a\xff\xfe\x00\xc3\xa4"),
+    "body, packed, one too many": Case("raw", method="POST", body=b"12345678901"),
     "body, not asked": Case("body", method="POST", path="/free", body=b"x" * 100),
     "partial": Case("partial", method="POST", body=b"12345"),
     "partial, all that fits": Case("partial", method="POST", body=b"1234567890"),
@@ -253,7 +265,7 @@ async def _read_body(reader: asyncio.StreamReader, headers: Mapping[bytes, bytes
 # Envoy's configuration
 
 
-def filters(provider: Mapping[str, Any], cluster: str) -> list[dict[str, Any]]:
+def filters(provider: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What istiod makes of one provider and the policy: an RBAC filter that only looks, and ext_authz."""
     free = {"not_rule": {"url_path": {"path": {"safe_regex": {"regex": r"/c\d+-\w+/free.*"}}}}}
     rule = {"permissions": [{"and_rules": {"rules": [free]}}], "principals": [{"any": True}]}
@@ -263,6 +275,7 @@ def filters(provider: Mapping[str, Any], cluster: str) -> list[dict[str, Any]]:
         "shadow_rules_stat_prefix": "istio_ext_authz_",
     }
     key = {"key": "istio_ext_authz_shadow_effective_policy_id"}
+    cluster = f"outbound|{provider.get('port', 9000)}||authz.test"
     service: dict[str, Any] = {
         "server_uri": {"uri": "http://authz.test", "cluster": cluster, "timeout": provider.get("timeout", "600s")},
         "path_prefix": provider.get("pathPrefix", ""),
@@ -297,6 +310,7 @@ def filters(provider: Mapping[str, Any], cluster: str) -> list[dict[str, Any]]:
         authorizer["with_request_body"] = {
             "max_request_bytes": body["maxRequestBytes"],
             "allow_partial_message": body.get("allowPartialMessage", False),
+            "pack_as_bytes": body.get("packAsBytes", False),
         }
     return [
         {"name": "envoy.filters.http.rbac", "typed_config": rbac},
@@ -328,8 +342,14 @@ def envoy_cluster(name: str, port: int) -> dict[str, Any]:
     }
 
 
-def envoy_listener(name: str, provider: Mapping[str, Any], log: Path) -> dict[str, Any]:
-    clusters = {9001: "nobody", 9002: "missing"}
+def exported(provider: Mapping[str, Any], ports: Mapping[str, int]) -> dict[str, Any]:
+    """Our own ext_authz filter for it."""
+    found = documents_of(documents(provider, Path("log"), ports))
+    mesh = mesh_settings(found)
+    return ext_authz_filter(compile_authorizers(mesh, Registry(found, mesh)).usable["p"])
+
+
+def envoy_listener(name: str, chain: list[dict[str, Any]], log: Path) -> dict[str, Any]:
     kind = f"{EXTENSIONS}.access_loggers.file.v3.FileAccessLog"
     retry = {"retry_on": "reset-before-request", "num_retries": 2}
     route = {"match": {"prefix": "/"}, "route": {"cluster": "app", "timeout": "0s", "retry_policy": retry}}
@@ -337,7 +357,7 @@ def envoy_listener(name: str, provider: Mapping[str, Any], log: Path) -> dict[st
     return http_listener(
         name,
         [],
-        filters(provider, clusters.get(provider.get("port", 9000), "authorizer")),
+        chain,
         server_name="istio-envoy",
         stream_idle_timeout="0s",
         proxy_100_continue=True,
@@ -489,6 +509,8 @@ class Compared:
 
     seen: dict[str, tuple[Seen, Seen]]
     stats: dict[str, tuple[dict[str, int], dict[str, int]]]
+    exported: dict[str, Seen]
+    """Envoy once more, under what `pyproxy export envoy` makes of the provider."""
 
 
 @pytest.fixture(scope="module")
@@ -497,16 +519,23 @@ def compared(start_envoy: Callable[..., Envoy], tmp_path_factory: pytest.TempPat
     servers = Servers()
     processes: dict[str, PyproxyProcess] = {}
     try:
+        unread = folder / "exported.log"
         logs = {side: {name: folder / f"{side}-{name}.log" for name in PROVIDERS} for side in ("envoy", "ours")}
         for name, provider in PROVIDERS.items():
             text = documents(provider, logs["ours"][name], servers.ports)
             processes[name] = PyproxyProcess(folder / name, text, "--app-address", ADDRESS)
         envoy = start_envoy(
-            [envoy_listener(name, provider, logs["envoy"][name]) for name, provider in PROVIDERS.items()],
+            [
+                *(envoy_listener(name, filters(each), logs["envoy"][name]) for name, each in PROVIDERS.items()),
+                *(
+                    envoy_listener(f"exported-{name}", [filters(each)[0], exported(each, servers.ports)], unread)
+                    for name, each in PROVIDERS.items()
+                ),
+            ],
             [
                 envoy_cluster("app", servers.ports["app"]),
-                envoy_cluster("authorizer", servers.ports["authorizer"]),
-                envoy_cluster("nobody", 1),
+                envoy_cluster("outbound|9000||authz.test", servers.ports["authorizer"]),
+                envoy_cluster("outbound|9001||authz.test", 1),
             ],
         )
         ports = {name: process.ports["virtualInbound"] for name, process in processes.items()}
@@ -514,7 +543,9 @@ def compared(start_envoy: Callable[..., Envoy], tmp_path_factory: pytest.TempPat
             Side("envoy", envoy.ports, logs["envoy"], servers),
             Side("ours", ports, logs["ours"], servers),
         )
+        again = {name: envoy.ports[f"exported-{name}"] for name in PROVIDERS}
         found = [asyncio.run(_run(side)) for side in sides]
+        export = asyncio.run(_run(Side("exported", again, {}, servers)))
         for side, seen in zip(sides, found, strict=True):
             side.read_logs(seen)
         stats = {
@@ -525,7 +556,7 @@ def compared(start_envoy: Callable[..., Envoy], tmp_path_factory: pytest.TempPat
             for name in PROVIDERS
         }
         seen = {name: (found[0][index], found[1][index]) for index, name in enumerate(CASES)}
-        yield Compared(seen, stats)
+        yield Compared(seen, stats, {name: export[index] for index, name in enumerate(CASES)})
     finally:
         for process in processes.values():
             process.close()
@@ -552,6 +583,13 @@ def test_the_same_is_asked_and_answered(name: str, compared: Compared) -> None:
     assert ours.answer == theirs.answer
     assert ours.log == theirs.log
     assert len(ours.log) == 1
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_export_does_the_same(name: str, compared: Compared) -> None:
+    theirs, _ = compared.seen[name]
+    assert compared.exported[name].servers == theirs.servers
+    assert compared.exported[name].answer == theirs.answer
 
 
 @pytest.mark.parametrize("name", PROVIDERS)
