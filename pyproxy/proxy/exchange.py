@@ -25,6 +25,7 @@ from pyproxy.proxy.attempt import Attempt
 from pyproxy.proxy.environment import ClientConnection, Environment
 from pyproxy.proxy.ext_authz import Check
 from pyproxy.proxy.forwarder import Forwarder
+from pyproxy.proxy.grpc_messages import Messages
 from pyproxy.proxy.headers import apply_ops, operation_line, without
 from pyproxy.proxy.internal_requests import FORCE_TRACE, asked_by_client, asked_by_route
 from pyproxy.proxy.mirror import Mirroring, Terms
@@ -36,6 +37,8 @@ from pyproxy.wire.http1 import bodiless
 
 BODY_BUFFER: Final = 1024 * 1024
 """Bytes of a request body kept, for another attempt or for a connection (Envoy per_connection_buffer_limit_bytes)."""
+MESSAGES_TOLD: Final = 5.0
+"""Seconds between two reports of a call's messages (Istio's stats filter)."""
 _PASSED_ON: Final = frozenset({100, 102, 103, 104})
 _UPSTREAM_ENDED_TUNNEL: Final = "upstream_reset_after_response_started{connection_termination}"
 _DECORATOR: Final = b"x-envoy-decorator-operation"
@@ -110,6 +113,8 @@ class Exchange(Forwarder):
     """Sampled, as far as this proxy decides."""
     response_header_bytes = 0
     _mirroring: Mirroring | None = None
+    _messages: Messages | None = None
+    """Those of a gRPC call."""
     _destination: Destination | None = None
     _operating = False
     """Destination or route have operations on response headers."""
@@ -205,6 +210,9 @@ class Exchange(Forwarder):
                 self._check.on_body(self._kept_size)
         if attempt is not None:
             attempt.send_body(chunk)
+        if self._messages is not None:
+            self._messages.requests.feed(chunk)
+            self._tell_messages(self._messages)
 
     def on_request_end(self) -> None:
         """The request is whole."""
@@ -372,6 +380,10 @@ class Exchange(Forwarder):
             self._set_timeouts(action, [])
         if action.mirrors:
             self._start_mirroring(action)
+        if b"content-type" in notable and self.is_grpc:
+            self._messages = Messages(ctx.started)
+            for chunk in self.kept:
+                self._messages.requests.feed(chunk)
 
     def _start_mirroring(self, action: Forward) -> None:
         """As the first attempt, shadows are told of the route's timeout, whatever that of each try."""
@@ -483,6 +495,9 @@ class Exchange(Forwarder):
         """Body bytes from the upstream."""
         self.ctx.bytes_sent += len(chunk)
         self.stream.send_body(chunk)
+        if self._messages is not None:
+            self._messages.responses.feed(chunk)
+            self._tell_messages(self._messages)
 
     def attempt_read_end(self) -> None:
         """All that came with one read of the upstream was told."""
@@ -741,9 +756,28 @@ class Exchange(Forwarder):
             request_bytes=ctx.request_header_bytes + ctx.bytes_received,
             response_bytes=self.response_header_bytes + ctx.bytes_sent,
         )
+        if self._messages is not None:
+            self._tell_messages(self._messages, last=True)
         if env.access_log is not None:
             env.access_log.log(ctx)
         self.stream.exchange_finished()
+
+    def _tell_messages(self, messages: Messages, *, last: bool = False) -> None:
+        """Every few seconds, and at the end, the metrics hear of what passed since."""
+        env = self.env
+        now = env.clock.monotonic()
+        if now - messages.told_at < MESSAGES_TOLD and not last:
+            return
+        requests, responses = messages.untold(now)
+        cluster = self.cluster
+        env.metrics.record_messages(
+            self.ctx,
+            direction=self.connection.settings.direction,
+            cluster=cluster.cluster if cluster is not None else None,
+            endpoint=self.tried[-1].endpoint if self.tried else None,
+            request_messages=requests,
+            response_messages=responses,
+        )
 
 
 _date = (0, b"")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -196,3 +197,17 @@ def test_calls_of_one_connection_spread_over_the_endpoints(
         for _ in range(20):
             there.unary_unary("/t/Unary")(b"x")
     assert min(service.calls for service, _ in servers) >= 3
+
+
+def test_messages_are_counted(proxy: PyproxyProcess) -> None:
+    def counted(name: str) -> float:
+        with urllib.request.urlopen(f"http://127.0.0.1:{proxy.ports['metrics']}/stats/prometheus", timeout=10) as page:
+            lines = page.read().decode().splitlines()
+        return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name + "{"))
+
+    before = counted("istio_request_messages_total"), counted("istio_response_messages_total")
+    with channel(proxy) as there:
+        assert len(list(there.unary_stream("/t/Count")(b"100"))) == 100
+        assert there.stream_unary("/t/Sum")(iter([b"1", b"2", b"3"])) == b"6"
+    assert counted("istio_request_messages_total") - before[0] == 4
+    assert counted("istio_response_messages_total") - before[1] == 101
