@@ -10,7 +10,6 @@ from pyproxy.admin.patterns import Matches, pattern
 from pyproxy.admin.process_metrics import process_metrics
 from pyproxy.admin.served import Served
 from pyproxy.downstream.listener import stats_name
-from pyproxy.downstream.listener import stats_name
 from pyproxy.runtime.counters import ServerStats, StatGroup
 from pyproxy.telemetry import stats as envoy
 from pyproxy.telemetry.clusters_dump import cluster_status, clusters_text
@@ -64,11 +63,6 @@ def _groups(served: Served) -> Iterator[tuple[str, StatGroup]]:
         state.refresh_gauges()
         yield name, state.stats
     yield from list(served.http_stats.items())
-    for bound in served.listeners.values():
-        name = stats_name(bound.listener)
-        if name in served.connection_stats:
-            served.connection_stats[name].downstream_cx_active = bound.connections
-    yield from list(served.connection_stats.items())
     for bound in served.listeners.values():
         name = stats_name(bound.listener)
         if name in served.connection_stats:

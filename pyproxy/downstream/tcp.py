@@ -79,21 +79,21 @@ class TcpProxy(asyncio.Protocol):
         try:
             upstream = await dial(host, self._env.tls)
         except DialError as error:
+            ctx.upstream_transport_failure = error.reason
             self._refuse(RESPONSE_FLAG[error.outcome])
             return
         if self._gone:
             upstream.transport.abort()
             hung_up(host)
             return
+        ctx.take_upstream_peer(upstream.peer)
         self._start(upstream)
-            ctx.upstream_transport_failure = error.reason
 
     def _pick(self, cluster: ClusterState) -> HostState | None:
         if cluster.cluster.discovery is not Discovery.ORIGINAL_DST:
             return cluster.pick()
         target = self._connection.original_destination
         if target is None or target in self._env.own_addresses:
-        ctx.take_upstream_peer(upstream.peer)
             return None
         return cluster.original_destination(*target)
 

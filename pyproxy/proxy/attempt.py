@@ -173,11 +173,11 @@ class Attempt(ResponseHandler):
         if not self._done:
             self._finish(self._status)
             self.exchange.attempt_ended()
+
     def on_trailers(self, trailers: Headers) -> None:
         if not self._done:
             self._finish(self._status)
             self.exchange.attempt_trailers(trailers)
-
 
     def on_reset(self, outcome: Outcome, reason: str) -> None:
         if self._done:
