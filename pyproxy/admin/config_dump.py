@@ -6,7 +6,9 @@ item. Source: Envoy api/envoy/admin/v3/config_dump.proto.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from pyproxy.admin.pages import BadRequest, Page, Query, as_json, text
 from pyproxy.admin.patterns import Matches, pattern
@@ -16,12 +18,15 @@ from pyproxy.envoy.clusters import cluster_resource
 from pyproxy.envoy.endpoints import assignment_resource
 from pyproxy.envoy.listeners import Listeners
 from pyproxy.envoy.routes import table_resource
-from pyproxy.envoy.tables import Table, inbound_table, plain_table
+from pyproxy.envoy.tables import Table, inbound_table, plain_table, plaintext_finds_less
 from pyproxy.envoy.values import TYPE, Resource, address, node, timestamp
 from pyproxy.snapshot.model import Snapshot
 from pyproxy.snapshot.tables import ANY
 
 _SECRET_FIELDS = frozenset({"accesstoken", "clientsecret", "password", "privatekey", "secretkey", "token"})
+_KEY_SETS = frozenset({"jwks", "inline_string"})
+_SECRET_MEMBERS = frozenset({"k", "d", "p", "q", "dp", "dq", "qi", "oth"})
+"""Of a JSON web key (RFC 7518 section 6): the secret that signs tokens, and the private half of a pair."""
 _REDACTED = "[redacted]"
 _ENDPOINTS = "dynamic_endpoint_configs"
 
@@ -85,7 +90,11 @@ def _configs(served: Served, named: Matches) -> Iterator[Resource]:
                 {
                     "name": bound.listener.name,
                     "active_state": stamp
-                    | {"listener": _config("listener.v3.Listener", listeners.resource(bound.listener, bound.port))},
+                    | {
+                        "listener": _without_secrets(
+                            _config("listener.v3.Listener", listeners.resource(bound.listener, bound.port))
+                        )
+                    },
                 }
                 for bound in list(served.listeners.values())
                 if named(bound.listener.name)
@@ -114,6 +123,8 @@ def _tables(snapshot: Snapshot) -> Iterator[Table]:
         yield plain_table(table)
     if ANY in snapshot.route_tables:
         yield inbound_table(snapshot)
+        if plaintext_finds_less(snapshot):
+            yield inbound_table(snapshot, plain=True)
 
 
 def _dump(what: str) -> Resource:
@@ -135,5 +146,23 @@ def _without_secrets(value: object, field: str = "") -> object:
         return {key: _without_secrets(member, str(key)) for key, member in value.items()}
     if isinstance(value, list | tuple):
         return [_without_secrets(member, field) for member in value]
+    if field in _KEY_SETS and isinstance(value, str):
+        return _without_secret_members(value)
     secret = field.lower().replace("_", "") in _SECRET_FIELDS or (isinstance(value, str) and "PRIVATE KEY-" in value)
     return _REDACTED if secret else value
+
+
+def _without_secret_members(text: str) -> str:
+    """A key set, but for what signs; any other text as it is."""
+    found = False
+
+    def cleaned(members: dict[str, Any]) -> dict[str, Any]:
+        nonlocal found
+        found = found or not _SECRET_MEMBERS.isdisjoint(members)
+        return {name: _REDACTED if name in _SECRET_MEMBERS else value for name, value in members.items()}
+
+    try:
+        document = json.loads(text, object_hook=cleaned)
+    except (ValueError, RecursionError):
+        return text
+    return json.dumps(document) if found else text

@@ -88,3 +88,22 @@ spec: {hosts: [careless.example], ports: [{number: 80, name: http, protocol: HTT
     assert "s3cret" not in text
     assert "MIIE" not in text
     assert '"accessToken": "[redacted]"' in text
+
+
+def test_what_signs_tokens_is_not_shown_and_what_verifies_them_is(tmp_path: Path) -> None:
+    keys = '{"keys": [{"kty": "oct", "k": "aHVzaA"}, {"kty": "RSA", "n": "cHVi", "e": "AQAB", "d": "aHVzaA"}]}'
+    rules = f"""
+---
+apiVersion: security.istio.io/v1
+kind: RequestAuthentication
+metadata: {{name: tokens}}
+spec: {{jwtRules: [{{issuer: a, jwks: '{keys}'}}]}}
+---
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {{name: own}}
+spec: {{ingress: [{{port: {{number: 9080, name: http, protocol: HTTP}}, defaultEndpoint: "127.0.0.1:80"}}]}}
+"""
+    found = json.dumps(dump(FakeApp(compile_text(tmp_path, DOCUMENTS + rules))))
+    assert "aHVzaA" not in found
+    assert "cHVi" in found

@@ -20,13 +20,17 @@ from pyproxy.snapshot.compile import compile_snapshot
 from pyproxy.snapshot.model import Identity, Listening
 from tests.differential.envoy_process import Envoy
 from tests.differential.routing_sides import EchoServer, Outcome, Side, _text, ask_both
-from tests.differential.token_cases import ALONE, ALONE_CASES, SEVERAL, SEVERAL_CASES, as_request, mesh
+from tests.differential.token_cases import ALL_SEVERAL, ALONE, ALONE_CASES, SEVERAL, as_request, mesh
 from tests.pyproxy_process import PyproxyProcess
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 DIFFERENT: dict[str, str] = {
     "alone: bad, and good in a parameter": "Envoy has taken the good one from the path before it meets the bad one",
+    "alone: other parameters, in disorder": "Envoy sorts and decodes what is left of a query",
+    "alone: the right key under another algorithm": "Envoy goes by the kind of key alone",
+    "alone: a claim that ends the line": "Envoy answers 503; here the header is not written",
+    "several: e twice, the first bad": "in Envoy the good one takes both lines away",
 }
 """Case → why the two do not agree."""
 ELSEWHERE = {
@@ -51,7 +55,7 @@ def both(start_envoy: Callable[..., Envoy], tmp_path_factory: pytest.TempPathFac
     found = Both({}, {})
     echo = EchoServer()
     try:
-        for name, rules, cases in (("alone", ALONE, ALONE_CASES), ("several", SEVERAL, SEVERAL_CASES)):
+        for name, rules, cases in (("alone", ALONE, ALONE_CASES), ("several", SEVERAL, ALL_SEVERAL)):
             folder = tmp_path_factory.mktemp(name)
             envoy, ours = _ask(folder, mesh(*rules, listens=_free_port()), echo, start_envoy, name, cases)
             found = Both({**found.envoy, **envoy.outcomes}, {**found.ours, **ours.outcomes})
@@ -97,17 +101,18 @@ def _ask(
     return sides
 
 
-CASES = [f"{name}: {case}" for name, cases in (("alone", ALONE_CASES), ("several", SEVERAL_CASES)) for case in cases]
+CASES = [f"{name}: {case}" for name, cases in (("alone", ALONE_CASES), ("several", ALL_SEVERAL)) for case in cases]
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_tokens_are_taken_as_envoy_takes_them(both: Both, case: str) -> None:
-    if case in DIFFERENT:
-        pytest.skip(DIFFERENT[case])
     theirs, ours = both.envoy[case], both.ours[case]
     differing = [
         f"{part}\n  envoy   {envoy}\n  pyproxy {mine}"
         for part, envoy, mine in theirs.differences(ours)
         if part not in ELSEWHERE
     ]
-    assert not differing, "\n".join([case, *differing])
+    if case in DIFFERENT:
+        assert differing, "they agree now"
+    else:
+        assert not differing, "\n".join([case, *differing])

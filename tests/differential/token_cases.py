@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from typing import Any
+
+from jwt.algorithms import get_default_algorithms
 
 from tests.tokens import SigningKey, encoded, key_set, signing_key, token
 
@@ -98,6 +99,12 @@ def raw(payload: Any, header: Any = None, signature: str = "AAAA") -> str:
 
 def es(claims: Mapping[str, Any], **more: Any) -> str:
     return token({**ME, **claims}, KEYS["ES256"], **more)
+
+
+def _renamed(key: SigningKey, algorithm: str) -> str:
+    """Signed by a key, under an algorithm of another kind."""
+    signed = f"{encoded({'alg': algorithm, 'kid': key.key_id})}.{encoded(ME)}"
+    return f"{signed}.{encoded(get_default_algorithms()[key.algorithm].sign(signed.encode(), key.private))}"
 
 
 ALONE = (
@@ -214,6 +221,19 @@ ALONE_CASES: dict[str, tuple[str, Lines]] = {
     "claims: scope": ("/claims", bearer(es({"scope": "read write"}))),
     "claims: banned": ("/claims", bearer(es({"banned": "yes", "groups": "admin"}))),
     "claims: others": ("/claims", bearer(token({"iss": "me", "sub": "he"}, KEYS["ES256"]))),
+    "other parameters, in disorder": (f"/p?z=%41%26&access_token={es({})}&a=1&z=2&m", {}),
+    "the same parameter twice": (f"/p?access_token={es({})}&access_token=bad", {}),
+    "the same parameter twice, bad first": (f"/p?access_token=bad&access_token={es({})}", {}),
+    "an escaped parameter's name": (f"/p?access%5Ftoken={es({})}", {}),
+    "preflight with forged headers": (
+        "OPTIONS /",
+        {"origin": "http://a", "access-control-request-method": "GET", "x-sub": "root"},
+    ),
+    "the right key under another algorithm": (
+        "/",
+        bearer(_renamed(KEYS["ES256"], "RS256")),
+    ),
+    "a claim that ends the line": ("/", bearer(es({"many": "a\r\nx-admin: yes"}))),
     "told": ("/told", bearer(es({}))),
     "told, forged": ("/told", {"x-sub": "you"}),
     "told, forged with a token": ("/told", bearer(token({"iss": "me", "sub": "he"}, KEYS["ES256"]), x_sub="you")),
@@ -221,9 +241,15 @@ ALONE_CASES: dict[str, tuple[str, Lines]] = {
 
 SEVERAL = (
     rule("a", key_set(NAMELESS), audiences=["here", "http://web/"]),
-    rule("b", forwardOriginalToken=True, fromHeaders=[{"name": "x-b", "prefix": "Token "}, {"name": "x-b2"}]),
+    rule(
+        "b",
+        forwardOriginalToken=True,
+        fromHeaders=[{"name": "x-b", "prefix": "Token "}, {"name": "x-b2"}],
+        outputPayloadToHeader="x-payload",
+    ),
     rule("c", fromParams=["t", "u"], fromCookies=["tea", "oat"]),
     rule("d"),
+    rule("e", fromHeaders=[{"name": "x-e"}]),
 )
 """Several rules: an issuer with audiences, one with headers, one with parameters and cookies, one beside the first."""
 
@@ -246,6 +272,12 @@ SEVERAL_CASES: dict[str, tuple[str, Lines]] = {
     "b": ("/", {"x-b": f"Token {of('b')}"}),
     "b without prefix": ("/", {"x-b": of("b")}),
     "b in the other header": ("/", {"x-b2": of("b")}),
+    "e": ("/", {"x-e": of("e")}),
+    "a, with a header that b writes": ("/", bearer(of("a", aud="here"), x_payload="forged")),
+    "e, with a header that b writes": ("/", {"x-e": of("e"), "x-payload": "forged"}),
+    "e in two cookies": ("/", {"cookie": f"tea={of('c')}; tea=bad"}),
+    "c in two cookies, the first bad": ("/", {"cookie": f"tea=bad; tea={of('c')}"}),
+    "c in both cookies": ("/", {"cookie": f"oat={of('c')};tea={of('c')}"}),
     "b bad": ("/", {"x-b2": "bad"}),
     "c": (f"/?x=1&t={of('c')}&y=2", {}),
     "c in the other parameter": (f"/?u={of('c')}", {}),
@@ -263,13 +295,27 @@ SEVERAL_CASES: dict[str, tuple[str, Lines]] = {
 }
 
 
-def as_request(identifier: str, asked: tuple[str, Lines]) -> bytes:
+TWICE_CASES = {
+    "e twice, the first bad": [("x-e", "bad"), ("x-e", of("e"))],
+    "e twice, the last bad": [("x-e", of("e")), ("x-e", "bad")],
+    "e twice": [("x-e", of("e")), ("x-e", of("e", n=2))],
+    "two lines of authorization": [("authorization", f"Bearer {of('d')}"), ("authorization", f"Bearer {of('d')}")],
+    "two lines of cookies": [("cookie", f"tea={of('c')}"), ("cookie", "tea=bad")],
+    "two lines of cookies, the first bad": [("cookie", "tea=bad"), ("cookie", f"tea={of('c')}")],
+}
+"""To several rules, with lines of one name."""
+
+
+ALL_SEVERAL: dict[str, tuple[str, Any]] = {
+    **SEVERAL_CASES,
+    **{name: ("/", lines) for name, lines in TWICE_CASES.items()},
+}
+
+
+def as_request(identifier: str, asked: tuple[str, Lines | list[tuple[str, str]]]) -> bytes:
     """The bytes of a case."""
     target, lines = asked
     method, _, path = target.rpartition(" ")
+    pairs = lines if isinstance(lines, list) else lines.items()
     head = [f"{method or 'GET'} {path} HTTP/1.1", "host: echo.test", f"x-case: {identifier}"]
-    return "\r\n".join([*head, *(f"{name}: {value}" for name, value in lines.items()), "", ""]).encode()
-
-
-def documents_text(documents: list[dict[str, Any]]) -> str:
-    return "\n---\n".join(json.dumps(each) for each in documents)
+    return "\r\n".join([*head, *(f"{name}: {value}" for name, value in pairs), "", ""]).encode()

@@ -54,7 +54,8 @@ def test_of_parameters_the_first_counts_and_without_percent_signs() -> None:
 def test_cookies() -> None:
     places = TokenPlaces(cookies=(b"a", b"b"))
     lines = ((b"cookie", b'x=1;  b="two"; a=1; a=3'), (b"cookie", b"bad; b=late"))
-    assert found(places, b"/", *lines) == [b"1", b"late"]
+    assert found(places, b"/", *lines) == [b"1", b"two"]
+    assert found(places, b"/", *reversed(lines)) == [b"1", b"late"]
     assert found(places, b"/", (b"cookie", b"ab=1")) == []
 
 

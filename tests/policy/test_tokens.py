@@ -3,12 +3,11 @@ from __future__ import annotations
 import pytest
 
 from pyproxy.core.http import RequestHead
-from pyproxy.policy import tokens
 from pyproxy.policy.jwks import NO_KEY_FITS, NOT_SIGNED, KeySet, parse_key_set
 from pyproxy.policy.jws import EXPIRED, NOT_A_TOKEN
 from pyproxy.policy.token_places import TokenPlaces
 from pyproxy.policy.token_rules import KeySource, TokenRule
-from pyproxy.policy.tokens import UNKNOWN_ISSUER, WRONG_AUDIENCE, Authenticator
+from pyproxy.policy.tokens import MOST_KEPT, UNKNOWN_ISSUER, WRONG_AUDIENCE, Authenticator
 from tests.tokens import key_set, signing_key, token
 
 KEY = signing_key("ES256")
@@ -221,16 +220,17 @@ def test_a_refusal_is_not_remembered() -> None:
     assert authenticator.authenticate(request(foreign), NOW) == ""
 
 
-def test_what_is_not_used_is_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tokens, "MOST_KEPT", 2)
+def test_what_is_not_used_is_forgotten_first() -> None:
+    secret = signing_key("HS256")
     keys = Keys()
+    keys.replace(secret)
     authenticator = Authenticator([rule()], keys)
-    one, two, three = (token({**GOOD, "n": n}, KEY) for n in range(3))
-    for text in (one, two, one, three, one):
+    one, two, *others = (token({**GOOD, "n": n}, secret) for n in range(MOST_KEPT + 1))
+    for text in (one, two, one, *others, one):
         assert authenticator.authenticate(request(text), NOW) == ""
-    assert keys.verified == 3
+    assert keys.verified == MOST_KEPT + 1
     authenticator.authenticate(request(two), NOW)
-    assert keys.verified == 4
+    assert keys.verified == MOST_KEPT + 2
 
 
 def test_a_long_token_is_not_remembered() -> None:
