@@ -62,7 +62,7 @@ class App(Worker):
         if loaded.snapshot is None:
             raise CommandError(complaint(loaded), exit_code=1)
         self.wire(loaded.snapshot)
-        self.tls.check()
+        self.tls.check(self.settings.expected_identity(loaded.snapshot.identity))
         self._fetcher.follow(fetched_sources(loaded.snapshot.token_rules))
         self._reloader.accept(loaded)
         self.admin = AdminServers(self)

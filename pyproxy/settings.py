@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pyproxy.core.spiffe import workload_identity
 from pyproxy.istio.resources import Document
 from pyproxy.mtls.folders import CHAIN
 from pyproxy.mtls.material import workload_folder
@@ -70,6 +71,12 @@ class Settings:
         name = self.workload.partition(".")[0] or identity.workload  # as `pyproxy certs` calls its folder
         folder = workload_folder(self.certs or DEFAULT_CERTS, name, identity.namespace)
         return folder if self.certs is not None or (folder / CHAIN).exists() else None
+
+    def expected_identity(self, identity: Identity) -> str:
+        """What a WorkloadEntry makes of this proxy, by which others check its certificate; empty without one."""
+        if not self.workload:
+            return ""
+        return str(workload_identity(identity.trust_domain, identity.namespace, identity.service_account))
 
     @property
     def listening(self) -> Listening:

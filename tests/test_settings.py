@@ -57,3 +57,26 @@ def test_without_a_workload_flags_say_who_it_is() -> None:
     )
     assert Settings(gateway=True).identity_in([]).workload == "gateway"
     assert Settings().identity_in([]).workload == ""
+
+
+def test_the_folder_of_certificates_is_the_workloads_own_where_there_is_one(tmp_path: Path) -> None:
+    (tmp_path / "web-1.shop").mkdir()
+    mine = Identity(workload="web-1", namespace="shop")
+    assert Settings(certs=tmp_path, workload="web-1.shop").certificates_of(mine) == tmp_path / "web-1.shop"
+    assert Settings(certs=tmp_path).certificates_of(Identity(workload="web-2", namespace="shop")) == tmp_path
+
+
+def test_a_folder_that_nobody_named_may_be_missing_or_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert Settings().certificates_of(Identity()) is None
+    (tmp_path / "certs").mkdir()
+    assert Settings().certificates_of(Identity()) is None
+    (tmp_path / "certs" / "cert-chain.pem").touch()
+    assert Settings().certificates_of(Identity()) == Path("certs")
+    assert Settings(certs=Path("nowhere")).certificates_of(Identity()) == Path("nowhere")
+
+
+def test_documents_say_by_which_identity_a_workload_is_known() -> None:
+    identity = Identity(workload="web-1", namespace="shop", service_account="web", trust_domain="example.org")
+    assert Settings(workload="web-1.shop").expected_identity(identity) == "spiffe://example.org/ns/shop/sa/web"
+    assert Settings().expected_identity(identity) == ""

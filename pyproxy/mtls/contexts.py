@@ -62,10 +62,23 @@ class Contexts:
             self.workload = Holding(sources, lambda now: read_workload(folder, now), self.clock)
             self._holdings[sources] = self.workload
 
-    def check(self) -> None:
-        """Before anything is served: raises MaterialError when there should be a certificate, and is none."""
-        if self.workload is not None and self.workload.material is None:
+    def check(self, expected: str) -> None:
+        """Before anything is served: raises MaterialError when there should be a certificate, and is none.
+
+        `expected` is the identity that documents give this proxy, by which others will know it; empty: none does.
+        """
+        if self.workload is None:
+            return
+        material = self.workload.material
+        if material is None:
             raise MaterialError(self.workload.error)
+        if expected not in ("", material.identity):
+            _log.warning(
+                "%s: is for %s, and the documents say that this workload is %s: others may refuse it",
+                self.workload.path,
+                material.identity,
+                expected,
+            )
 
     @property
     def has_certificate(self) -> bool:

@@ -138,7 +138,7 @@ class Supervisor:
         self._fetcher = KeyFetcher(self.live.keys, self.clock)
         self._fetcher.follow(fetched_sources(snapshot.token_rules))
         self._tls = Contexts(settings.certificates_of(snapshot.identity), self.clock)
-        self._tls.check()
+        self._tls.check(settings.expected_identity(snapshot.identity))
         self._tls.follow(snapshot)
         self._reloader = Reloader(settings.config, settings.identity_in, settings.listening, self._take_up, self.clock)
         self._reloader.accept(self._loaded)

@@ -31,6 +31,8 @@ from tests.in_process import (
     upstream,
     worker,
 )
+from tests.integration.sidecar import Client as ProcessClient
+from tests.integration.sidecar import Sidecar, sidecar
 
 pytestmark = pytest.mark.integration
 MESH, OTHER = Authority("mesh"), Authority("somebody else")
@@ -407,3 +409,26 @@ async def test_no_page_and_no_log_shows_a_key(
         certificate = json.loads(shown[0][shown[0].index("{") : shown[0].rindex("}") + 1])["certificates"][0]
         assert certificate["cert_chain"][0]["subject_alt_names"] == [{"uri": PRODUCTPAGE}]
         assert "pyproxy_certificate_expiry_seconds" in shown[4]
+
+
+async def test_every_worker_has_the_certificate_and_its_successor(tmp_path: Path, certs: Path) -> None:
+    context = server_context(tmp_path / "server", MESH.issue(REVIEWS))
+    (tmp_path / "documents").mkdir()
+    async with upstream(Server, context) as there:
+        (tmp_path / "documents" / "x.yaml").write_text(service("x", there.port) + MUTUAL)
+        flags = ["--workers", "2", "--certs", str(certs)]
+        async with sidecar(tmp_path, tmp_path / "documents", *flags) as running:
+            assert await served_by_all(running, there) == 1
+            MESH.workload(certs, PRODUCTPAGE)
+            await asyncio.sleep(1.0)
+            assert await served_by_all(running, there) == 2
+
+
+async def served_by_all(running: Sidecar, there: Server) -> int:
+    """Ask until both workers have been asked; how many certificates the service has seen by now."""
+    for _ in range(40):
+        client = ProcessClient(running.addresses["virtualOutbound"])
+        assert (await client.request("/", host="x")).status == 200
+        await client.close()
+    there.hang_up()
+    return len({certificate for _, certificate, _ in there.seen})

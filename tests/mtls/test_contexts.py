@@ -142,7 +142,15 @@ def test_a_proxy_without_a_certificate_has_no_contexts_for_the_mesh(caplog: pyte
 def test_a_folder_without_a_certificate_stops_the_start(tmp_path: Path) -> None:
     contexts = Contexts(tmp_path)
     with pytest.raises(MaterialError, match=r"cert-chain\.pem: No such file"):
-        contexts.check()
+        contexts.check("")
+
+
+def test_a_certificate_for_somebody_else_is_warned_about(contexts: Contexts, caplog: pytest.LogCaptureFixture) -> None:
+    contexts.check(REVIEWS)
+    contexts.check("")
+    assert not [each for each in caplog.records if each.levelno >= logging.WARNING]
+    contexts.check(PRODUCTPAGE)
+    assert f"is for {REVIEWS}, and the documents say that this workload is {PRODUCTPAGE}" in caplog.text
 
 
 def test_simple_tls_trusts_the_file_that_is_named(tmp_path: Path) -> None:
