@@ -9,7 +9,9 @@ from pyproxy.core.context import RequestContext
 from pyproxy.core.http import RequestHead
 from pyproxy.core.loop import spawn
 from pyproxy.core.outcome import RESPONSE_FLAG
+from pyproxy.policy.rbac import denial_details
 from pyproxy.proxy.environment import ClientConnection, Environment
+from pyproxy.proxy.gate import check_connection
 from pyproxy.proxy.tunnel import Tunnel
 from pyproxy.runtime.clusters import ClusterState, HostState
 from pyproxy.snapshot.model import (
@@ -68,6 +70,11 @@ class TcpProxy(asyncio.Protocol):
         name = cluster_for(serving.snapshot, self._connection)
         self._cluster = cluster = serving.clusters.get(name)
         ctx.upstream_cluster = name
+        policy = check_connection(self._env, self._connection)
+        if policy:
+            ctx.connection_termination_details = denial_details(policy)
+            self._refuse("")
+            return
         if cluster is None or name == BLACKHOLE_CLUSTER:
             self._refuse("" if cluster is not None else "NC")
             return

@@ -8,8 +8,8 @@ from pyproxy.core.regex import quote
 
 ONE_SEGMENT: Final = "{*}"
 ANY_TEXT: Final = "{**}"
-_SEGMENT: Final = "[a-zA-Z0-9\\-._~%!$&'()+,;:@]+"  # RFC 3986 pchar, but neither `*` nor `=`: so has Envoy
-_TEXT: Final = "[a-zA-Z0-9\\-._~%!$&'()+,;:@/]*"
+_SEGMENT: Final = "[a-zA-Z0-9\\-._~%!$&'()*+,;=:@]+"  # RFC 3986 pchar (Envoy 1.40; older ones leave out * and =)
+_TEXT: Final = "[a-zA-Z0-9\\-._~%!$&'()*+,;=:@/]*"
 _OPERATORS: Final = {ONE_SEGMENT: _SEGMENT, ANY_TEXT: _TEXT, "*": _SEGMENT, "**": _TEXT}
 
 

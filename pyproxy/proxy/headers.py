@@ -8,6 +8,7 @@ from typing import Final
 
 from pyproxy.core.context import RequestContext
 from pyproxy.core.http import Headers, RequestHead, ResponseHead
+from pyproxy.policy.cidr import parse_address
 from pyproxy.proxy.internal_requests import is_internal, mark_internal
 from pyproxy.snapshot.model import HeaderOps, HttpSettings
 from pyproxy.telemetry.trace_headers import TRACE_HEADERS
@@ -137,11 +138,7 @@ def trusted_client(forwarded: bytes, peer: str, settings: HttpSettings) -> str:
     if len(elements) < index:
         return peer
     found = elements[-index].strip().decode("latin-1")
-    return found if found and _looks_like_ip(found) else peer
-
-
-def _looks_like_ip(text: str) -> bool:
-    return ":" in text or (text.count(".") == 3 and text.replace(".", "").isdigit())
+    return found if parse_address(found) is not None else peer
 
 
 _MOST_OPERATIONS: Final = 16384

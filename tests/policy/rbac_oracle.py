@@ -222,7 +222,7 @@ def path(value: str, policy: Policy, asked: Asked) -> bool:
     if "{*}" not in value and "{**}" not in value:
         return like(value, asked.path)
     pattern = "/".join(
-        {"{*}": "[^/*=]+", "{**}": "[^*=]*"}.get(segment, re.escape(segment)) for segment in value.split("/")
+        {"{*}": "[^/|]+", "{**}": "[^|]*"}.get(segment, re.escape(segment)) for segment in value.split("/")
     )
     return re.fullmatch(pattern, asked.path) is not None
 
