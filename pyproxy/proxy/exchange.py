@@ -270,9 +270,19 @@ class Exchange(Forwarder):
             self.connection.stats.downstream_rq_ws_on_non_ws_route += 1
             return replies.UPGRADE_FAILED
         self.upgrade = protocol
-        if self.serving.snapshot.guarded and self.connection.settings.direction is not _OUTBOUND:
-            return self._pass(gate.enter)
-        return self._let_in()
+        direction = self.connection.settings.direction
+        if direction is _OUTBOUND:
+            return self._let_in()
+        if direction is _INBOUND:
+            self._meet_caller()
+        return self._pass(gate.enter) if self.serving.snapshot.guarded else self._let_in()
+
+    def _meet_caller(self) -> None:
+        """What the caller's proxy says of itself, and what it is told: also when the request goes no further."""
+        notable = self.head.notable
+        self.ctx.peer_metadata = notable.get(b"x-envoy-peer-metadata")
+        if self.route is not None and self.serving.snapshot.tracing.enabled and not notable.get(_DECORATOR):
+            self._operation = self.route.operation
 
     def take_route(self, route: Route | None) -> None:
         """The route that was found, and one of its destinations; it may be another than at first, or none."""
@@ -292,11 +302,6 @@ class Exchange(Forwarder):
                 self.ctx.upstream_cluster = destination.cluster
         if route.response_headers is not None:
             self._operating = True
-        if self.connection.settings.direction is _INBOUND:  # told also of a request that goes no further
-            notable = self.head.notable
-            self.ctx.peer_metadata = notable.get(b"x-envoy-peer-metadata")
-            if self.serving.snapshot.tracing.enabled and not notable.get(_DECORATOR):
-                self._operation = route.operation
 
     def _pass(self, step: Step) -> replies.Reply | None:
         """Through the gate, from a step of it on."""

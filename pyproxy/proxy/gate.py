@@ -13,13 +13,12 @@ from pyproxy.core.http import RequestHead
 from pyproxy.policy.rbac import Authorizer, CustomRules, Verdict, denial_details
 from pyproxy.policy.rbac_matchers import Facts
 from pyproxy.policy.tokens import WRONG_AUDIENCE, is_preflight
-from pyproxy.proxy.environment import ClientConnection
+from pyproxy.proxy.environment import ClientConnection, Environment
 from pyproxy.proxy.ext_authz import Check
 from pyproxy.proxy.replies import HELD as HELD
 from pyproxy.proxy.replies import Reply
 from pyproxy.proxy.routing import route_again
 from pyproxy.runtime.counters import HttpStats, TcpStats
-
 from pyproxy.snapshot.model import Direction
 
 if TYPE_CHECKING:
@@ -30,6 +29,7 @@ _BODY: Final = b"RBAC: access denied"
 MAX_PATH: Final = 256
 """Bytes of a path that `www-authenticate` repeats (Envoy jwt_authn/filter.cc, MaximumUriLength)."""
 _GATEWAY: Final = Direction.GATEWAY
+_OUTBOUND: Final = Direction.OUTBOUND
 _denials: Final[dict[str, Reply]] = {}
 _MOST_DENIALS: Final = 4096
 
@@ -120,6 +120,26 @@ def _denial(policy: str) -> Reply:
     return reply
 
 
+def check_connection(env: Environment, connection: ClientConnection) -> str:
+    """The rule that denies a connection which is not HTTP, `none` when no rule allows it; empty: it may pass.
+
+    Envoy decides at the client's first byte, and has called the upstream by then; here it is decided before that.
+    """
+    rules = env.live.serving.snapshot.authorization
+    if rules is None or connection.settings.direction is _OUTBOUND:
+        return ""
+    facts = connection_facts(connection)
+    for authorizer in (rules.tcp.misdirected, rules.tcp.authorizer):
+        if authorizer is not None:
+            verdict = authorizer.judge(facts)
+            count(env.tcp_stats, verdict)
+            if verdict.trials and _log.isEnabledFor(logging.DEBUG):
+                log_trials(verdict, f"connection {connection.identifier}")
+            if verdict.denied_by is not None:
+                return verdict.denied_by
+    return ""
+
+
 def facts_of(exchange: Exchange) -> Facts:
     """What rules may ask about a request."""
     connection = exchange.connection
@@ -130,7 +150,6 @@ def facts_of(exchange: Exchange) -> Facts:
     if exchange.workload_port:
         facts.destination_port = exchange.workload_port
     facts.head = exchange.head
-    facts.token = exchange.head.token
     return facts
 
 
@@ -144,7 +163,7 @@ def connection_facts(connection: ClientConnection) -> Facts:
         remote_ip=connection.remote_ip,
         destination_ip=target[0] if target else connection.local_address.rpartition(":")[0].strip("[]"),
         destination_port=target[1] if target else connection.listener.workload_port or connection.local_port,
-        server_name="" if peer is None else peer.server_name,
+        server_name=connection.server_name,
     )
 
 
