@@ -6,13 +6,15 @@ Source: Istio pilot/pkg/networking/core/listener_builder.go, pilot/pkg/networkin
 from __future__ import annotations
 
 from pyproxy.envoy.authentication import token_filters
+from pyproxy.envoy.authorization import filters_after_tokens, filters_before_tokens
 from pyproxy.envoy.filters import http_filters
 from pyproxy.envoy.observability import access_log, tracing
 from pyproxy.envoy.values import TYPE, Resource, duration, given
-from pyproxy.snapshot.model import HttpSettings, Listener, ListenerKind, PathNormalization, Snapshot
+from pyproxy.snapshot.model import ForwardClientCert, HttpSettings, Listener, ListenerKind, PathNormalization, Snapshot
 
 _FILTERS = f"{TYPE}.extensions.filters.network"
 _REQUEST_ID = f"{TYPE}.extensions.request_id.uuid.v3.UuidRequestIdConfig"
+_WRITING = (ForwardClientCert.APPEND_FORWARD, ForwardClientCert.SANITIZE_SET)
 _MERGING = (PathNormalization.MERGE_SLASHES, PathNormalization.DECODE_AND_MERGE_SLASHES)
 
 
@@ -23,10 +25,16 @@ def http_filter(listener: Listener, routes: Resource, snapshot: Snapshot, *, by_
         "@type": f"{_FILTERS}.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": _prefix(listener),
         **routes,
-        "http_filters": [*token_filters(listener, snapshot), *http_filters(by_name=by_name)],
+        "http_filters": [
+            *filters_before_tokens(listener, snapshot),
+            *token_filters(listener, snapshot),
+            *filters_after_tokens(listener, snapshot),
+            *http_filters(by_name=by_name),
+        ],
         **_server(http),
         "use_remote_address": http.use_remote_address,
         **given(("xff_num_trusted_hops", http.xff_trusted_hops), ("internal_address_config", _internal(http))),
+        **_client_cert(http),
         **_paths(http.path_normalization),
         "generate_request_id": http.generate_request_id,
         "request_id_extension": {
@@ -72,6 +80,16 @@ def _internal(http: HttpSettings) -> Resource:
         for network in http.internal_networks
     ]
     return given(("cidr_ranges", ranges))
+
+
+def _client_cert(http: HttpSettings) -> Resource:
+    """x-forwarded-client-cert; Envoy refuses details where none are written."""
+    mode = http.forward_client_cert
+    resource: Resource = {"forward_client_cert_details": mode.value}
+    if mode in _WRITING:
+        details: Resource = {name.lower(): True for name in http.client_cert_details}
+        resource["set_current_client_cert_details"] = details
+    return resource
 
 
 def _server(http: HttpSettings) -> Resource:
