@@ -129,7 +129,7 @@ class Exchange(Forwarder):
     _check: Check | None = None
     """The external authorizer is asked, or will be."""
     _body_limit = BODY_BUFFER
-    added_headers: Headers = []
+    added_headers: Headers | None = None
     """What the external authorizer adds to the response."""
     _cookies: tuple[bytes, ...] = ()
     """Made by consistentHash.httpCookie for a client that has none."""
