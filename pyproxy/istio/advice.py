@@ -10,7 +10,6 @@ from pyproxy.istio.not_acted_on import (
     FIELDS_NOT_ACTED_ON,
     FIELDS_OF_THE_INSTALLATION,
     KINDS_NOT_ACTED_ON,
-    VALUES_NOT_ACTED_ON,
 )
 from pyproxy.istio.problems import DEPRECATED, NOT_ACTED_ON, NOT_APPLIED, FieldPath
 from pyproxy.istio.report import Report
@@ -41,8 +40,6 @@ def _advise(message: Message, path: FieldPath, report: Report, *, quiet: bool) -
             report.add("warning", DEPRECATED, here, f"is deprecated: {advice}", of_key=True)
         if name in installation:
             report.add("info", NOT_APPLIED, here, "ignored: it is about the installation of Istio", of_key=True)
-        elif isinstance(value, str) and value.lower() in VALUES_NOT_ACTED_ON.get((model, name), ()) and not quiet:
-            report.add("warning", NOT_ACTED_ON, here, f"{value} is not acted on yet: this port speaks HTTP/1.1")
         elif name in idle and not quiet:
             report.add("warning", NOT_ACTED_ON, here, "is known, but not acted on yet", of_key=True)
         for inner_path, inner in _messages_in(value, here):

@@ -7,18 +7,15 @@ from __future__ import annotations
 
 from pyproxy.istio import operator
 from pyproxy.istio.fields import Message
-from pyproxy.istio.kubernetes import KubernetesServicePort
 from pyproxy.istio.mesh import config, providers, proxy
 from pyproxy.istio.networking.destination_rule import (
-    HTTPSettings,
     LoadBalancerSettings,
     RetryBudget,
     TrafficPolicy,
 )
-from pyproxy.istio.networking.gateway import Port, Server, ServerTLSSettings
+from pyproxy.istio.networking.gateway import Server, ServerTLSSettings
 from pyproxy.istio.networking.proxy_config import ProxyConfig
-from pyproxy.istio.networking.service_entry import ServicePort
-from pyproxy.istio.networking.sidecar import IstioIngressListener, SidecarPort
+from pyproxy.istio.networking.sidecar import IstioIngressListener
 from pyproxy.istio.networking.virtual_service import VirtualService
 from pyproxy.istio.security import JWTRule, RequestAuthentication
 from pyproxy.istio.smi import TrafficSplit
@@ -40,7 +37,6 @@ FIELDS_NOT_ACTED_ON: dict[type[Message], frozenset[str]] = {
     TrafficPolicy: frozenset(("tunnel", "proxy_protocol")),
     LoadBalancerSettings: frozenset(("zone_aware_lb_setting", "backend_utilization")),
     RetryBudget: frozenset(("budget_interval",)),
-    HTTPSettings: frozenset(("h2_upgrade_policy", "use_client_protocol", "max_concurrent_streams", "http2_keep_alive")),
     IstioIngressListener: frozenset(("tls",)),
     Server: frozenset(("default_endpoint",)),
     ServerTLSSettings: frozenset(("ecdh_curves",)),
@@ -65,6 +61,7 @@ FIELDS_NOT_ACTED_ON: dict[type[Message], frozenset[str]] = {
         "enable_auto_mtls",
         "enable_tracing",
         "extension_providers",
+        "h2_upgrade_policy",
         "locality_lb_setting",
         "mesh_mtls",
         "outbound_traffic_policy",
@@ -103,15 +100,6 @@ FIELDS_NOT_ACTED_ON: dict[type[Message], frozenset[str]] = {
     proxy.Topology: _all_but(proxy.Topology, "num_trusted_proxies", "forward_client_cert_details"),
     proxy.Tracing: _all_but(proxy.Tracing, "sampling"),
 }
-
-_HTTP2 = frozenset(("http2", "grpc", "kubernetes.io/h2c"))
-VALUES_NOT_ACTED_ON: dict[tuple[type[Message], str], frozenset[str]] = {
-    (ServicePort, "protocol"): _HTTP2,
-    (Port, "protocol"): _HTTP2,
-    (SidecarPort, "protocol"): _HTTP2,
-    (KubernetesServicePort, "app_protocol"): _HTTP2,
-}
-"""Values, in lower case, that ask for HTTP/2: HTTP/1.1 is what these ports speak."""
 
 FIELDS_OF_THE_INSTALLATION: dict[type[Message], frozenset[str]] = {
     operator.IstioOperator: _all_but(operator.IstioOperator, "mesh_config", "values"),

@@ -140,6 +140,10 @@ class ConnectionSettings:
     max_requests_per_connection: int = 0
     max_concurrent_streams: int = 0
     """Of one HTTP/2 connection."""
+    ping_interval: float = 0.0
+    """An HTTP/2 connection is asked for a sign of life so often."""
+    ping_timeout: float = 0.0
+    """It has so long to give it."""
     keepalive: TcpKeepalive | None = None
 
 

@@ -109,12 +109,15 @@ def connection_settings(pool: ConnectionPoolSettings | None, mesh: MeshSettings)
     tcp = (pool and pool.tcp) or _NO_TCP
     http = (pool and pool.http) or _NO_HTTP
     idle = http.idle_timeout if http.idle_timeout is not None else tcp.idle_timeout
+    pings = http.http2_keep_alive
     return ConnectionSettings(
         connect_timeout=tcp.connect_timeout or mesh.connect_timeout,
         idle_timeout=IDLE_TIMEOUT if idle is None else idle,
         max_connection_duration=tcp.max_connection_duration or 0.0,
         max_requests_per_connection=http.max_requests_per_connection or 0,
         max_concurrent_streams=http.max_concurrent_streams or 0,
+        ping_interval=pings.interval if pings is not None and pings.interval and pings.timeout else 0.0,
+        ping_timeout=pings.timeout if pings is not None and pings.timeout else 0.0,
         keepalive=_keepalive(mesh.config.tcp_keepalive, tcp.tcp_keepalive),
     )
 

@@ -220,6 +220,8 @@ class Http2Client(Session):
         """It ends with requests under way."""
         self.streams: dict[int, Http2Stream] = {}
         self._configured = max_streams
+        self._ping: asyncio.TimerHandle | None = None
+        """The next ping, or the end when the last is not answered."""
         self.capacity = min(max_streams, pool.learned)
         """Streams that it may carry at once."""
         self._lent = 0
@@ -280,6 +282,7 @@ class Http2Client(Session):
         if isinstance(own, tuple):
             self.local_address = f"[{own[0]}]:{own[1]}" if ":" in own[0] else f"{own[0]}:{own[1]}"
         super().connection_made(transport)
+        self._ping_later()
         self.pool.opened(self)
 
     def data_received(self, data: bytes) -> None:
@@ -292,6 +295,9 @@ class Http2Client(Session):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.usable = False
+        self.closing = True
+        if self._ping is not None:
+            self._ping.cancel()
         self._end_all(Outcome.CONNECTION_TERMINATION)
         self.pool.lost(self)
 
@@ -351,6 +357,9 @@ class Http2Client(Session):
         self.capacity = min(self._configured, self.pool.learned)
         self.pool.has_room(self)
 
+    def pong_received(self) -> None:
+        self._ping_later()
+
     def read_ended(self) -> None:
         reading = self._reading
         if reading:
@@ -366,6 +375,24 @@ class Http2Client(Session):
         self.transport.close()
 
     # For itself
+
+    def _ping_later(self) -> None:
+        """After the last sign of life (DestinationRule http2KeepAlive, Envoy connection_keepalive)."""
+        interval = self.pool.host.cluster.cluster.connection.ping_interval
+        if self._ping is not None:
+            self._ping.cancel()
+        if interval:
+            self._ping = asyncio.get_running_loop().call_later(interval, self._ping_now)
+
+    def _ping_now(self) -> None:
+        self.ping()
+        timeout = self.pool.host.cluster.cluster.connection.ping_timeout
+        self._ping = asyncio.get_running_loop().call_later(timeout, self._on_silence)
+
+    def _on_silence(self) -> None:
+        self.usable = False
+        self.closed_here = True
+        self.transport.abort()
 
     def _note_reading(self, stream: Http2Stream) -> None:
         reading = self._reading

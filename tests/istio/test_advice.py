@@ -81,28 +81,6 @@ def test_what_is_acted_on_is_not_told(load_text: LoadText) -> None:
     assert told(loaded) == []
 
 
-def test_a_port_that_would_speak_http2_is_told_that_it_does_not(load_text: LoadText) -> None:
-    loaded = load_text("""\
-        apiVersion: networking.istio.io/v1
-        kind: ServiceEntry
-        metadata: {name: a}
-        spec:
-          hosts: [a.example]
-          resolution: DNS
-          ports: [{number: 80, name: a, protocol: HTTP}, {number: 81, name: b, protocol: grpc}]
-        ---
-        apiVersion: v1
-        kind: Service
-        metadata: {name: a}
-        spec: {ports: [{port: 80, name: a, appProtocol: kubernetes.io/h2c}, {port: 81, name: b, appProtocol: http}]}
-        """)
-    assert told(loaded) == [
-        ("warning", "PYP0005", "spec.ports[1].protocol"),
-        ("warning", "PYP0005", "spec.ports[0].appProtocol"),
-    ]
-    assert loaded.problems[0].message == "grpc is not acted on yet: this port speaks HTTP/1.1"
-
-
 def test_what_is_empty_is_not_told(load_text: LoadText) -> None:
     loaded = load_text("""\
         apiVersion: networking.istio.io/v1

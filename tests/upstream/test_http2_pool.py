@@ -94,3 +94,18 @@ def test_a_host_that_was_ejected_gets_new_connections() -> None:
         assert len(network.ends) == 2
         client.end.leave()
         assert network.ends[0].transport.lost
+
+
+def test_a_connection_that_gives_no_sign_of_life_is_cut() -> None:
+    with World(rule("http2KeepAlive: {interval: 30s, timeout: 5s}")) as world:
+        network = Http2Network(world)
+        network.answers = [silent]
+        client = begun(world, 1)
+        (end,) = network.ends
+        world.advance(120)
+        assert not end.transport.lost
+        end.transport._on_write = None  # it hears nothing any more
+        world.advance(40)
+        client.flush()
+        assert end.transport.aborted
+        assert [message.status for message in client.streams.values()] == [503]
