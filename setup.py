@@ -34,6 +34,7 @@ COMPILED = [
     "pyproxy/proxy/forwarder.py",
     "pyproxy/proxy/headers.py",
     "pyproxy/proxy/mirror.py",
+    "pyproxy/proxy/question.py",
     "pyproxy/proxy/routing.py",
     "pyproxy/runtime/clusters.py",
     "pyproxy/runtime/counters.py",
