@@ -59,7 +59,9 @@ class Entrance(asyncio.Protocol):
             self._hand_over(self.transport)
 
     def data_received(self, data: bytes) -> None:
-        self._spoke = True
+        if not self._spoke:
+            self._spoke = True
+            self.deadline = self._bound.tracker.head_deadline()
         self._early += data
         if not self._looks_for_tls:
             self._sniff()
@@ -78,7 +80,8 @@ class Entrance(asyncio.Protocol):
         self.transport.close()
 
     def on_slow_head(self) -> None:
-        """There is no deadline here: a handshake has its own."""
+        """What it began to say is taking too long."""
+        self.transport.close()
 
     def on_still_closing(self, now: float) -> None:
         """Nothing is ever left to read."""
@@ -132,6 +135,7 @@ class Entrance(asyncio.Protocol):
         if context is None:  # the log said why when the files were read
             self._refuse()
             return
+        self.deadline = 0.0  # the handshake has its own
         early, self._early = self._early, b""
         channel = TlsChannel(context, server_side=True, secured=self._on_secured, failed=self._on_failed)
         channel.server_name = self.connection.server_name

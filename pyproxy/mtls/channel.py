@@ -235,7 +235,8 @@ class TlsChannel:
             secured(self)
         if self._closing:
             return False
-        self._flush()
+        if not self.server_side or self.sslobj.version() != "TLSv1.3":
+            self._flush()  # else there are tickets alone, which nobody waits for: they leave with the first bytes
         return self._incoming.pending > 0
 
     def _read(self, size: int) -> None:

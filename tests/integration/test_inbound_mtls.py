@@ -238,6 +238,18 @@ async def test_large_bodies_go_at_the_slower_sides_pace(tmp_path: Path) -> None:
             assert got == size
 
 
+async def test_who_begins_to_speak_has_to_go_on(tmp_path: Path) -> None:
+    async with workload(tmp_path, "PERMISSIVE") as side, asyncio.timeout(SECONDS), connection(side) as (reader, writer):
+        (bound,) = [one for one in side.app.listeners.values() if one.listener.name == "virtualInbound"]
+        writer.write(b"\x16\x03\x01")
+        await until(lambda: any(each.deadline for each in bound.tracker.connections))
+        bound.tracker.sweep(side.app.clock.monotonic() + side.app.settings.request_headers_timeout - 1)
+        await asyncio.sleep(0.01)
+        assert bound.connections == 1
+        bound.tracker.sweep(side.app.clock.monotonic() + side.app.settings.request_headers_timeout + 1)
+        assert await reader.read() == b""
+
+
 async def test_a_drain_ends_idle_connections_and_those_that_said_nothing(tmp_path: Path) -> None:
     async with workload(tmp_path, "PERMISSIVE") as side, asyncio.timeout(SECONDS):
         (bound,) = [one for one in side.app.listeners.values() if one.listener.name == "virtualInbound"]

@@ -399,6 +399,18 @@ async def test_a_session_is_resumed() -> None:
     assert again.server.channel.sslobj.session_reused
 
 
+async def test_tickets_leave_with_the_first_bytes() -> None:
+    both = wire()
+    both.start()
+    written = len(both.server.raw.written)
+    assert both.client.channel.session is None or not both.client.channel.session.has_ticket
+    both.server.upper.transport.write(b"x")
+    assert len(both.server.raw.written) > written + 200
+    both.run()
+    session = both.client.channel.session
+    assert session is not None and session.has_ticket
+
+
 async def test_what_it_does_not_know_it_asks_the_raw_transport() -> None:
     both = wire()
     both.start()
