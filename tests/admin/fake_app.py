@@ -122,6 +122,7 @@ class FakeApp:
     reload_status: ReloadStatus = field(default_factory=lambda: ReloadStatus(succeeded_at=1_800_000_000.0, accepted=1))
     asked: list[object] = field(default_factory=list)
     worker_processes: list[dict[str, object]] = field(default_factory=list)
+    fetches: list[Fetches] = field(default_factory=list)
     certificates: list[Holding] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -150,7 +151,7 @@ class FakeApp:
 
     @property
     def key_fetches(self) -> list[Fetches]:
-        return []
+        return self.fetches
 
     @property
     def workers(self) -> list[dict[str, object]]:

@@ -6,6 +6,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from pyproxy.admin.process_metrics import process_metrics
+from pyproxy.upstream.jwks import Fetches
 from tests.admin.fake_app import FakeApp
 
 
@@ -31,6 +32,20 @@ def test_ready_is_whether_traffic_is_welcome(app: FakeApp) -> None:
     assert samples(app)["pyproxy_ready",] == 1
     app.state = "DRAINING"
     assert samples(app)["pyproxy_ready",] == 0
+
+
+def test_fetches_of_keys_are_counted_by_source(app: FakeApp) -> None:
+    assert not any(name[0].startswith("pyproxy_jwks") for name in samples(app))
+    app.fetches = [Fetches("https://a/keys", succeeded=2, failed=1, succeeded_at=5.0), Fetches("file:///b")]
+    found = samples(app)
+    fetches = {name[1:]: value for name, value in found.items() if name[0] == "pyproxy_jwks_fetches_total"}
+    assert {tuple(sorted(labels)): value for labels, value in fetches.items()} == {
+        ("https://a/keys", "success"): 2,
+        ("failure", "https://a/keys"): 1,
+        ("file:///b", "success"): 0,
+        ("failure", "file:///b"): 0,
+    }
+    assert found["pyproxy_jwks_last_success_timestamp_seconds", "https://a/keys"] == 5
 
 
 def test_what_the_workers_use_is_added_up(app: FakeApp) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -244,8 +245,10 @@ async def test_a_sidecar_verifies_and_tells_the_workload(tmp_path: Path, upstrea
         realm = b'Bearer realm="http://own:9080/a?b=1", error="invalid_token"'
         assert header(refused, b"www-authenticate") == realm
         assert len(upstream.heads) == 1
-        (stats,) = [each for name, each in app.http_stats.items() if name.startswith("inbound")]
-        assert (stats.jwt_authn_allowed, stats.jwt_authn_denied) == (1, 1)
+        async with connected(app, "admin") as admin:
+            found = (await admin.ask(get("/stats?filter=jwt_authn&usedonly", "localhost"))).decode()
+        assert "http.inbound_0.0.0.0_15006.jwt_authn.allowed: 1" in found
+        assert "http.inbound_0.0.0.0_15006.jwt_authn.denied: 1" in found
 
 
 async def test_what_goes_out_is_not_verified(tmp_path: Path, upstream: Upstream) -> None:
@@ -283,6 +286,68 @@ spec:
         assert status(await ask(client, bearer(token({**CLAIMS, "sub": "he", "groups": ["admin"]}, OLD)))) == 403
         assert status(await ask(client)) == 403
         assert status(await ask(client, bearer("a.b.c"))) == 401
+
+
+async def test_a_gateway_routes_by_claims(tmp_path: Path, upstream: Upstream) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    (tmp_path / "mesh.yaml").write_text(f"""
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {{name: door}}
+spec:
+  selector: {{istio: door}}
+  servers: [{{port: {{number: {port}, name: http, protocol: HTTP}}, hosts: ["*"]}}]
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: other}}
+spec:
+  hosts: [other.test]
+  resolution: STATIC
+  ports: [{{number: 80, name: http, protocol: HTTP}}]
+  endpoints: [{{address: 127.0.0.1, ports: {{http: {upstream.port}}}}}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: other}}
+spec:
+  hosts: [shop.test]
+  gateways: [door]
+  http:
+  - match: [{{headers: {{"@request.auth.claims.groups": {{exact: admin}}}}}}]
+    route: [{{destination: {{host: other.test}}}}]
+  - match: [{{uri: {{prefix: /open}}}}]
+    directResponse: {{status: 299}}
+---
+apiVersion: security.istio.io/v1
+kind: RequestAuthentication
+metadata: {{name: tokens}}
+spec: {{jwtRules: [{{issuer: me, jwks: '{key_set(OLD)}'}}]}}
+""")
+    ports = {"admin_port": 0, "status_port": 0, "metrics_port": 0}
+    settings = Settings(
+        config=(tmp_path,), address="127.0.0.1", drain_duration=0.1, gateway=True, labels={"istio": "door"}, **ports
+    )
+    app = App(settings)
+    await app.start()
+    try:
+        client = Client(*await asyncio.open_connection("127.0.0.1", port))
+        admin, reader = (token({**CLAIMS, "groups": [name]}, OLD) for name in ("admin", "reader"))
+        for path, lines, code in (
+            ("/open", [bearer(admin)], 200),
+            ("/open", [bearer(reader)], 299),
+            ("/open", [], 299),
+            ("/", [bearer(admin)], 200),
+            ("/", [bearer(reader)], 404),
+            ("/", [bearer("a.b.c")], 401),
+            ("/", ["@request.auth.claims.groups: admin"], 400),
+        ):
+            assert status(await client.ask(get(path, "shop.test", *lines))) == code, (path, lines)
+        client.close()
+        assert len(upstream.heads) == 2
+    finally:
+        await app.shut_down()
 
 
 async def test_no_token_is_in_any_log(

@@ -82,6 +82,10 @@ def _check_keys(text: str, place: Place) -> None:
     ):
         place.error('is not a JSON web key set: {"keys": [...]} whose kty is RSA, EC, OKP or oct')
         return
+    if "keys" not in parsed:
+        place.warning(
+            'is a single key: Istio takes it, Envoy finds no set in it and refuses every token; write {"keys": [...]}'
+        )
     for index, key in enumerate(keys):
         if _PRIVATE_PARTS[key["kty"]] in key:
             place.warning(f"key {index} holds its private part: tokens are verified with the public one alone")

@@ -43,9 +43,9 @@ def test_a_private_key_is_warned_about(expect: Callable[..., None]) -> None:
     expect("RequestAuthentication", f"jwtRules: [{rule}]", "jwtRules[0].jwks", "private part", "warning")
 
 
-def test_one_key_stands_for_a_set(judge: Callable[..., list[object]]) -> None:
+def test_one_key_is_taken_and_is_no_set(expect: Callable[..., None]) -> None:
     rule = '{issuer: a, jwks: \'{"kty": "RSA", "n": "AQAB", "e": "AQAB"}\'}'
-    assert judge("RequestAuthentication", f"jwtRules: [{rule}]") == []
+    expect("RequestAuthentication", f"jwtRules: [{rule}]", "jwtRules[0].jwks", "single key", "warning")
 
 
 @pytest.mark.parametrize("uri", ["file:///keys.json", "/keys.json", "keys.json", "../keys/a b.json"])
