@@ -119,10 +119,8 @@ class TlsChannel:
             return
         try:
             sent = self.sslobj.write(data)
-            if sent < len(data):  # OpenSSL takes one record at a time
-                rest = memoryview(data)[sent:]
-                while rest:
-                    rest = rest[self.sslobj.write(rest) :]
+            while sent < len(data):  # so the documentation has it, though memory takes everything
+                sent += self.sslobj.write(memoryview(data)[sent:])
         except ssl.SSLError as error:
             self._break(error)
             return
