@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -15,6 +16,7 @@ from pyproxy.cli.yaml_writer import as_yaml
 from pyproxy.core.errors import CommandError
 from pyproxy.envoy.bootstrap import Process, bootstrap
 from pyproxy.envoy.limits import left_out
+from pyproxy.envoy.tls import Certificates
 from pyproxy.reload import read
 from pyproxy.settings import Settings
 
@@ -50,9 +52,11 @@ def envoy(output: str, **flags: Any) -> None:
         click.echo(f"{problem.severity}: {problem}", err=True)
     if loaded.snapshot is None:
         raise CommandError(f"{len(loaded.errors)} error(s) in the documents; nothing was exported", exit_code=1)
-    for sentence in left_out(loaded.snapshot):
+    folder = settings.certificates_of(loaded.snapshot.identity)
+    certificates = Certificates(str(folder.absolute()) if folder is not None else "", os.path.isfile)
+    for sentence in left_out(loaded.snapshot, certificates):
         click.echo(f"warning: {sentence}", err=True)
-    sys.stdout.write(as_text(bootstrap(loaded.snapshot, _process(settings)), output))
+    sys.stdout.write(as_text(bootstrap(loaded.snapshot, _process(settings, certificates)), output))
 
 
 def as_text(document: Mapping[str, object], output: str) -> str:
@@ -62,8 +66,9 @@ def as_text(document: Mapping[str, object], output: str) -> str:
     return as_yaml(document)
 
 
-def _process(settings: Settings) -> Process:
+def _process(settings: Settings, certificates: Certificates) -> Process:
     return Process(
+        certificates=certificates,
         admin_address=settings.admin_address,
         admin_port=settings.admin_port,
         status_address=settings.status_address,

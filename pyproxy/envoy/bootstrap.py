@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
-from pyproxy.envoy.clusters import by_name, by_name_resource, cluster_resource
+from pyproxy.envoy.clusters import NO_CERTIFICATE, by_name, by_name_resource, cluster_resource
 from pyproxy.envoy.listeners import Listeners
 from pyproxy.envoy.observability import COLLECTORS
 from pyproxy.envoy.routes import same_names, table_resource, virtual_hosts
 from pyproxy.envoy.tables import Table, tables_of
+from pyproxy.envoy.tls import Certificates
 from pyproxy.envoy.values import TYPE, Resource, address, node
 from pyproxy.snapshot.model import Discovery, Listener, Snapshot
 
@@ -40,6 +41,7 @@ class Process:
     metrics_port: int = 15090
     request_headers_timeout: float = 0.0
     """Seconds, where no document says; 0: none."""
+    certificates: Certificates = NO_CERTIFICATE
 
 
 def bootstrap(snapshot: Snapshot, process: Process) -> Resource:
@@ -53,7 +55,7 @@ def bootstrap(snapshot: Snapshot, process: Process) -> Resource:
         },
         "static_resources": {
             "listeners": [*_listeners(snapshot, process), *_ports(process)],
-            "clusters": [*_clusters(snapshot), *collectors(snapshot), *_own_clusters(process)],
+            "clusters": [*_clusters(snapshot, process.certificates), *collectors(snapshot), *_own_clusters(process)],
         },
     }
 
@@ -70,7 +72,7 @@ def _listeners(snapshot: Snapshot, process: Process) -> Iterator[Resource]:
         hosts = virtual_hosts(found, names, attempt_count=listener.http.attempt_count_header)
         return {"route_config": table_resource(found, list(hosts))}
 
-    rendering = Listeners(snapshot, routes_of)
+    rendering = Listeners(snapshot, routes_of, process.certificates)
     for listener in snapshot.listeners:
         http = listener.http
         if not http.request_headers_timeout:
@@ -78,11 +80,11 @@ def _listeners(snapshot: Snapshot, process: Process) -> Iterator[Resource]:
         yield rendering.resource(replace(listener, http=http), listener.port)
 
 
-def _clusters(snapshot: Snapshot) -> Iterator[Resource]:
+def _clusters(snapshot: Snapshot, certificates: Certificates) -> Iterator[Resource]:
     for cluster in snapshot.clusters.values():
-        yield cluster_resource(cluster)
+        yield cluster_resource(cluster, certificates)
         if cluster.discovery is Discovery.ORIGINAL_DST:
-            yield by_name_resource(cluster)
+            yield by_name_resource(cluster, certificates)
 
 
 # The process

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pyproxy.envoy.endpoints import configured_assignment
 from pyproxy.envoy.filters import DNS_CACHE
 from pyproxy.envoy.protection import outlier_detection, outlier_matcher, thresholds
+from pyproxy.envoy.tls import Certificates, can_connect, cluster_socket, names_by_request
 from pyproxy.envoy.values import TYPE, Resource, duration, given, istio_metadata
 from pyproxy.policy.balancing import Algorithm, LoadBalancing
 from pyproxy.snapshot.clusters import discovery_of
@@ -30,23 +31,28 @@ _DYNAMIC_FORWARD_PROXY: Resource = {
     },
 }
 _BY_NAME = ";by-name"
+NO_CERTIFICATE = Certificates()
 
 
-def cluster_resource(cluster: Cluster) -> Resource:
-    """One cluster as it is configured."""
+def cluster_resource(cluster: Cluster, certificates: Certificates = NO_CERTIFICATE) -> Resource:
+    """One cluster as it is configured. Where TLS has not what it needs, nothing can be reached: it has no hosts."""
     resource: Resource = {"name": cluster.name}
-    if cluster.discovery is Discovery.ORIGINAL_DST:
+    reachable = can_connect(cluster, certificates)
+    if cluster.discovery is Discovery.ORIGINAL_DST and not reachable:
+        resource |= {"type": "STATIC"}
+    elif cluster.discovery is Discovery.ORIGINAL_DST:
         resource |= {"type": "ORIGINAL_DST", "lb_policy": "CLUSTER_PROVIDED"}
         if cluster.original_port:
             resource["original_dst_lb_config"] = {"upstream_port_override": cluster.original_port}
     else:
-        resource |= {"type": cluster.discovery.value, "load_assignment": configured_assignment(cluster)}
+        kind = cluster.discovery.value if reachable else "STATIC"
+        resource |= {"type": kind, "load_assignment": configured_assignment(cluster, reachable=reachable)}
         resource |= _balancing(cluster.load_balancing)
-    if cluster.discovery in (Discovery.STRICT_DNS, Discovery.LOGICAL_DNS):
+    if cluster.discovery in (Discovery.STRICT_DNS, Discovery.LOGICAL_DNS) and reachable:
         resource["respect_dns_ttl"] = True
         resource["dns_refresh_rate"] = duration(cluster.dns_refresh)
         resource["dns_lookup_family"] = "V4_PREFERRED"
-    return resource | _common(cluster)
+    return resource | _common(cluster, certificates)
 
 
 def by_name(snapshot: Snapshot, cluster: str) -> str:
@@ -55,7 +61,7 @@ def by_name(snapshot: Snapshot, cluster: str) -> str:
     return cluster if found is None or found.discovery is not Discovery.ORIGINAL_DST else cluster + _BY_NAME
 
 
-def by_name_resource(cluster: Cluster) -> Resource:
+def by_name_resource(cluster: Cluster, certificates: Certificates = NO_CERTIFICATE) -> Resource:
     """The twin of an original destination cluster under `by_name`: its endpoints if it has any, else what DNS says.
 
     Statistics and logs call the two alike.
@@ -66,16 +72,18 @@ def by_name_resource(cluster: Cluster) -> Resource:
             discovery=discovery_of(cluster.endpoints),
             load_balancing=LoadBalancing(Algorithm.RANDOM, panic_threshold=cluster.load_balancing.panic_threshold),
         )
-        return cluster_resource(listed) | {"name": cluster.name + _BY_NAME}
+        return cluster_resource(listed, certificates) | {"name": cluster.name + _BY_NAME}
+    if not can_connect(cluster, certificates):
+        return cluster_resource(cluster, certificates) | {"name": cluster.name + _BY_NAME}
     return {
         "name": cluster.name + _BY_NAME,
         "lb_policy": "CLUSTER_PROVIDED",
         "cluster_type": _DYNAMIC_FORWARD_PROXY,
-        **_common(cluster),
+        **_common(cluster, certificates),
     }
 
 
-def _common(cluster: Cluster) -> Resource:
+def _common(cluster: Cluster, certificates: Certificates) -> Resource:
     """What holds however the hosts are found. The `;` ends the name in statistics, as Istio has it."""
     resource: Resource = {
         "alt_stat_name": f"{cluster.name};",
@@ -86,6 +94,7 @@ def _common(cluster: Cluster) -> Resource:
         resource["outlier_detection"] = outlier_detection(cluster.outlier)
     if cluster.connection.keepalive is not None:
         resource["upstream_connection_options"] = {"tcp_keepalive": _keepalive(cluster.connection.keepalive)}
+    resource |= cluster_socket(cluster, certificates)
     resource["typed_extension_protocol_options"] = {_HTTP_OPTIONS: _http(cluster)}
     return resource | istio_metadata("destination-rule", cluster.destination_rule, _service(cluster))
 
@@ -126,6 +135,7 @@ def _http(cluster: Cluster) -> Resource:
         "common_http_protocol_options": _connection(cluster.connection),
         **_VERSIONS[cluster.http_version],
         **outlier_matcher(cluster.outlier),
+        **names_by_request(cluster.tls),
     }
 
 

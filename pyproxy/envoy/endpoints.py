@@ -8,15 +8,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
-from pyproxy.envoy.values import Resource, address, given, istio_metadata, locality
+from pyproxy.envoy.tls import ABLE
+from pyproxy.envoy.values import Resource, address, given, locality
 from pyproxy.runtime.clusters import ClusterState
 from pyproxy.snapshot.model import Cluster, Discovery, Endpoint
 
 PlaceT = TypeVar("PlaceT")
 
 
-def configured_assignment(cluster: Cluster) -> Resource:
-    """The load_assignment of a cluster whose endpoints documents list."""
+def configured_assignment(cluster: Cluster, *, reachable: bool = True) -> Resource:
+    """The load_assignment of a cluster whose endpoints documents list; none of them where nothing can connect."""
+    if not reachable:
+        return {"cluster_name": cluster.name, "endpoints": []}
     weights = cluster.load_balancing.locality_weights or {}
     single = cluster.discovery is Discovery.LOGICAL_DNS  # Envoy takes one host there
     groups = _by_locality(
@@ -64,8 +67,17 @@ def _endpoint(endpoint: Endpoint) -> Resource:
     return {
         "endpoint": {"address": address(endpoint.address, endpoint.port)},
         "load_balancing_weight": endpoint.weight,
-        **istio_metadata("", "", given(("workload", _workload(endpoint)))),
+        **_metadata(endpoint),
     }
+
+
+def _metadata(endpoint: Endpoint) -> Resource:
+    """Istio's note of the workload, and whether it takes mutual TLS."""
+    about = {
+        **given(("istio", given(("workload", _workload(endpoint))))),
+        **given(("envoy.transport_socket_match", ABLE if endpoint.mutual_tls else {})),
+    }
+    return {"metadata": {"filter_metadata": about}} if about else {}
 
 
 def _workload(endpoint: Endpoint) -> str:

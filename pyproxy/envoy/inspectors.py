@@ -11,6 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pyproxy.envoy.values import TYPE, Resource
 from pyproxy.snapshot.model import ListenerKind
 
+TLS: Resource = {"transport_protocol": "tls"}
+"""The match of a chain for TLS, as the tls_inspector calls it."""
+RAW: Resource = {"transport_protocol": "raw_buffer"}
+"""For what is not."""
 HTTP: Resource = {"transport_protocol": "raw_buffer", "application_protocols": ["http/1.0", "http/1.1", "h2c"]}
 """The match of a chain for what looks like HTTP, as the http_inspector calls it."""
 
@@ -20,22 +24,29 @@ def listener_filters(kind: ListenerKind, chains: Sequence[Resource]) -> Resource
     captured = kind in (ListenerKind.OUTBOUND_CAPTURE, ListenerKind.INBOUND_CAPTURE)
     filters = [_filter("original_dst", "OriginalDst")] if captured else []
     matches = [match for chain in chains if isinstance(match := chain.get("filter_chain_match"), Mapping)]
-    by_name = [match for match in matches if "server_names" in match]
-    by_bytes = [match for match in matches if "application_protocols" in match]
-    if by_name:
-        filters.append(_filter("tls_inspector", "TlsInspector") | _only_for(by_name))
+    by_tls = [match for match in matches if "server_names" in match or match.get("transport_protocol") == "tls"]
+    by_bytes = [match for match in matches if "application_protocols" in match and match not in by_tls]
+    if by_tls:
+        filters.append(_filter("tls_inspector", "TlsInspector") | _where(by_tls, matches, captured=captured))
     if by_bytes:
-        anywhere = any("destination_port" not in match for match in by_bytes)
-        told = [match for match in matches if match not in by_bytes and _port(match) not in map(_port, by_bytes)]
-        disabled = (_unless(told) if captured else {}) if anywhere else _only_for(by_bytes)
-        filters.append(_filter("http_inspector", "HttpInspector") | disabled)
-    if not by_name and not by_bytes:
+        filters.append(_filter("http_inspector", "HttpInspector") | _where(by_bytes, matches, captured=captured))
+    if not by_tls and not by_bytes:
         return {"listener_filters": filters} if filters else {}
     return {
         "listener_filters": filters,
         "listener_filters_timeout": "0s",
         "continue_on_listener_filters_timeout": True,
     }
+
+
+def _where(
+    inspecting: Sequence[Mapping[str, object]], matches: Iterable[Mapping[str, object]], *, captured: bool
+) -> Resource:
+    """Off for ports without a chain that asks; a listener of its own has one port, and is looked into whole."""
+    ports = [_port(match) for match in inspecting]
+    if None not in ports:
+        return _only_for(inspecting)
+    return _unless([match for match in matches if _port(match) not in ports]) if captured else {}
 
 
 def _filter(name: str, message: str) -> Resource:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pyproxy.core.tls import MtlsMode
+from pyproxy.envoy.clusters import NO_CERTIFICATE
+from pyproxy.envoy.tls import Certificates, can_connect, gateway_socket
 from pyproxy.snapshot.model import Cluster, DirectResponse, Discovery, Route, Snapshot, VirtualHost
+from pyproxy.snapshot.server_tls import PASSING
 
 _LARGEST_STATUS = 599
 
 
-def left_out(snapshot: Snapshot) -> list[str]:
+def left_out(snapshot: Snapshot, certificates: Certificates = NO_CERTIFICATE) -> list[str]:
     """One sentence for each thing that Envoy cannot take, most general first, none twice."""
     found = [
         "Istio's metrics (istio_requests_total and its family) and the exchange of peer metadata need filters that "
@@ -17,6 +21,9 @@ def left_out(snapshot: Snapshot) -> list[str]:
     ]
     for cluster in snapshot.clusters.values():
         found += _of_cluster(cluster)
+        if not can_connect(cluster, certificates):
+            found.append(f"{cluster.name}: the certificates that its TLS needs are not there; it gets no endpoints")
+    found += _of_certificates(snapshot, certificates)
     for route in _routes(snapshot):
         found += _of_route(route)
     any_table = snapshot.route_tables.get("any")
@@ -26,6 +33,20 @@ def left_out(snapshot: Snapshot) -> list[str]:
             "requests to an unknown host: Envoy has no domain with both a wildcard and any port"
         )
     return list(dict.fromkeys(found))
+
+
+def _of_certificates(snapshot: Snapshot, certificates: Certificates) -> Iterator[str]:
+    """Listeners that let nobody in."""
+    if not certificates.folder:
+        modes = {snapshot.inbound_mtls_default, *snapshot.inbound_mtls.values()}
+        if MtlsMode.STRICT in modes and not snapshot.identity.gateway:
+            yield "mutual TLS is STRICT and there is no certificate (--certs): such ports let nobody in"
+        if any(cluster.tls is not None and cluster.tls.automatic for cluster in snapshot.clusters.values()):
+            yield "there is no certificate (--certs): what would be mutual TLS by itself is plaintext"
+    for listener in snapshot.listeners:
+        for server in listener.server_tls:
+            if server.mode not in PASSING and gateway_socket(server, snapshot.mesh_tls, certificates) is None:
+                yield f"{listener.name}: the certificates for {', '.join(server.hosts)} are not there"
 
 
 def _of_cluster(cluster: Cluster) -> Iterator[str]:

@@ -7,12 +7,18 @@ Source: Envoy api/envoy/config/listener/v3/listener.proto, source/common/listene
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
-from pyproxy.envoy.inspectors import HTTP, listener_filters
+from pyproxy.core.tls import MtlsMode, ServerTls, ServerTlsMode
+from pyproxy.envoy.authorization import network_filters
+from pyproxy.envoy.clusters import NO_CERTIFICATE
+from pyproxy.envoy.inspectors import HTTP, RAW, TLS, listener_filters
 from pyproxy.envoy.manager import http_filter, tcp_filter
-from pyproxy.envoy.tables import INBOUND, server_names
+from pyproxy.envoy.tables import INBOUND, INBOUND_PLAIN, names_by_cluster, plaintext_finds_less, server_names
+from pyproxy.envoy.tls import Certificates, gateway_socket, inbound_socket
 from pyproxy.envoy.values import Resource, address, given
+from pyproxy.envoy.ways import ways
+from pyproxy.mtls.alpn import ISTIO
 from pyproxy.snapshot.model import (
     BLACKHOLE_CLUSTER,
     INBOUND_PASSTHROUGH_CLUSTER,
@@ -22,6 +28,7 @@ from pyproxy.snapshot.model import (
     ListenerKind,
     Snapshot,
 )
+from pyproxy.snapshot.server_tls import PASSING
 from pyproxy.snapshot.tables import ALLOW_ANY, ANY
 
 RoutesOf = Callable[[Listener, str, bool], Resource]
@@ -37,9 +44,16 @@ def routes_by_reference(listener: Listener, table: str, by_name: bool) -> Resour
 class Listeners:
     """Renders the listeners of one snapshot."""
 
-    def __init__(self, snapshot: Snapshot, routes_of: RoutesOf = routes_by_reference) -> None:
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        routes_of: RoutesOf = routes_by_reference,
+        certificates: Certificates = NO_CERTIFICATE,
+    ) -> None:
         self._snapshot = snapshot
         self._routes_of = routes_of
+        self._certificates = certificates
+        self._tells_tls = {port for port in snapshot.tcp_tables if any(server_names(snapshot, port))}
 
     def resource(self, listener: Listener, port: int) -> Resource:
         """One listener; `port` is the one it is bound to, or 0: Envoy picks one."""
@@ -69,16 +83,77 @@ class Listeners:
             yield from self._outbound(listener)
             if own_port:
                 yield self._http(listener, ALLOW_ANY, HTTP)
-            yield self._tcp(self._unknown, {})
+            yield self._tcp(listener, self._unknown, {})
         elif listener.kind is ListenerKind.INBOUND_CAPTURE:
-            yield self._http(listener, INBOUND, mine)
-            for port, protocol in self._snapshot.inbound_ports.items():
-                name = f"inbound|{port}||"
-                yield from self._by_protocol(listener, protocol, name, name, {"destination_port": port})
-            yield self._tcp(INBOUND_PASSTHROUGH_CLUSTER, {})
+            yield from self._captured(listener, mine)
+        elif listener.server_tls:
+            for server in listener.server_tls:
+                yield from self._server(listener, server)
+        elif listener.workload_port:
+            yield from self._into(
+                listener, listener.mutual_tls, listener.protocol, listener.route_table, listener.tcp_cluster, {}
+            )
         else:
             table, cluster = listener.route_table or ANY, listener.tcp_cluster or BLACKHOLE_CLUSTER
             yield from self._by_protocol(listener, listener.protocol, table, cluster, {}, by_name=True)
+
+    def _captured(self, listener: Listener, mine: Resource) -> Iterator[Resource]:
+        """Into the workload: what was addressed to the port itself, its declared ports, and whatever others."""
+        snapshot = self._snapshot
+        yield from self._into(listener, snapshot.inbound_mode(None), "http", INBOUND, "", mine)
+        for port, protocol in snapshot.inbound_ports.items():
+            name = f"inbound|{port}||"
+            yield from self._into(
+                listener, snapshot.inbound_mode(port), protocol, name, name, {"destination_port": port}
+            )
+        mode = snapshot.inbound_mtls_default
+        if mine and self._certificates.folder:
+            for way in ways(mode, "tcp"):
+                if way.tls:
+                    yield self._tcp(listener, INBOUND_PASSTHROUGH_CLUSTER, way.match, self._mutual(http=False))
+        strict = mode is MtlsMode.STRICT
+        yield self._tcp(listener, BLACKHOLE_CLUSTER if strict else INBOUND_PASSTHROUGH_CLUSTER, {})
+
+    def _into(
+        self, listener: Listener, mode: MtlsMode, protocol: str, table: str, cluster: str, match: Resource
+    ) -> Iterator[Resource]:
+        """Into one port. Without a certificate nobody is let in who must show one, and the others speak plaintext."""
+        if not self._certificates.folder:
+            if mode is MtlsMode.STRICT:
+                yield self._tcp(listener, BLACKHOLE_CLUSTER, match)
+                return
+            mode = MtlsMode.DISABLE
+        for way in ways(mode, protocol):
+            socket = self._mutual(http=way.http) if way.tls else None
+            where = {**match, **way.match}
+            if way.http:
+                less = table == INBOUND and not way.tls and plaintext_finds_less(self._snapshot)
+                name = INBOUND_PLAIN if less else table
+                yield self._http(listener, name, where, socket)
+            else:
+                yield self._tcp(listener, cluster or BLACKHOLE_CLUSTER, where, socket)
+
+    def _mutual(self, *, http: bool) -> Resource:
+        return inbound_socket(self._snapshot.mesh_tls, self._certificates, http=http)
+
+    def _server(self, listener: Listener, server: ServerTls) -> Iterator[Resource]:
+        """A Gateway's server: requests, or bytes by server name. Nobody can connect whose TLS cannot be ended."""
+        snapshot = self._snapshot
+        match = {**TLS, **given(("server_names", _but_all(server.hosts)))}
+        socket = None
+        if server.mode not in PASSING:
+            socket = gateway_socket(server, snapshot.mesh_tls, self._certificates)
+            if socket is None:
+                yield self._tcp(listener, BLACKHOLE_CLUSTER, match)
+                return
+        if server.route_table:
+            yield self._http(listener, server.route_table, match, socket, by_name=True)
+            return
+        if server.mode is ServerTlsMode.AUTO_PASSTHROUGH:
+            match = {**match, "application_protocols": sorted(each.decode() for each in ISTIO)}
+        match.pop("server_names", None)
+        for cluster, names in names_by_cluster(snapshot, listener.port, server.hosts):
+            yield self._tcp(listener, cluster, {**match, **given(("server_names", _but_all(names)))}, socket)
 
     @property
     def _unknown(self) -> str:
@@ -101,29 +176,41 @@ class Listeners:
         for port in snapshot.tcp_tables:
             for cluster, names in server_names(snapshot, port):
                 match = {"destination_port": port, "server_names": names, "transport_protocol": "tls"}
-                yield self._tcp(cluster, match)
+                yield self._tcp(listener, cluster, match)
 
     def _by_protocol(
         self, listener: Listener, protocol: str, table: str, cluster: str, match: Resource, *, by_name: bool = False
     ) -> Iterator[Resource]:
-        """One chain for what is declared; two for what the first bytes tell."""
+        """One chain for what is declared; two for what the first bytes tell, three where they tell of TLS too."""
         if protocol == "http":
             yield self._http(listener, table, match, by_name=by_name)
             return
-        if protocol == "auto":
-            yield self._http(listener, table, {**match, **HTTP}, by_name=by_name)
-        yield self._tcp(cluster, match)
+        if protocol == "tcp":
+            yield self._tcp(listener, cluster, match)
+            return
+        yield self._http(listener, table, {**match, **HTTP}, by_name=by_name)
+        yield self._tcp(listener, cluster, {**match, **RAW})
+        if match.get("destination_port") in self._tells_tls:
+            yield self._tcp(listener, cluster, {**match, **TLS})
 
-    def _http(self, listener: Listener, table: str, match: Resource, *, by_name: bool = False) -> Resource:
+    def _http(
+        self, listener: Listener, table: str, match: Resource, socket: Resource | None = None, *, by_name: bool = False
+    ) -> Resource:
         routes = self._routes_of(listener, table, by_name)
-        return _chain(match, http_filter(listener, routes, self._snapshot, by_name=by_name))
+        return _chain(match, socket, http_filter(listener, routes, self._snapshot, by_name=by_name))
 
-    def _tcp(self, cluster: str, match: Resource) -> Resource:
-        return _chain(match, tcp_filter(cluster, self._snapshot))
+    def _tcp(self, listener: Listener, cluster: str, match: Resource, socket: Resource | None = None) -> Resource:
+        filters = network_filters(listener, self._snapshot)
+        return _chain(match, socket, *filters, tcp_filter(cluster, self._snapshot))
 
 
-def _chain(match: Resource, network_filter: Resource) -> Resource:
-    return {**given(("filter_chain_match", match)), "filters": [network_filter]}
+def _chain(match: Resource, socket: Resource | None, *filters: Resource) -> Resource:
+    return {**given(("filter_chain_match", match), ("transport_socket", socket)), "filters": list(filters)}
+
+
+def _but_all(names: Sequence[str]) -> list[str]:
+    """Server names as Envoy matches them: `*` is the lack of any."""
+    return [] if "*" in names else list(names)
 
 
 def _exactly(place: str) -> Resource:

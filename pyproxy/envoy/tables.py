@@ -7,7 +7,7 @@ is merged into one, under names with ports (docs/decisions/0006).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from pyproxy.snapshot.model import (
@@ -23,6 +23,8 @@ from pyproxy.snapshot.tables import ANY, HTTP_PROXY
 
 INBOUND = ListenerKind.INBOUND_CAPTURE.value
 """The table for requests to the inbound port itself; the snapshot has none of that name."""
+INBOUND_PLAIN = f"{INBOUND};plaintext"
+"""The same for those who come without TLS, where some ports take none such."""
 BLOCKED = ""
 """In the place of a cluster: CONNECT is answered with 502."""
 
@@ -54,6 +56,8 @@ def tables_of(snapshot: Snapshot) -> dict[str, Table]:
         tables[ANY] = Table(ANY, addressed, names_ports=True)
         tables[HTTP_PROXY] = _with_tunnels(snapshot, addressed)
         tables[INBOUND] = inbound_table(snapshot)
+        if plaintext_finds_less(snapshot):
+            tables[INBOUND_PLAIN] = inbound_table(snapshot, plain=True)
     return tables
 
 
@@ -62,9 +66,22 @@ def plain_table(table: RouteTable) -> Table:
     return Table(table.name, _domains(table))
 
 
-def inbound_table(snapshot: Snapshot) -> Table:
-    """What a request to the inbound port itself finds."""
-    return Table(INBOUND, _inbound(snapshot), names_ports=True)
+def inbound_table(snapshot: Snapshot, *, plain: bool = False) -> Table:
+    """What a request to the inbound port itself finds; `plain`: one that came without TLS."""
+    domains = _inbound(snapshot)
+    if plain:
+        domains = {domain: host for domain, host in domains.items() if snapshot.takes_plaintext(None, _port(domain))}
+    return Table(INBOUND_PLAIN if plain else INBOUND, domains, names_ports=True)
+
+
+def plaintext_finds_less(snapshot: Snapshot) -> bool:
+    """Whether some port of the workload takes mutual TLS alone."""
+    return any(not snapshot.takes_plaintext(None, port) for port in snapshot.inbound_ports)
+
+
+def _port(domain: str) -> int | None:
+    port = domain.rpartition(":")[2]
+    return int(port) if port.isdigit() else None
 
 
 def _domains(table: RouteTable) -> dict[str, VirtualHost]:
@@ -131,6 +148,16 @@ def _inbound(snapshot: Snapshot) -> dict[str, VirtualHost]:
             found[f"*:{name.split('|')[1]}"] = table.default
     lowest = next((domain for port in sorted(snapshot.inbound_ports) if (domain := f"*:{port}") in found), None)
     return found if lowest is None else found | {"*": found[lowest]}
+
+
+def names_by_cluster(snapshot: Snapshot, port: int, names: Container[str]) -> Iterator[tuple[str, list[str]]]:
+    """Clusters of a Gateway's port, each with those of the server names that lead to it."""
+    found: dict[str, list[str]] = {}
+    for domain, host in _domains(snapshot.tcp_tables[port]).items():
+        action = host.routes[0].action
+        if domain in names and isinstance(action, Forward):
+            found.setdefault(action.destinations[0].cluster, []).append(domain)
+    yield from found.items()
 
 
 def server_names(snapshot: Snapshot, port: int) -> Iterator[tuple[str, list[str]]]:

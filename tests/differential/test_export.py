@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
@@ -15,12 +16,14 @@ import pytest
 
 from pyproxy.cli.export import as_text
 from pyproxy.envoy.bootstrap import Process, bootstrap
+from pyproxy.envoy.tls import Certificates
 from pyproxy.istio.loader import load
 from pyproxy.istio.networking.gateway import Gateway
 from pyproxy.istio.resources import Document
 from pyproxy.snapshot.compile import compile_snapshot, identity_of
 from pyproxy.snapshot.model import Identity, Listening, Snapshot
 from pyproxy.snapshot.workloads import Workloads
+from tests.certificates import Authority
 from tests.differential.envoy_process import Envoy
 from tests.differential.routing_sides import EchoServer
 from tests.snapshot.documents import compiled, documents, entry, mesh, rules
@@ -35,6 +38,12 @@ FOLDERS = {
     "lab": (LAB,),
     **{f"lab with {file.stem}": (LAB, file) for file in sorted((ROOT / "examples" / "documents").glob("*.yaml"))},
 }
+
+
+@pytest.fixture(scope="module")
+def certs(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A folder with somebody's certificate."""
+    return str(Authority().workload(tmp_path_factory.mktemp("certs")))
 
 
 @dataclass(frozen=True)
@@ -57,19 +66,23 @@ def identities(found: tuple[Document, ...]) -> Iterator[tuple[str, Identity]]:
             yield f"gateway {document.name}", Identity(labels=labels, gateway=True, namespace=document.namespace)
 
 
-def export_all(paths: tuple[Path, ...], address: str | None = None) -> list[Exported]:
+def export_all(paths: tuple[Path, ...], address: str | None = None, certs: str = "") -> list[Exported]:
     loaded = load(paths)
     assert loaded.ok
     listening = Listening(address=address)
+    process = Process(certificates=Certificates(certs, os.path.isfile))
     return [
-        Exported(name, bootstrap(compile_snapshot(loaded.documents, identity, listening).snapshot, Process()))
+        Exported(name, bootstrap(compile_snapshot(loaded.documents, identity, listening).snapshot, process))
         for name, identity in identities(loaded.documents)
     ]
 
 
+@pytest.mark.parametrize("certified", [False, True], ids=["without a certificate", "with one"])
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_envoy_takes_the_bootstrap_of_every_proxy(folder: str, envoy_path: str, tmp_path: Path) -> None:
-    exported = export_all(FOLDERS[folder])
+def test_envoy_takes_the_bootstrap_of_every_proxy(
+    folder: str, certified: bool, envoy_path: str, tmp_path: Path, certs: str
+) -> None:
+    exported = export_all(FOLDERS[folder], certs=certs if certified else "")
     for index, each in enumerate(exported):
         form = ("yaml", "json")[index % 2]
         file = tmp_path / f"envoy.{form}"
@@ -207,6 +220,24 @@ def test_bytes_pass_through_a_listener_for_tcp(served: Envoy) -> None:
 def test_a_listener_that_leads_nowhere_closes(served: Envoy) -> None:
     with socket.create_connection(("127.0.0.1", served.ports["127.0.0.1_6001"]), timeout=10) as client:
         assert client.recv(1) == b""
+
+
+def test_what_is_not_http_on_a_port_without_a_protocol(
+    start_envoy: Callable[..., Envoy], echo: EchoServer, tmp_path: Path
+) -> None:
+    """Envoy knows no way back from a transport protocol that some chain names."""
+    endpoint = f"{{address: 127.0.0.1, ports: {{p6002: {echo.port}}}}}"
+    sidecar = rules(
+        "egress:\n- {port: {number: 6002, name: a}, bind: 127.0.0.1, captureMode: NONE, hosts: ['*/*']}\n"
+        "- {hosts: ['*/*']}",
+        kind="Sidecar",
+    )
+    snapshot = compiled(entry("web.com", "6002", endpoints=endpoint), sidecar, listening=Listening(address="127.0.0.1"))
+    envoy = serve(start_envoy, elsewhere(bootstrap(snapshot, Process(admin_port=0)), tmp_path / "s"))
+    with socket.create_connection(("127.0.0.1", envoy.ports["127.0.0.1_6002"]), timeout=10) as client:
+        client.sendall(b"\x01 /raw bytes\r\nhost: x\r\n\r\n")
+        assert b'"target": "/raw"' in client.recv(65536)
+    envoy.close()
 
 
 def test_statistics_have_istios_names(served: Envoy) -> None:

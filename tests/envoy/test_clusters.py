@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from pyproxy.core.tls import ClientTls, ClientTlsMode
 from pyproxy.envoy.clusters import by_name, by_name_resource, cluster_resource
 from pyproxy.policy.balancing import Algorithm, LoadBalancing, SlowStart
 from pyproxy.policy.outlier import OutlierPolicy
@@ -57,7 +58,7 @@ def test_the_http_version_towards_the_hosts(version: str, field: str) -> None:
 
 
 def test_how_connections_live() -> None:
-    connection = ConnectionSettings(1.0, 0.0, 60.0, 5, TcpKeepalive(probes=3))
+    connection = ConnectionSettings(1.0, 0.0, 60.0, 5, keepalive=TcpKeepalive(probes=3))
     found = resource(connection=connection)
     common = found["typed_extension_protocol_options"][OPTIONS]["common_http_protocol_options"]
     assert common == {"idle_timeout": "0s", "max_requests_per_connection": 5, "max_connection_duration": "60s"}
@@ -117,3 +118,22 @@ def test_a_client_that_was_not_redirected_has_a_twin_of_such_a_cluster() -> None
     nowhere = by_name_resource(replace(original, endpoints=()))
     assert nowhere["cluster_type"]["name"] == "envoy.clusters.dynamic_forward_proxy"  # type: ignore[index]  # a mapping
     assert "outlier_detection" in nowhere
+
+
+def test_a_cluster_whose_certificates_are_missing_has_no_hosts() -> None:
+    tls = ClientTls(ClientTlsMode.ISTIO_MUTUAL)
+    for discovery in Discovery:
+        found: Any = resource(tls=tls, discovery=discovery)
+        assert found["type"] == "STATIC"
+        assert not found.get("load_assignment", {}).get("endpoints")
+        assert "transport_socket" not in found
+    original = replace(PLAIN, discovery=Discovery.ORIGINAL_DST, tls=tls)
+    assert by_name_resource(original)["type"] == "STATIC"
+
+
+def test_tls_of_a_cluster_by_its_files() -> None:
+    tls = ClientTls(ClientTlsMode.SIMPLE, ca_file="/ca.pem", auto_san=True)
+    found: Any = resource(tls=tls)
+    assert found["transport_socket"]["name"] == "envoy.transport_sockets.tls"
+    http = found["typed_extension_protocol_options"][OPTIONS]
+    assert http["upstream_http_protocol_options"] == {"auto_sni": True, "auto_san_validation": True}

@@ -22,6 +22,19 @@ def test_endpoints_stand_by_locality_and_priority() -> None:
     assert (far["locality"], far["priority"]) == ({"region": "far"}, 1)
 
 
+def test_an_endpoint_says_whether_it_takes_mutual_tls() -> None:
+    able, plain = Endpoint("10.0.0.1", 80, mutual_tls=True), Endpoint("10.0.0.2", 80)
+    found: Any = configured_assignment(Cluster("c", endpoints=(able, plain)))
+    first, second = found["endpoints"][0]["lb_endpoints"]
+    assert first["metadata"] == {"filter_metadata": {"envoy.transport_socket_match": {"tlsMode": "istio"}}}
+    assert "metadata" not in second
+
+
+def test_where_nothing_can_connect_there_are_no_endpoints() -> None:
+    found = configured_assignment(Cluster("c", endpoints=ENDPOINTS), reachable=False)
+    assert found == {"cluster_name": "c", "endpoints": []}
+
+
 def test_an_endpoint_says_which_workload_it_is() -> None:
     found: Any = configured_assignment(Cluster("c", endpoints=ENDPOINTS[:1]))
     note = found["endpoints"][0]["lb_endpoints"][0]["metadata"]["filter_metadata"]["istio"]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pyproxy.envoy.inspectors import HTTP, listener_filters
+from pyproxy.envoy.inspectors import HTTP, TLS, listener_filters
 from pyproxy.snapshot.model import ListenerKind
 
 OUTBOUND, NAMED = ListenerKind.OUTBOUND_CAPTURE, ListenerKind.NAMED
@@ -43,6 +43,18 @@ def test_where_the_unknown_is_looked_into_the_declared_is_not() -> None:
 def test_server_names_are_looked_for_where_there_are_some() -> None:
     found = filters(OUTBOUND, chain(destination_port=443, server_names=["a.com"]), chain())
     assert found["tls_inspector"] == {"not_match": ports(443)}
+
+
+def test_tls_is_looked_for_where_a_chain_tells_of_it() -> None:
+    mutual = chain(destination_port=80, transport_protocol="tls", application_protocols=["istio"])
+    found = filters(OUTBOUND, mutual, chain(destination_port=80, transport_protocol="raw_buffer"), chain())
+    assert found == {"original_dst": None, "tls_inspector": {"not_match": ports(80)}}
+    assert filters(NAMED, chain(**TLS)) == {"tls_inspector": None}
+
+
+def test_where_tls_to_any_port_is_told_apart_the_declared_is_not() -> None:
+    found = filters(OUTBOUND, chain(destination_port=80), chain(destination_port=81, **TLS), chain(**TLS), chain())
+    assert found["tls_inspector"] == ports(80)
 
 
 def test_a_listener_of_its_own_is_looked_into_whole() -> None:

@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 
 from pyproxy.envoy.listeners import Listeners
+from pyproxy.envoy.tls import Certificates
 from pyproxy.snapshot.model import Identity, Listening, Snapshot
 from tests.snapshot.documents import compiled, entry, mesh, rules
+from tests.snapshot.test_gateways import DOOR, gateway, named
 from tests.snapshot.test_inbound import ENTRY, WEB, beside
+from tests.snapshot.test_peer_authentication import policy
 
 AT = Listening(address="127.0.0.9")
 SHOP = entry("shop.com", "80/HTTP", "9000", endpoints="{address: 10.0.0.1}")
@@ -31,7 +34,7 @@ def target(chain: Any) -> str:
 
 
 def chosen(resource: dict[str, Any], address: str, port: int, *, http: bool = False, name: str = "") -> str:
-    """Envoy's order: port, address, server name, transport, application protocol; no way back from a port."""
+    """Envoy's order: port, address, server name, transport, application protocol; no way back from any of them."""
     chains = resource["filter_chains"]
     own = [each for each in chains if match(each).get("destination_port") == port]
     found = own or [each for each in chains if "destination_port" not in match(each)]
@@ -39,6 +42,9 @@ def chosen(resource: dict[str, Any], address: str, port: int, *, http: bool = Fa
     found = ranges or [each for each in found if "prefix_ranges" not in match(each)]
     named = [each for each in found if name in match(each).get("server_names", ())]
     found = named or [each for each in found if "server_names" not in match(each)]
+    transport = "tls" if name else "raw_buffer"
+    told = [each for each in found if match(each).get("transport_protocol") == transport]
+    found = told or [each for each in found if "transport_protocol" not in match(each)]
     spoken = [each for each in found if http and "application_protocols" in match(each)]
     found = spoken or [each for each in found if "application_protocols" not in match(each)]
     return target(found[0] if found else resource["default_filter_chain"])
@@ -133,3 +139,84 @@ def test_a_gateways_listener_has_no_direction() -> None:
     found = listener(snapshot, snapshot.listeners[0].name)
     assert "traffic_direction" not in found
     assert target(found["filter_chains"][0]) == "http.80"
+
+
+# TLS
+
+
+OWN = Certificates("/certs")
+
+
+def with_certificate(snapshot: Snapshot, name: str) -> dict[str, Any]:
+    (found,) = [each for each in snapshot.listeners if each.name == name]
+    return Listeners(snapshot, certificates=OWN).resource(found, found.port)
+
+
+def ends(chains: list[Any], **wanted: Any) -> list[tuple[str, bool]]:
+    """What chains lead to, and whether they end TLS; those whose match says this."""
+    return [
+        (target(chain), "transport_socket" in chain)
+        for chain in chains
+        if all(match(chain).get(key) == value for key, value in wanted.items())
+    ]
+
+
+def workload(mode: str, more: str = "") -> Snapshot:
+    return beside("web-1", WEB, ENTRY, policy(f"mtls: {{mode: {mode}}}\n{more}"), listening=AT)
+
+
+def test_a_strict_port_takes_mutual_tls_alone() -> None:
+    found = with_certificate(workload("STRICT"), "virtualInbound")
+    assert ends(found["filter_chains"], destination_port=8080) == [("inbound|8080||", True)]
+    assert ends(found["filter_chains"], destination_port=15006) == [("virtualInbound", True)]
+    assert ends([found["default_filter_chain"]]) == [("BlackHoleCluster", False)]
+    assert ends([each for each in found["filter_chains"] if "destination_port" not in match(each)]) == [
+        ("InboundPassthroughCluster", True)
+    ]
+
+
+def test_a_permissive_port_takes_both() -> None:
+    found = with_certificate(workload("PERMISSIVE"), "virtualInbound")
+    assert ends(found["filter_chains"], destination_port=8080) == [
+        ("inbound|8080||", True),
+        ("inbound|8080||", False),
+    ]
+    assert ends([found["default_filter_chain"]]) == [("InboundPassthroughCluster", False)]
+
+
+def test_without_a_certificate_a_strict_port_takes_nobody() -> None:
+    found = listener(workload("STRICT"), "virtualInbound")
+    assert ends(found["filter_chains"], destination_port=8080) == [("BlackHoleCluster", False)]
+    assert ends(found["filter_chains"], destination_port=15006) == [("BlackHoleCluster", False)]
+    found = listener(workload("PERMISSIVE"), "virtualInbound")
+    assert ends(found["filter_chains"], destination_port=8080) == [("inbound|8080||", False)]
+
+
+def test_who_speaks_plaintext_to_the_port_itself_finds_what_takes_it() -> None:
+    ports = 'portLevelMtls: {"8080": {mode: STRICT}}\nselector: {matchLabels: {app: web}}'
+    found = with_certificate(workload("PERMISSIVE", ports), "virtualInbound")
+    assert ends(found["filter_chains"], destination_port=15006) == [
+        ("virtualInbound", True),
+        ("virtualInbound;plaintext", False),
+    ]
+
+
+def test_a_gateways_servers_by_name() -> None:
+    tls = "mode: SIMPLE, serverCertificate: /a.pem, privateKey: /a.key"
+    door = gateway(
+        named("a.com", "a", tls) + named("'*'", "any", tls) + named("c.com", "c", "mode: PASSTHROUGH", "TLS")
+    )
+    passed = rules(
+        "hosts: [c.com]\ngateways: [door]\ntls:\n- match: [{sniHosts: [c.com]}]\n"
+        "  route: [{destination: {host: shop.com}}]"
+    )
+    snapshot = compiled(SHOP, door, passed, identity=DOOR)
+    found = with_certificate(snapshot, "0.0.0.0_8443")
+    assert [(match(each).get("server_names"), *ends([each])[0]) for each in found["filter_chains"]] == [
+        (["a.com"], "https.8443.a.door.default", True),
+        (None, "https.8443.any.door.default", True),
+        (["c.com"], "outbound|8443||shop.com", False),
+    ]
+    assert {match(each)["transport_protocol"] for each in found["filter_chains"]} == {"tls"}
+    absent = Listeners(snapshot, certificates=Certificates(exists=lambda _: False))
+    assert ends(absent.resource(snapshot.listeners[0], 8443)["filter_chains"])[0] == ("BlackHoleCluster", False)  # type: ignore[arg-type]

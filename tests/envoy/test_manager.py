@@ -8,6 +8,7 @@ import pytest
 from pyproxy.envoy.manager import http_filter, tcp_filter
 from pyproxy.snapshot.model import (
     AccessLog,
+    ForwardClientCert,
     HttpSettings,
     Identity,
     Listener,
@@ -78,3 +79,13 @@ def test_internal_networks() -> None:
     found = manager(internal_networks=(ip_network("10.0.0.0/8"),))
     assert found["internal_address_config"] == {"cidr_ranges": [{"address_prefix": "10.0.0.0", "prefix_len": 8}]}
     assert "internal_address_config" not in manager()
+
+
+def test_who_tells_of_client_certificates() -> None:
+    assert manager()["forward_client_cert_details"] == "SANITIZE"
+    assert "set_current_client_cert_details" not in manager()
+    found = manager(
+        forward_client_cert=ForwardClientCert.APPEND_FORWARD, client_cert_details=("Cert", "Subject", "URI", "DNS")
+    )
+    assert found["forward_client_cert_details"] == "APPEND_FORWARD"
+    assert found["set_current_client_cert_details"] == {"cert": True, "subject": True, "uri": True, "dns": True}
