@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import socket
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
 
+from pyproxy.envoy.bootstrap import Process, bootstrap
+from pyproxy.istio.loader import load
+from pyproxy.snapshot.compile import compile_snapshot
+from pyproxy.snapshot.model import Identity, Listening
+from tests.differential.envoy_process import Envoy
 from tests.differential.istio_as_envoy import Host
 from tests.differential.resilience import Ask, Comparison, Scenario
+from tests.differential.routing_sides import EchoServer, Side, _text, ask_both
 from tests.differential.scripted_hosts import OK, SILENCE, answer
+from tests.differential.token_cases import as_request
+from tests.pyproxy_process import PyproxyProcess
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
@@ -219,3 +228,98 @@ SCENARIOS = {**WHO, **RETRIES, **TIMEOUTS, **BY_ROUTE}
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_the_same_requests_steer(name: str, comparison: Comparison) -> None:
     assert not comparison.trouble(name)
+
+
+# At a gateway: whoever connects from an internal address, and has nothing forwarded
+
+
+EDGE = {
+    **{
+        f"{where}, forwarded for {forwarded}": (where, forwarded)
+        for where in ("inside", "outside")
+        for forwarded in (None, "127.0.0.1", "10.1.2.3, 127.0.0.1")
+    },
+}
+TOLD = {key: value for key, value in ALL.items() if key != "x-envoy-fault-delay-request"}
+
+
+def edge(networks: str, listens: int) -> list[dict[str, Any]]:
+    """A gateway, and networks whose requests are internal to it without a flag."""
+    echo = "echo.default.svc.cluster.local"
+    route = {"route": [{"destination": {"host": echo}}]}
+    server = {"port": {"number": listens, "name": "http", "protocol": "HTTP"}, "hosts": ["*"]}
+    service = {
+        "hosts": [echo],
+        "resolution": "STATIC",
+        "ports": [{"number": 80, "name": "http", "protocol": "HTTP"}],
+        "endpoints": [{"address": "127.0.0.1", "ports": {"http": "UPSTREAM"}}],
+    }
+    values = {"global": {"meshNetworks": {"ours": {"endpoints": [{"fromCidr": networks}]}}}}
+    specs = [
+        ("networking.istio.io/v1", "ServiceEntry", service),
+        ("networking.istio.io/v1", "Gateway", {"selector": {"istio": "door"}, "servers": [server]}),
+        ("networking.istio.io/v1", "VirtualService", {"hosts": ["*"], "gateways": ["door"], "http": [route]}),
+        ("install.istio.io/v1alpha1", "IstioOperator", {"values": values}),
+    ]
+    return [
+        {"apiVersion": version, "kind": kind, "metadata": {"name": "door"}, "spec": spec}
+        for version, kind, spec in specs
+    ]
+
+
+@pytest.fixture(scope="module")
+def at_the_edge(
+    start_envoy: Callable[..., Envoy], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, tuple[Side, Side]]]:
+    """Both gateways, as the export has them, for an internal and for an external client."""
+    found: dict[str, tuple[Side, Side]] = {}
+    echo = EchoServer()
+    try:
+        for where, networks in (("inside", "127.0.0.0/8"), ("outside", "10.0.0.0/8")):
+            folder = tmp_path_factory.mktemp(where)
+            with socket.create_server(("127.0.0.1", 0)) as free:
+                documents = edge(networks, free.getsockname()[1])
+            file = folder / "exported.yaml"
+            file.write_text(_text(documents, echo.port, folder / "envoy.log"))
+            identity = Identity(gateway=True, labels={"istio": "door"})
+            snapshot = compile_snapshot(load([file]).documents, identity, Listening(address="127.0.0.1")).snapshot
+            document: Any = bootstrap(snapshot, Process(admin_port=0))
+            static = document.pop("static_resources")
+            document.pop("admin")
+            (listener,) = static["listeners"]
+            listener["address"]["socket_address"]["port_value"] = 0
+            envoy = start_envoy(static["listeners"], static["clusters"], **document)
+            text = _text(documents, echo.port, folder / "own.log")
+            process = PyproxyProcess(folder / "own", text, "--labels", "istio=door", command="gateway")
+            try:
+                ports = envoy.ports[listener["name"]], process.ports[listener["name"]]
+                found[where] = Side(ports[0], folder / "envoy.log"), Side(ports[1], folder / "own.log")
+                cases = {case: forwarded for case, (place, forwarded) in EDGE.items() if place == where}
+                lines = {
+                    case: {**TOLD, "x-request-id": "mine", **({"x-forwarded-for": forwarded} if forwarded else {})}
+                    for case, forwarded in cases.items()
+                }
+                ask_both(found[where], [(case, as_request(case, ("/", lines[case]))) for case in cases])
+            finally:
+                process.close()
+        yield found
+    finally:
+        echo.close()
+
+
+ELSEWHERE = {"upstream header x-forwarded-for", "upstream header x-envoy-external-address"}
+"""Envoy takes its machine's address for one that connects from loopback; an export says nothing of peer metadata."""
+
+
+@pytest.mark.parametrize("case", EDGE)
+def test_a_gateway_hears_who_is_inside(case: str, at_the_edge: Mapping[str, tuple[Side, Side]]) -> None:
+    theirs, ours = (side.outcomes[case] for side in at_the_edge[EDGE[case][0]])
+    differing = [
+        f"{part}\n  envoy   {envoy}\n  pyproxy {mine}"
+        for part, envoy, mine in theirs.differences(ours)
+        if part not in ELSEWHERE and "x-envoy-peer-metadata" not in part and "x-envoy-decorator" not in part
+    ]
+    assert not differing, "\n".join(differing)
+    assert isinstance(ours.body, dict)
+    internal = ("x-envoy-internal", "true") in [tuple(line) for line in ours.body["headers"]]
+    assert internal is (case == "inside, forwarded for None")
