@@ -22,7 +22,7 @@ from pyproxy.runtime.counters import HttpStats, TcpStats
 from pyproxy.snapshot.model import Direction
 
 if TYPE_CHECKING:
-    from pyproxy.proxy.exchange import Exchange
+    from pyproxy.proxy.exchange import Exchange, Step
 
 _log: Final = logging.getLogger("pyproxy.rbac")
 _BODY: Final = b"RBAC: access denied"
@@ -42,13 +42,13 @@ def enter(exchange: Exchange) -> Reply | None:
         if rules.http.misdirected is not None:
             reply = _authorize(exchange, rules.http.misdirected)
         elif rules.http.custom is not None:
-            reply = _ask(exchange, rules.http.custom)
+            reply = _ask(exchange, rules.http.custom, check_tokens)
         if reply is not None:
             return reply
     return check_tokens(exchange)
 
 
-def _ask(exchange: Exchange, custom: CustomRules) -> Reply | None:
+def _ask(exchange: Exchange, custom: CustomRules, then: Step) -> Reply | None:
     """The external authorizer, about what its rules match; not about requests that no route takes."""
     stats = exchange.connection.stats
     matched = custom.rules.matched(facts_of(exchange)) is not None
@@ -59,7 +59,7 @@ def _ask(exchange: Exchange, custom: CustomRules) -> Reply | None:
     if not matched:
         stats.ext_authz_disabled += 1
         return None
-    return Check(exchange, exchange.serving.snapshot.authorizers[custom.provider], check_tokens).begin()
+    return Check(exchange, exchange.serving.snapshot.authorizers[custom.provider], then).begin()
 
 
 def check_tokens(exchange: Exchange) -> Reply | None:
@@ -67,16 +67,27 @@ def check_tokens(exchange: Exchange) -> Reply | None:
     authenticator = exchange.serving.authenticator
     if authenticator is not None:
         head = exchange.head
-        asked = realm(head)
         failure = authenticator.authenticate(head, exchange.env.clock.time())
         if failure:
             exchange.connection.stats.jwt_authn_denied += 1
-            return token_refused(failure, asked)
+            return token_refused(failure, realm(head))
         stats = exchange.connection.stats
         stats.jwt_authn_allowed += 1
         stats.jwt_authn_cors_preflight_bypassed += head.method == b"OPTIONS" and is_preflight(head)
         if head.token is not None and exchange.connection.settings.direction is _GATEWAY:
-            route_again(exchange)
+            return _route_again(exchange)
+    return authorize(exchange)
+
+
+def _route_again(exchange: Exchange) -> Reply | None:
+    """By the token's claims. Whom only a claim gave a route, the external authorizer has not been asked about yet."""
+    had_none = exchange.route is None
+    route_again(exchange)
+    rules = exchange.serving.snapshot.authorization
+    if had_none and rules is not None and rules.http.custom is not None:
+        reply = _ask(exchange, rules.http.custom, authorize)
+        if reply is not None:
+            return reply
     return authorize(exchange)
 
 

@@ -98,6 +98,8 @@ def mutate_request(head: RequestHead, settings: HttpSettings, peer: str, tls: bo
         _mutate_at_edge(head, settings, peer, tls, internal=internal)
     elif b"x-forwarded-proto" not in notable:
         head.headers.append((b"x-forwarded-proto", b"https" if tls else b"http"))
+        if tls:
+            head.scheme = b"https"
     elif notable[b"x-forwarded-proto"] in (b"http", b"https"):
         head.scheme = notable[b"x-forwarded-proto"]
     te = notable.get(b"te")

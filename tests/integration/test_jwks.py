@@ -288,10 +288,12 @@ spec:
         assert status(await ask(client, bearer("a.b.c"))) == 401
 
 
-async def test_a_gateway_routes_by_claims(tmp_path: Path, upstream: Upstream) -> None:
+@asynccontextmanager
+async def gateway(folder: Path, upstream: Upstream, *more: str) -> AsyncIterator[Client]:
+    """A client of a gateway whose one way to the upstream a claim opens; /open is open to all."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    (tmp_path / "mesh.yaml").write_text(f"""
+    text = f"""
 apiVersion: networking.istio.io/v1
 kind: Gateway
 metadata: {{name: door}}
@@ -324,30 +326,75 @@ apiVersion: security.istio.io/v1
 kind: RequestAuthentication
 metadata: {{name: tokens}}
 spec: {{jwtRules: [{{issuer: me, jwks: '{key_set(OLD)}'}}]}}
-""")
+"""
+    (folder / "mesh.yaml").write_text("\n---\n".join((text, *more)))
     ports = {"admin_port": 0, "status_port": 0, "metrics_port": 0}
     settings = Settings(
-        config=(tmp_path,), address="127.0.0.1", drain_duration=0.1, gateway=True, labels={"istio": "door"}, **ports
+        config=(folder,), address="127.0.0.1", drain_duration=0.1, gateway=True, labels={"istio": "door"}, **ports
     )
     app = App(settings)
     await app.start()
     try:
         client = Client(*await asyncio.open_connection("127.0.0.1", port))
-        admin, reader = (token({**CLAIMS, "groups": [name]}, OLD) for name in ("admin", "reader"))
+        yield client
+        client.close()
+    finally:
+        await app.shut_down()
+
+
+ADMIN, READER = (token({**CLAIMS, "groups": [name]}, OLD) for name in ("admin", "reader"))
+
+
+async def test_a_gateway_routes_by_claims(tmp_path: Path, upstream: Upstream) -> None:
+    async with gateway(tmp_path, upstream) as client:
         for path, lines, code in (
-            ("/open", [bearer(admin)], 200),
-            ("/open", [bearer(reader)], 299),
+            ("/open", [bearer(ADMIN)], 200),
+            ("/open", [bearer(READER)], 299),
             ("/open", [], 299),
-            ("/", [bearer(admin)], 200),
-            ("/", [bearer(reader)], 404),
+            ("/", [bearer(ADMIN)], 200),
+            ("/", [bearer(READER)], 404),
             ("/", [bearer("a.b.c")], 401),
             ("/", ["@request.auth.claims.groups: admin"], 400),
         ):
             assert status(await client.ask(get(path, "shop.test", *lines))) == code, (path, lines)
-        client.close()
-        assert len(upstream.heads) == 2
-    finally:
-        await app.shut_down()
+    assert len(upstream.heads) == 2
+
+
+async def test_a_way_that_a_claim_opens_does_not_lead_past_the_external_authorizer(
+    tmp_path: Path, upstream: Upstream
+) -> None:
+    """Envoy asks nobody about a request without a route, and this one has none before its token is verified."""
+    refusing = Upstream()
+    refusing.answers = [b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n"]
+    server = await asyncio.start_server(refusing.serve, "127.0.0.1", 0)
+    asked = f"""
+apiVersion: install.istio.io/v1alpha1
+kind: IstioOperator
+metadata: {{name: mesh}}
+spec:
+  meshConfig:
+    extensionProviders: [{{name: asked, envoyExtAuthzHttp: {{service: authz.test, port: 80}}}}]
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: authz}}
+spec:
+  hosts: [authz.test]
+  resolution: STATIC
+  ports: [{{number: 80, name: http, protocol: HTTP}}]
+  endpoints: [{{address: 127.0.0.1, ports: {{http: {server.sockets[0].getsockname()[1]}}}}}]
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {{name: ask}}
+spec: {{action: CUSTOM, provider: {{name: asked}}, rules: [{{}}]}}
+"""
+    async with gateway(tmp_path, upstream, asked) as client:
+        assert status(await client.ask(get("/", "shop.test", bearer(ADMIN)))) == 403
+        assert status(await client.ask(get("/", "shop.test", bearer(ADMIN)))) == 200
+    assert (len(refusing.heads), len(upstream.heads)) == (2, 1)
+    refusing.hang_up()
+    server.close()
 
 
 async def test_no_token_is_in_any_log(

@@ -36,6 +36,7 @@ def mutated(settings: HttpSettings, *lines: tuple[bytes, bytes], tls: bool = Fal
 def test_a_sidecar_keeps_what_was_forwarded_and_says_the_scheme_if_nobody_did() -> None:
     assert mutated(SIDECAR).headers == [(b"x-forwarded-proto", b"http")]
     assert mutated(SIDECAR, tls=True).headers == [(b"x-forwarded-proto", b"https")]
+    assert (mutated(SIDECAR).scheme, mutated(SIDECAR, tls=True).scheme) == (b"http", b"https")
     lines = ((b"x-forwarded-for", b"1.2.3.4"), (b"x-forwarded-proto", b"https"), (b"x-request-id", b"a"))
     head = mutated(SIDECAR, *lines)
     assert head.headers == list(lines)
