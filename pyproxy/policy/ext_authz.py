@@ -55,7 +55,7 @@ class ExtAuthz:
     host: str = ""
     """The service behind the cluster, for people."""
     timeout: float = 600.0
-    """Seconds, for the whole answer."""
+    """Seconds, for the whole answer; 0 is for ever."""
     path_prefix: bytes = b""
     fail_open: bool = False
     """An authorizer that does not answer, or with 5xx, lets the request pass."""
@@ -98,7 +98,8 @@ def check_head(settings: ExtAuthz, head: RequestHead, ctx: RequestContext, body:
         if value:
             headers.append((name, value))
     headers.append((b"x-envoy-internal", b"true"))
-    headers.append((b"x-envoy-expected-rq-timeout-ms", b"%d" % round(settings.timeout * 1000)))
+    if settings.timeout:
+        headers.append((b"x-envoy-expected-rq-timeout-ms", b"%d" % round(settings.timeout * 1000)))
     return RequestHead(head.method, settings.path_prefix + head.target, head.authority, headers)
 
 

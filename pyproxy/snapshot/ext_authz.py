@@ -90,6 +90,8 @@ def _http(name: str, spec: EnvoyExternalAuthorizationHttpProvider, registry: Reg
     _check_patterns(spec)
     if spec.path_prefix and not spec.path_prefix.startswith("/"):
         raise _Unusable("its pathPrefix must begin with /")
+    if spec.timeout is not None and spec.timeout < 0:
+        raise _Unusable("its timeout is negative")
     body = spec.include_request_body_in_check
     if body is not None and not body.max_request_bytes:
         raise _Unusable("its includeRequestBodyInCheck needs maxRequestBytes")

@@ -47,6 +47,10 @@ def test_the_least_that_is_told() -> None:
     ]
 
 
+def test_who_may_take_for_ever_is_told_of_no_time() -> None:
+    assert check(ExtAuthz("p", "c", timeout=0.0), request()).headers[1:] == [(b"x-envoy-internal", b"true")]
+
+
 def test_more_may_be_told_and_added() -> None:
     settings = ExtAuthz(
         "p",

@@ -98,6 +98,7 @@ def test_the_older_list_of_headers() -> None:
         (http("service: one.test"), "port"),
         (http("service: one.test, port: 80, pathPrefix: check"), "begin with /"),
         (http("service: one.test, port: 80, statusOnError: '999'"), "999"),
+        (http("service: one.test, port: 80, timeout: -1s"), "negative"),
         (http("service: one.test, port: 80, headersToUpstreamOnAllow: ['*']"), "headersToUpstreamOnAllow"),
         (http("service: one.test, port: 80, includeRequestBodyInCheck: {}"), "maxRequestBytes"),
         (http("service: one.test, port: 80, includeAdditionalHeadersInCheck: {a: '%NONE%'}"), "NONE"),
