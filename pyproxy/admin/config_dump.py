@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from pyproxy.admin.pages import BadRequest, Page, Query, as_json, text
@@ -19,7 +20,9 @@ from pyproxy.envoy.endpoints import assignment_resource
 from pyproxy.envoy.listeners import Listeners
 from pyproxy.envoy.routes import table_resource
 from pyproxy.envoy.tables import Table, inbound_table, plain_table, plaintext_finds_less
+from pyproxy.envoy.tls import Certificates
 from pyproxy.envoy.values import TYPE, Resource, address, node, timestamp
+from pyproxy.mtls.folders import CHAIN
 from pyproxy.snapshot.model import Snapshot
 from pyproxy.snapshot.tables import ANY
 
@@ -49,7 +52,8 @@ def _configs(served: Served, named: Matches) -> Iterator[Resource]:
     serving = served.live.serving
     snapshot = serving.snapshot
     settings = served.settings
-    listeners = Listeners(snapshot)
+    certificates = Certificates(_own_folder(served))
+    listeners = Listeners(snapshot, certificates=certificates)
     version: Resource = {"version_info": snapshot.version}
     stamp = version | {"last_updated": timestamp(served.reload_status.succeeded_at or served.started_at)}
     yield _dump("Bootstrap") | {
@@ -69,7 +73,7 @@ def _configs(served: Served, named: Matches) -> Iterator[Resource]:
                 if named(str(cluster["name"]))
             ),
             "dynamic_active_clusters": (
-                stamp | {"cluster": _config("cluster.v3.Cluster", cluster_resource(cluster))}
+                stamp | {"cluster": _config("cluster.v3.Cluster", cluster_resource(cluster, certificates))}
                 for name, cluster in snapshot.clusters.items()
                 if named(name)
             ),
@@ -115,6 +119,12 @@ def _configs(served: Served, named: Matches) -> Iterator[Resource]:
         | stamp
         | {"documents": (_without_secrets(document) for document in snapshot.documents if named(_name(document)))}
     )
+
+
+def _own_folder(served: Served) -> str:
+    """Where the workload's certificate is; empty when it has none."""
+    files = (Path(holding.sources.certificate) for holding in served.certificates)
+    return next((str(file.parent) for file in files if file.name == CHAIN), "")
 
 
 def _tables(snapshot: Snapshot) -> Iterator[Table]:

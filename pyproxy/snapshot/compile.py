@@ -20,6 +20,7 @@ from pyproxy.snapshot.credentials import Credentials
 from pyproxy.snapshot.destination_rules import DestinationRules
 from pyproxy.snapshot.ext_authz import compile_authorizers
 from pyproxy.snapshot.findings import (
+    missing_client_credentials,
     missing_credentials,
     missing_references,
     policies_without_effect,
@@ -158,7 +159,9 @@ def _gateway(
         authorizers=known.authorizers.usable,
         token_rules=token_rules(documents, identity, mesh.root_namespace),
     )
-    return snapshot, [*servers_left_out(left), *missing_credentials(servers, Credentials(listening.certs))]
+    credentials = Credentials(listening.certs)
+    problems = [*servers_left_out(left), *missing_credentials(servers, credentials)]
+    return snapshot, [*problems, *missing_client_credentials(documents, credentials)]
 
 
 def _by_name(clusters: Iterable[Cluster]) -> dict[str, Cluster]:

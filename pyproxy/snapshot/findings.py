@@ -7,6 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from pyproxy.istio.networking.destination_rule import (
+    ClientTLSSettings,
+    DestinationRule,
+    PortTrafficPolicy,
+    TrafficPolicy,
+)
 from pyproxy.istio.networking.virtual_service import Destination, Headers, HTTPRoute, VirtualService
 from pyproxy.istio.problems import NOT_ACTED_ON, SCHEMA_WARNING, FieldPath, Problem, format_path
 from pyproxy.istio.resources import Document
@@ -68,6 +74,35 @@ def missing_credentials(servers: Sequence[GatewayServer], credentials: Credentia
             path: FieldPath = ("spec", "servers", each.index, "tls")
             message = f"nobody can connect until there is {' and '.join(missing)}"
             yield warn(each.document, NO_CREDENTIAL, path, message)
+
+
+def missing_client_credentials(documents: Sequence[Document], credentials: Credentials) -> Iterator[Problem]:
+    """Credentials that DestinationRules name for this gateway, as far as their files are not there."""
+    for document in documents:
+        if isinstance(document.spec, DestinationRule):
+            for path, tls in _client_tls(document.spec):
+                named = bool(tls.credential_name) and tls.mode in ("SIMPLE", "MUTUAL")
+                wants_ca = not tls.insecure_skip_verify
+                found = credentials.named(tls.credential_name or "")
+                missing = found.missing(pair=tls.mode == "MUTUAL", ca=wants_ca) if named else []
+                if missing:
+                    message = f"requests get 503 until there is {' and '.join(missing)}"
+                    yield warn(document, NO_CREDENTIAL, (*path, "credentialName"), message)
+
+
+def _client_tls(rule: DestinationRule) -> Iterator[tuple[FieldPath, ClientTLSSettings]]:
+    policies: list[tuple[FieldPath, TrafficPolicy | None]] = [(("spec", "trafficPolicy"), rule.traffic_policy)]
+    policies += [
+        (("spec", "subsets", index, "trafficPolicy"), subset.traffic_policy)
+        for index, subset in enumerate(rule.subsets)
+    ]
+    for path, policy in policies:
+        if policy is not None:
+            blocks: list[tuple[FieldPath, TrafficPolicy | PortTrafficPolicy]] = [(path, policy)]
+            blocks += [
+                ((*path, "portLevelSettings", index), entry) for index, entry in enumerate(policy.port_level_settings)
+            ]
+            yield from (((*where, "tls"), block.tls) for where, block in blocks if block.tls is not None)
 
 
 def policies_without_effect(authentication: PeerAuthentications) -> Iterator[Problem]:

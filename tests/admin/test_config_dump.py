@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 
 from pyproxy.admin.endpoints import ADMIN, answer
+from pyproxy.mtls.holding import Holding
+from pyproxy.mtls.material import workload_sources
 from tests.admin.fake_app import DOCUMENTS, FakeApp, compile_text
+from tests.certificates import Authority
 
 REVIEWS = "outbound|9080||reviews.default.svc.cluster.local"
 
@@ -35,6 +38,15 @@ def test_everything_that_serves_is_there_by_name(app: FakeApp) -> None:
     assert documents["documents"] == list(app.snapshot.documents)
     stamp = clusters["dynamic_active_clusters"][0]
     assert (stamp["version_info"], stamp["last_updated"]) == (app.snapshot.version, "2027-01-15T08:00:00.000Z")
+
+
+def test_certificates_stand_there_by_path(app: FakeApp, tmp_path: Path) -> None:
+    assert "transport_socket" not in json.dumps(dump(app))
+    folder = Authority().workload(tmp_path)
+    app.certificates.append(Holding(workload_sources(folder), None, app.clock))
+    listeners = json.dumps(dump(app)[2])
+    assert f'"filename": "{folder}/key.pem"' in listeners
+    assert "PRIVATE KEY" not in listeners
 
 
 def test_one_list_by_name(app: FakeApp) -> None:

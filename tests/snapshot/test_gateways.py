@@ -349,3 +349,22 @@ def test_a_credential_without_files_is_warned_about(tmp_path: Path) -> None:
     for name in ("tls.crt", "tls.key", "ca.crt"):
         (folder / name).touch()
     assert compilation(REVIEWS, texts, identity=DOOR, listening=listening).problems == ()
+
+
+def test_a_credential_towards_a_service_too(tmp_path: Path) -> None:
+    level = "tls: {mode: MUTUAL, credentialName: shop}"
+    rule = rules(
+        "host: reviews\n"
+        f"trafficPolicy: {{portLevelSettings: [{{port: {{number: 9080}}, {level}}}]}}\n"
+        "subsets:\n- {name: v1, trafficPolicy: {tls: {mode: SIMPLE, credentialName: shop}}}\n"
+        "- {name: v2, trafficPolicy: {tls: {mode: SIMPLE, credentialName: shop, caCertificates: ''}}}",
+        kind="DestinationRule",
+    )
+    found = compilation(REVIEWS, rule, identity=DOOR, listening=Listening(certs=str(tmp_path))).problems
+
+    assert [(problem.code, problem.path) for problem in found] == [
+        ("IST0161", "spec.trafficPolicy.portLevelSettings[0].tls.credentialName"),
+        ("IST0161", "spec.subsets[0].trafficPolicy.tls.credentialName"),
+        ("IST0161", "spec.subsets[1].trafficPolicy.tls.credentialName"),
+    ]
+    assert compilation(REVIEWS, rule, listening=Listening(certs=str(tmp_path))).problems == ()
