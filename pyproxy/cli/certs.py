@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import click
@@ -14,6 +14,7 @@ from pyproxy.cli.certs_report import print_findings, print_seen
 from pyproxy.cli.process import options
 from pyproxy.core.errors import CommandError
 from pyproxy.mtls.authority import Authority, make_intermediate, make_root
+from pyproxy.mtls.chains import chain_fault
 from pyproxy.mtls.folders import (
     CA,
     CA_CERTIFICATE,
@@ -74,7 +75,7 @@ def init(
       pyproxy certs init --root-cert root.pem --root-key root.key --intermediate
     """
     folder, now = ca or certs / CA, now_utc()
-    if has_authority(folder) and not force:
+    if (has_authority(folder) or (folder / ROOT_KEY).exists()) and not force:
         raise CommandError(
             f"{folder} has an authority already, and every certificate depends on it. `pyproxy certs issue` uses it; "
             "--force puts a new one in its place",
@@ -84,28 +85,23 @@ def init(
         raise CommandError("--root-cert and --root-key belong together: give both or none")
     kind, lasting = KeyKind(algorithm), timedelta(seconds=lifetime)
     if root_cert is not None and root_key is not None:
-        authority = assemble(root_cert, root_key, (), (), now)
+        root = assemble(root_cert, root_key, (), (), now)
     else:
-        authority = make_root(new_key(kind), trust_domain, now, lasting)
-    if intermediate:
-        authority = _under(authority, kind, trust_domain, lasting, folder, keep_key=root_key is None)
+        root = make_root(new_key(kind), trust_domain, now, lasting)
+    authority = _under(root, kind, trust_domain, now, lasting) if intermediate else root
     write_authority(folder, authority)
+    if intermediate and root_key is None:
+        write_key(folder / ROOT_KEY, root.key)
     print_seen([Seen(AUTHORITY, folder / CA_CERTIFICATE, authority.certificate)], now, output)
     if output == "text":
         click.echo(f"wrote {folder}: guard {CA_KEY}, whoever has it can be anybody in the mesh")
 
 
-def _under(
-    root: Authority, kind: KeyKind, organization: str, lifetime: timedelta, folder: Path, *, keep_key: bool
-) -> Authority:
-    """An intermediate below the root; a root that was made here leaves its key in a file of its own."""
-    try:
-        authority = make_intermediate(root, new_key(kind), organization, now_utc(), lifetime)
-    except ValueError as error:
-        raise CommandError(str(error), exit_code=1) from error
-    write_authority(folder, authority)  # makes the folder, in which nobody else may look
-    if keep_key:
-        write_key(folder / ROOT_KEY, root.key)
+def _under(root: Authority, kind: KeyKind, organization: str, now: datetime, lifetime: timedelta) -> Authority:
+    """An intermediate below the root. Raises CommandError when the root allows none."""
+    authority = make_intermediate(root, new_key(kind), organization, now, lifetime)
+    if fault := chain_fault(authority.certificate, authority.intermediates, authority.roots, now):
+        raise CommandError(f"{fault}: leave --intermediate out, or bring another root", exit_code=1)
     return authority
 
 

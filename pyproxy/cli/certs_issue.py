@@ -21,7 +21,16 @@ from pyproxy.istio.files import fingerprint
 from pyproxy.istio.loader import load
 from pyproxy.istio.resources import Document
 from pyproxy.mtls.authority import make_root
-from pyproxy.mtls.folders import CA, has_authority, read_authority, write_authority
+from pyproxy.mtls.folders import (
+    CA,
+    CA_CERTIFICATE,
+    CA_KEY,
+    CHAIN,
+    ROOT,
+    has_authority,
+    read_authority,
+    write_authority,
+)
 from pyproxy.mtls.issuing import Done, Issued, Order, Wish, due, fill
 from pyproxy.mtls.keys import KeyKind, new_key
 from pyproxy.mtls.orders import every_workload, one_identity, one_server, one_workload, trust_domain_in
@@ -136,6 +145,11 @@ class _Clerk:
         self._ca = ca
         self.wish = wish
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What the authority is made of."""
+        return tuple(self._ca / name for name in (ROOT, CHAIN, CA_CERTIFICATE, CA_KEY))
+
     def begin(self, trust_domain: str) -> None:
         """Make the authority if there is none."""
         if not has_authority(self._ca):
@@ -152,22 +166,26 @@ class _Clerk:
 def _watch(
     clerk: _Clerk, orders: Callable[[], list[Order]], config: tuple[Path, ...], filled: list[Issued], output: str
 ) -> NoReturn:
-    """Issue again when the documents change or a certificate is due. An error is said, and tried again."""
+    """Issue again when documents or the authority change, or a certificate is due. An error is said once, and tried
+    again."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
     clerk.wish = replace(clerk.wish, renew=False, force=False)
-    stamp = fingerprint(config)
+    files = (*config, *clerk.files)
+    seen, failed = fingerprint(files), ""
     while True:
         time.sleep(WATCH_SECONDS)
-        now_stamp = fingerprint(config)
-        if now_stamp == stamp and all(now_utc() < due(each.certificate) for each in filled):
+        before, seen = seen, fingerprint(files)
+        if seen == before and not failed and all(now_utc() < due(each.certificate) for each in filled):
             continue
-        stamp = now_stamp
         try:
             filled = clerk.fill(orders())
         except CommandError as error:
-            click.echo(f"pyproxy: {error}", err=True)
+            if str(error) != failed:
+                click.echo(f"pyproxy: {error}", err=True)
+            failed = str(error)
         else:
+            failed = ""
             if news := [each for each in filled if each.done is not Done.KEPT]:
                 print_issued(news, output)
 
@@ -182,8 +200,7 @@ def _documents(config: tuple[Path, ...], *, needed: bool) -> tuple[Document, ...
         )
     loaded = load([path for path in config if path.exists()])
     errors = [problem for problem in loaded.problems if problem.severity == "error"]
-    for problem in errors:
-        click.echo(f"error: {problem}", err=True)
     if errors:
-        raise CommandError(f"{len(errors)} error(s) in the documents; nothing was issued", exit_code=1)
+        said = "\n".join(f"error: {problem}" for problem in errors)
+        raise CommandError(f"{len(errors)} error(s) in the documents; nothing was issued\n{said}", exit_code=1)
     return loaded.documents

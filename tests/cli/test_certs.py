@@ -89,6 +89,25 @@ def test_a_key_is_overwritten_by_force_alone(here: Path) -> None:
     assert (here / "certs/ca/ca-key.pem").read_bytes() != key
 
 
+def test_a_roots_key_alone_is_not_overwritten_either(here: Path) -> None:
+    run("init", "--intermediate")
+    folder = here / "certs/ca"
+    (folder / "ca-key.pem").unlink()
+    key = (folder / "root-key.pem").read_bytes()
+    assert "has an authority already" in str(refused("init", "--intermediate"))
+    assert (folder / "root-key.pem").read_bytes() == key
+
+
+def test_a_root_that_allows_no_intermediate_is_found_out(here: Path) -> None:
+    """An intermediate of ours may have no authority below itself; one more is made all the same."""
+    run("init", "--intermediate", "--ca", "mine")
+    both = (here / "mine/ca-cert.pem").read_bytes() + (here / "mine/root-cert.pem").read_bytes()
+    (here / "bundle.pem").write_bytes(both)
+    message = str(refused("init", "--root-cert", "bundle.pem", "--root-key", "mine/ca-key.pem", "--intermediate"))
+    assert message.startswith("CN=Intermediate CA,O=cluster.local allows no more than 0 authorities below itself")
+    assert not (here / "certs").exists()
+
+
 def test_an_intermediate_signs_and_the_roots_key_can_go_away(here: Path) -> None:
     run("init", "--intermediate")
     folder = here / "certs" / "ca"

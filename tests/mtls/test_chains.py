@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from pyproxy.core.spiffe import SpiffeId
-from pyproxy.mtls.authority import Names, make_intermediate, make_root, sign_workload
+from pyproxy.mtls.authority import Authority, Names, make_intermediate, make_root, sign_workload
 from pyproxy.mtls.chains import (
     chain_fault,
     encode_certificates,
@@ -84,3 +84,19 @@ def test_an_expired_signer_is_a_fault() -> None:
     assert "CN=Root CA" in chain_fault(
         long_middle.certificate, [], [make_root(ROOT.key, "cluster.local", NOW - 3 * HOUR, HOUR).certificate], NOW
     )
+
+
+def test_an_authority_allows_so_many_below_it() -> None:
+    """An intermediate of ours signs leaves only: RFC 5280, 4.2.1.9."""
+    lower = make_intermediate(MIDDLE, new_key(), "cluster.local", NOW)
+    leaf = sign_workload(lower, KEY.public_key(), WHO, NOW)
+    fault = "CN=Intermediate CA,O=cluster.local allows no more than 0 authorities below itself"
+    assert chain_fault(leaf, lower.intermediates, ROOT.roots, NOW) == fault
+    assert chain_fault(lower.certificate, lower.intermediates, ROOT.roots, NOW) == fault
+    assert chain_fault(MIDDLE.certificate, [], ROOT.roots, NOW) == ""
+
+
+def test_a_leaf_signs_nothing() -> None:
+    leaf_as_signer = Authority(LEAF, KEY, (), ROOT.roots)
+    forged = sign_workload(leaf_as_signer, new_key().public_key(), WHO, NOW)
+    assert "which signed it, is no authority" in chain_fault(forged, [LEAF, MIDDLE.certificate], ROOT.roots, NOW)
