@@ -27,6 +27,9 @@ _STATS_TAGS = {
     "tcp_prefix": r"^tcp\.(((?:in|out)bound\|[^.]*\|\|?.*?|[A-Z]\w+Cluster)\.)\w+$",
     "response_code": r"_rq(_(\d{3}))$",
     "response_code_class": r"_rq(_(\dxx))$",
+    "authz_enforce_result": r"rbac(\.(allowed|denied))",
+    "authz_dry_run_action": r"(\.istio_dry_run_(allow|deny)_)",
+    "authz_dry_run_result": r"(\.shadow_(allowed|denied))",
 }
 
 

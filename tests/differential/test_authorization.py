@@ -18,7 +18,7 @@ from pyproxy.envoy.bootstrap import Process, bootstrap
 from pyproxy.istio.loader import load
 from pyproxy.snapshot.compile import compile_snapshot
 from pyproxy.snapshot.model import Identity, Listening
-from pyproxy.telemetry.stats import text_stats
+from pyproxy.telemetry.stats import prometheus_stats, text_stats
 from tests.differential.envoy_process import Envoy
 from tests.differential.routing_sides import LOG_FIELDS, EchoServer, Outcome, Side
 from tests.in_process import worker
@@ -418,7 +418,8 @@ def compared(echo: EchoServer, start_envoy: Callable[..., Envoy], tmp_path_facto
         static = document["static_resources"]
         listeners += [each for each in static["listeners"] if each["name"].endswith(f"_{ports[name]}")]
         clusters |= {each["name"]: each for each in static["clusters"]}
-    envoy = start_envoy(listeners, list(clusters.values()), node=document["node"])
+    more = {name: document[name] for name in ("node", "stats_config")}
+    envoy = start_envoy(listeners, list(clusters.values()), **more)
     outcomes: dict[tuple[str, int], tuple[Outcome, Outcome]] = {}
     statistics: dict[str, tuple[Mapping[str, int], Mapping[str, int]]] = {}
     for number, (name, table) in enumerate(TABLES.items()):
@@ -436,7 +437,9 @@ def compared(echo: EchoServer, start_envoy: Callable[..., Envoy], tmp_path_facto
                 portless(ours.outcomes[identifier], own),
             )
         prefix = f"http.inbound_127.0.0.1_{ports[name]}.rbac."
-        statistics[name] = (of_rbac(envoy.get_admin(f"/stats?filter={prefix}"), prefix), counted)
+        label = f'http_conn_manager_prefix="inbound_127.0.0.1_{ports[name]}"'
+        shown = envoy.get_admin(f"/stats?filter={prefix}") + envoy.get_admin(f"/stats/prometheus?filter={prefix}")
+        statistics[name] = (of_rbac(shown, prefix, label), counted)
     return Compared(outcomes, statistics)
 
 
@@ -463,7 +466,9 @@ async def ask_ours(
                 app.env.access_log.flush()
         await asking
         prefix = f"http.inbound_127.0.0.1_{port}.rbac."
-        return side, of_rbac("".join(text_stats(app.http_stats.items())), prefix)
+        groups = list(app.http_stats.items())
+        label = f'http_conn_manager_prefix="inbound_127.0.0.1_{port}"'
+        return side, of_rbac("".join([*text_stats(groups), *prometheus_stats(groups)]), prefix, label)
 
 
 def raw_requests(table: Table) -> list[tuple[str, bytes]]:
@@ -473,10 +478,21 @@ def raw_requests(table: Table) -> list[tuple[str, bytes]]:
     ]
 
 
-def of_rbac(stats: str, prefix: str) -> Mapping[str, int]:
-    """The statistics of one listener's rules that are not 0."""
-    lines = (line.partition(": ") for line in stats.splitlines() if line.startswith(prefix))
-    return {name.removeprefix(prefix): int(value) for name, _, value in lines if int(value)}
+def of_rbac(stats: str, prefix: str, label: str) -> Mapping[str, int]:
+    """The statistics of one listener's rules that are not 0, under both their names."""
+    found: dict[str, int] = {}
+    for line in stats.splitlines():
+        if line.startswith(prefix):
+            name, _, value = line.removeprefix(prefix).partition(": ")
+        elif line.startswith("envoy_http_rbac") and label in line:
+            family, _, rest = line.replace(label, "").partition("{")
+            labels, _, value = rest.partition("} ")
+            name = f"{family} {sorted(filter(None, labels.split(',')))}"
+        else:
+            continue
+        if int(value):
+            found[name] = int(value)
+    return found
 
 
 def portless(outcome: Outcome, port: int) -> Outcome:

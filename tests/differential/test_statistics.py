@@ -36,6 +36,22 @@ NAME = "outbound|80||a"  # Envoy's own tag for a cluster ends at the first dot
 FILTERS = [
     {"name": "f", "typed_config": {"@type": f"{EXTENSIONS}.filters.http.fault.v3.HTTPFault"}},
     {"name": "c", "typed_config": {"@type": f"{EXTENSIONS}.filters.http.cors.v3.Cors"}},
+    {"name": "j", "typed_config": {"@type": f"{EXTENSIONS}.filters.http.jwt_authn.v3.JwtAuthentication"}},
+    {
+        "name": "e",
+        "typed_config": {
+            "@type": f"{EXTENSIONS}.filters.http.ext_authz.v3.ExtAuthz",
+            "http_service": {"server_uri": {"uri": "http://x", "cluster": NAME, "timeout": "1s"}},
+            "filter_enabled_metadata": {"filter": "x", "path": [{"key": "y"}], "value": {"present_match": True}},
+        },
+    },
+    *(
+        {
+            "name": prefix,
+            "typed_config": {"@type": f"{EXTENSIONS}.filters.http.rbac.v3.RBAC", "shadow_rules_stat_prefix": prefix},
+        }
+        for prefix in ("istio_dry_run_allow_", "istio_dry_run_deny_", "istio_ext_authz_")
+    ),
 ]
 
 
@@ -125,7 +141,8 @@ def test_counters_and_gauges_are_told_apart_alike(envoy: Envoy) -> None:
 
     theirs = kinds(envoy.get_admin("/stats/prometheus"))
     mine = kinds("".join(prometheus_stats(ours())))
-    by_status = {name for name in mine if name.endswith("_rq")}  # other tags than Istio's are extracted here
+    # Other tags than Istio's are extracted here.
+    by_status = {name for name in mine if name.endswith("_rq") or name.startswith("envoy_http_rbac")}
     assert {name: theirs.get(name) for name in mine if name not in by_status} == {
         name: kind for name, kind in mine.items() if name not in by_status
     }

@@ -70,3 +70,4 @@ def test_spans_have_a_collector_without_hosts() -> None:
 def test_statistics_are_named_as_istio_names_them() -> None:
     tags = {tag["tag_name"]: tag["regex"] for tag in document()["stats_config"]["stats_tags"]}
     assert {"cluster_name", "response_code", "response_code_class", "http_conn_manager_prefix"} <= set(tags)
+    assert {"authz_enforce_result", "authz_dry_run_action", "authz_dry_run_result"} <= set(tags)

@@ -12,6 +12,7 @@ from pyproxy.runtime.counters import (
     ListenerStats,
     ServerStats,
     StatGroup,
+    TcpStats,
 )
 from pyproxy.telemetry.stats import json_stats, prometheus_stats, reset_counters, text_stats
 
@@ -168,3 +169,23 @@ def test_a_reset_takes_counters_and_leaves_gauges() -> None:
         "server.live: 1",
         "server.uptime: 7",
     ]
+
+
+def test_what_rules_decided_is_one_family_told_by_labels() -> None:
+    http, tcp = HttpStats(rbac_denied=2, rbac_istio_dry_run_deny_shadow_denied=3), TcpStats(rbac_allowed=1)
+    groups: list[tuple[str, StatGroup]] = [("inbound_0.0.0.0_15006", http), ("", tcp)]
+    assert "".join(text_stats(groups, used_only=True)).splitlines() == [
+        "http.inbound_0.0.0.0_15006.rbac.denied: 2",
+        "http.inbound_0.0.0.0_15006.rbac.istio_dry_run_deny_.shadow_denied: 3",
+        "tcp.rbac.allowed: 1",
+    ]
+    manager = 'http_conn_manager_prefix="inbound_0.0.0.0_15006"'
+    assert "".join(prometheus_stats(groups, used_only=True)).splitlines() == [
+        "# TYPE envoy_http_rbac counter",
+        f'envoy_http_rbac{{{manager},authz_enforce_result="denied"}} 2',
+        f'envoy_http_rbac{{{manager},authz_dry_run_action="deny",authz_dry_run_result="denied"}} 3',
+        "# TYPE envoy_tcp_rbac counter",
+        'envoy_tcp_rbac{authz_enforce_result="allowed"} 1',
+    ]
+    reset_counters(groups)
+    assert "".join(text_stats(groups, used_only=True)) == ""
