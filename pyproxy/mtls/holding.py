@@ -69,7 +69,8 @@ class Holding:
         if fresh or self._told:
             self.accepted += 1
             self.succeeded_at = self._clock.time()
-            _log.info("took up %s", material.identity or self.path)
+            if self.accepted > 1:
+                _log.info("took up %s", material.identity or self.path)
         self.material = material
         self.error = self._told = ""
         return fresh

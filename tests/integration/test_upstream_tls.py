@@ -370,6 +370,62 @@ async def test_a_broken_certificate_keeps_the_last_good_one_and_is_said_once(
         assert holding.error == ""
 
 
+def able(port: int) -> str:
+    """A service whose endpoint says that it takes mutual TLS."""
+    label = "labels: {security.istio.io/tlsMode: istio}, serviceAccount: reviews"
+    return service("x", port).replace("{address: 127.0.0.1,", f"{{address: 127.0.0.1, {label},")
+
+
+async def test_mutual_tls_comes_by_itself_where_both_sides_can(tmp_path: Path, config: Path, certs: Path) -> None:
+    context = server_context(tmp_path / "server", MESH.issue(REVIEWS))
+    async with (
+        tls_upstream(context) as there,
+        worker(config, able(there.port), certs=certs) as app,
+        connected(app) as client,
+    ):
+        assert status(await client.ask(get())) == 200
+        assert cluster(app, "x").stats.ssl_handshake == 1
+
+
+@pytest.mark.parametrize("certified", [True, False])
+async def test_else_it_is_plaintext(config: Path, certs: Path, *, certified: bool) -> None:
+    async with upstream() as there:
+        entry = service("x", there.port) if certified else able(there.port)
+        async with worker(config, entry, certs=certs if certified else None) as app, connected(app) as client:
+            assert status(await client.ask(get())) == 200
+            assert cluster(app, "x").stats.ssl_handshake == 0
+
+
+async def test_a_reload_that_turns_tls_on_makes_new_connections(tmp_path: Path, config: Path, certs: Path) -> None:
+    context = server_context(tmp_path / "server", MESH.issue(REVIEWS))
+    off = policy("x", "{tls: {mode: DISABLE}}")
+    async with (
+        tls_upstream(context) as there,
+        worker(config, able(there.port), off, ONCE, certs=certs) as app,
+        connected(app) as client,
+    ):
+        assert status(await client.ask(get())) == 503
+        (config / "documents.yaml").write_text(able(there.port) + MUTUAL + ONCE)
+        await until(lambda: app.reload_status.accepted == 2)
+        assert status(await client.ask(get())) == 200
+
+
+async def test_an_upgrade_passes_through_tls(tmp_path: Path, config: Path, certs: Path) -> None:
+    switch = b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\nhello"
+    context = server_context(tmp_path / "server", MESH.issue(REVIEWS))
+    async with (
+        tls_upstream(context) as there,
+        worker(config, service("x", there.port), MUTUAL, certs=certs) as app,
+        connected(app) as client,
+    ):
+        there.answers = [switch, b"and you"]
+        client.send(get("/", "x", "upgrade: websocket", "connection: upgrade"))
+        assert status(await client.head()) == 101
+        assert await asyncio.wait_for(client.reader.readexactly(5), SECONDS) == b"hello"
+        client.send(b"me\r\n\r\n")
+        assert await asyncio.wait_for(client.reader.readexactly(7), SECONDS) == b"and you"
+
+
 async def test_a_missing_folder_stops_the_start(tmp_path: Path, config: Path) -> None:
     with pytest.raises(CommandError, match="there is no such folder"):
         async with worker(config, service("x", 1), certs=tmp_path / "nowhere"):
