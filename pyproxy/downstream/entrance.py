@@ -165,7 +165,7 @@ class Entrance(asyncio.Protocol):
     def _verdict(self, peer: Peer) -> str | None:
         """Why a client whose certificate is in order is not welcome all the same."""
         server, now = self.connection.server, self._env.clock.time()
-        if server is not None and server.mode is not ServerTlsMode.ISTIO_MUTUAL:
+        if server is not None:  # in mode ISTIO_MUTUAL too: the mesh's roots, and whom the server names
             return verify_gateway_client(peer, server, now)
         return verify_client(peer, self._env.live.serving.snapshot.mesh_tls, now)
 

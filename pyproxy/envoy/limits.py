@@ -45,7 +45,7 @@ def _of_certificates(snapshot: Snapshot, certificates: Certificates) -> Iterator
             yield "there is no certificate (--certs): what would be mutual TLS by itself is plaintext"
     for listener in snapshot.listeners:
         for server in listener.server_tls:
-            if server.mode not in PASSING and gateway_socket(server, snapshot.mesh_tls, certificates) is None:
+            if server.mode not in PASSING and gateway_socket(server, certificates) is None:
                 yield f"{listener.name}: the certificates for {', '.join(server.hosts)} are not there"
 
 

@@ -142,7 +142,7 @@ class Listeners:
         match = {**TLS, **given(("server_names", _but_all(server.hosts)))}
         socket = None
         if server.mode not in PASSING:
-            socket = gateway_socket(server, snapshot.mesh_tls, self._certificates)
+            socket = gateway_socket(server, self._certificates)
             if socket is None:
                 yield self._tcp(listener, BLACKHOLE_CLUSTER, match)
                 return

@@ -127,18 +127,20 @@ def inbound_socket(mesh: MeshTls, certificates: Certificates, *, http: bool) -> 
     return _socket("Downstream", {"common_tls_context": context, "require_client_certificate": True})
 
 
-def gateway_socket(server: ServerTls, mesh: MeshTls, certificates: Certificates) -> Resource | None:
+def gateway_socket(server: ServerTls, certificates: Certificates) -> Resource | None:
     """TLS of a Gateway's server; None: its files are not there, and nobody can connect."""
+    pairs, ca = [(server.certificate_file, server.key_file), *server.more_certificates], server.ca_file
     if server.mode is ServerTlsMode.ISTIO_MUTUAL:
-        return inbound_socket(mesh, certificates, http=bool(server.route_table)) if certificates.folder else None
-    pairs = [(server.certificate_file, server.key_file), *server.more_certificates]
+        if not certificates.folder:
+            return None
+        pairs, ca = [(certificates.own(CHAIN), certificates.own(KEY))], certificates.own(ROOT)
     verifies = server.mode in _VERIFYING
-    files = [file for pair in pairs for file in pair] + ([server.ca_file, server.crl_file] if verifies else [])
+    files = [file for pair in pairs for file in pair] + ([ca, server.crl_file] if verifies else [])
     if not certificates.serve(*files):
         return None
     validation: Resource = {}
     if verifies:
-        validation = _validation(server.ca_file, server.crl_file, _named(server.subject_alt_names)) | given(
+        validation = _validation(ca, server.crl_file, _named(server.subject_alt_names)) | given(
             ("verify_certificate_spki", list(server.certificate_spki)),
             ("verify_certificate_hash", list(server.certificate_hashes)),
             ("trust_chain_verification", "ACCEPT_UNTRUSTED" if server.accept_untrusted else ""),

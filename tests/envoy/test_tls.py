@@ -169,7 +169,7 @@ def server(mode: ServerTlsMode, **more: Any) -> ServerTls:
 
 def test_a_simple_server_asks_for_nothing() -> None:
     found: Any = gateway_socket(
-        server(ServerTlsMode.SIMPLE, route_table="https", more_certificates=(("/b.pem", "/b.key"),)), MESH, NONE
+        server(ServerTlsMode.SIMPLE, route_table="https", more_certificates=(("/b.pem", "/b.key"),)), NONE
     )
 
     assert context(found)["require_client_certificate"] is False
@@ -185,7 +185,7 @@ def test_a_simple_server_asks_for_nothing() -> None:
 @pytest.mark.parametrize(("mode", "required"), [(ServerTlsMode.MUTUAL, True), (ServerTlsMode.OPTIONAL_MUTUAL, False)])
 def test_a_server_that_asks_for_a_certificate(mode: ServerTlsMode, required: bool) -> None:
     found: Any = gateway_socket(
-        server(mode, subject_alt_names=("a.com",), certificate_hashes=("ab",), accept_untrusted=True), MESH, NONE
+        server(mode, subject_alt_names=("a.com",), certificate_hashes=("ab",), accept_untrusted=True), NONE
     )
 
     assert context(found)["require_client_certificate"] is required
@@ -199,17 +199,23 @@ def test_a_server_that_asks_for_a_certificate(mode: ServerTlsMode, required: boo
 
 
 def test_the_mesh_at_a_gateway() -> None:
-    istio = ServerTls(ServerTlsMode.ISTIO_MUTUAL, route_table="https")
+    istio = ServerTls(ServerTlsMode.ISTIO_MUTUAL, subject_alt_names=("spiffe://a",), route_table="https")
+    found = gateway_socket(istio, OWN)
 
-    assert gateway_socket(istio, MESH, OWN) == inbound_socket(MESH, OWN, http=True)
-    assert gateway_socket(istio, MESH, NONE) is None
+    assert context(found)["require_client_certificate"] is True
+    assert common(found)["tls_certificates"][0]["private_key"] == {"filename": "/certs/key.pem"}
+    assert common(found)["validation_context"] == {
+        "trusted_ca": {"filename": "/certs/root-cert.pem"},
+        "match_typed_subject_alt_names": [{"san_type": "URI", "matcher": {"exact": "spiffe://a"}}],
+    }
+    assert gateway_socket(istio, NONE) is None
 
 
 def test_a_server_without_its_files_has_no_socket() -> None:
     absent = Certificates(exists=lambda file: file != "/ca.pem")
 
-    assert gateway_socket(server(ServerTlsMode.MUTUAL), MESH, absent) is None
-    assert gateway_socket(server(ServerTlsMode.SIMPLE), MESH, absent) is not None
+    assert gateway_socket(server(ServerTlsMode.MUTUAL), absent) is None
+    assert gateway_socket(server(ServerTlsMode.SIMPLE), absent) is not None
 
 
 def test_the_names_of_our_own_files() -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pyproxy.snapshot.mesh import MeshSettings, mesh_settings
+from pyproxy.core.tls import MeshTls, TlsParameters
+from pyproxy.snapshot.mesh import MESH_CIPHERS, MeshSettings, mesh_settings
 from pyproxy.snapshot.model import AccessLog, Direction, PathNormalization
 from tests.snapshot.documents import documents, mesh
 
@@ -126,3 +127,59 @@ def test_networks_are_internal_to_gateways_and_under_a_flag_to_sidecars(flag: st
     assert [len(found.http(each).internal_networks) for each in Direction] == [sidecars, sidecars, 3]
     assert [str(each) for each in found.internal_networks] == ["10.0.0.0/8", "10.0.0.1/32", "fd00::/8"]
     assert not mesh_settings(()).http(Direction.GATEWAY).internal_networks
+
+
+# TLS
+
+
+def test_mutual_tls_between_proxies() -> None:
+    assert settings().mesh_tls == MeshTls(("cluster.local",), TlsParameters(ciphers=MESH_CIPHERS))
+    found = settings(
+        "trustDomain: td\ntrustDomainAliases: [old, td]\nmeshMTLS: {minProtocolVersion: TLSV1_3, cipherSuites: [A]}"
+    )
+    assert found.mesh_tls == MeshTls(("td", "old"), TlsParameters("TLSv1_3", ciphers=("A",)))
+    assert settings("meshMTLS: {minProtocolVersion: TLSV1_2}").mesh_tls.parameters.min_version == ""
+
+
+def test_tls_with_others() -> None:
+    assert settings().tls_defaults == TlsParameters()
+    found = settings("tlsDefaults: {minProtocolVersion: TLSV1_2, cipherSuites: [AES128-SHA, AES128-SHA, NONE]}")
+    assert found.tls_defaults == TlsParameters("TLSv1_2", ciphers=("AES128-SHA",))
+
+
+def test_automatic_mutual_tls_is_on_unless_it_is_off() -> None:
+    assert [settings(text).auto_mtls for text in ("rootNamespace: x", "enableAutoMtls: false")] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("direction", "config", "mode", "details"),
+    [
+        (Direction.INBOUND, "", "APPEND_FORWARD", ("Subject", "URI", "DNS")),
+        (Direction.OUTBOUND, "", "SANITIZE", ("Subject", "URI", "DNS")),
+        (Direction.GATEWAY, "", "SANITIZE_SET", ("Cert", "Subject", "URI", "DNS")),
+        (Direction.INBOUND, "proxyHeaders: {forwardedClientCert: FORWARD_ONLY}", "FORWARD_ONLY", None),
+        (Direction.OUTBOUND, "proxyHeaders: {forwardedClientCert: FORWARD_ONLY}", "SANITIZE", None),
+        (Direction.GATEWAY, "proxyHeaders: {forwardedClientCert: FORWARD_ONLY}", "SANITIZE_SET", None),
+        (Direction.GATEWAY, "gatewayTopology: {forwardClientCertDetails: APPEND_FORWARD}", "APPEND_FORWARD", None),
+        (Direction.INBOUND, "gatewayTopology: {forwardClientCertDetails: SANITIZE}", "APPEND_FORWARD", None),
+        (Direction.INBOUND, "proxyHeaders: {forwardedClientCert: UNDEFINED}", "APPEND_FORWARD", None),
+        (
+            Direction.INBOUND,
+            "proxyHeaders: {setCurrentClientCertDetails: {cert: true, subject: false}}",
+            "APPEND_FORWARD",
+            ("Cert", "URI", "DNS"),
+        ),
+        (
+            Direction.GATEWAY,
+            "proxyHeaders: {setCurrentClientCertDetails: {uri: false}}",
+            "SANITIZE_SET",
+            ("Cert", "Subject", "URI", "DNS"),
+        ),
+    ],
+)
+def test_who_is_told_of_client_certificates(
+    direction: Direction, config: str, mode: str, details: tuple[str, ...] | None
+) -> None:
+    found = settings(f"defaultConfig: {{{config}}}").http(direction)
+    assert found.forward_client_cert.value == mode
+    assert details is None or found.client_cert_details == details
