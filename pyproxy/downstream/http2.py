@@ -53,7 +53,7 @@ class ServerStream(ClientStream):
     # What an exchange may ask (ClientStream)
 
     def send_informational(self, head: ResponseHead) -> None:
-        self.server.send_head(self.identifier, _lines(head), end=False)
+        self.server.send_informational(self.identifier, _lines(head))
 
     def send_head(self, head: ResponseHead, *, end: bool, close: bool = False) -> int:
         self.server.head_goes_out(close=close)

@@ -265,7 +265,7 @@ class Http2Client(Session):
         if self._next > HIGHEST_STREAM:
             self.usable = False
         self.streams[identifier] = stream
-        self.send_head(identifier, lines, end=end)
+        self.send_request(identifier, lines, end=end)
 
     def stream_over(self, stream: Http2Stream) -> None:
         """A stream carries nothing any more."""

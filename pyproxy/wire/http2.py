@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from typing import Any, Final
 
-from h2.config import H2Configuration
-from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.events import (
     ConnectionTerminated,
@@ -27,30 +25,16 @@ from h2.events import (
     TrailersReceived,
     WindowUpdated,
 )
-from h2.exceptions import ProtocolError, StreamClosedError
-from h2.settings import SettingCodes, Settings
+from h2.exceptions import ProtocolError
 from hyperframe.exceptions import HyperframeError
-from hyperframe.frame import (
-    ContinuationFrame,
-    DataFrame,
-    Frame,
-    GoAwayFrame,
-    HeadersFrame,
-    PingFrame,
-    PriorityFrame,
-    RstStreamFrame,
-    SettingsFrame,
-    WindowUpdateFrame,
-)
+from hyperframe.frame import GoAwayFrame
+
+from pyproxy.core.http import Headers
+from pyproxy.wire.http2_engine import CONNECTION_WINDOW, Engine
 
 PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-STREAM_WINDOW: Final = 16 * 1024 * 1024
-"""Bytes of one stream that a peer may send before we have passed them on (Envoy initial_stream_window_size)."""
-CONNECTION_WINDOW: Final = 24 * 1024 * 1024
 MAX_STREAMS: Final = 1024
 HIGHEST_STREAM: Final = 2**31 - 1
-MAX_BLOCK: Final = 256 * 1024
-"""Bytes of a decoded header list, as RFC 9113 counts them, past which the connection ends: a bomb, not a head."""
 BACKLOG: Final = 64 * 1024
 """Bytes of one stream that wait for the peer to read, over which its source is told to pause; half lets it go on."""
 
@@ -60,7 +44,8 @@ _MAX_PRIORITIES: Final = 100
 _MAX_UPDATES: Final = 10
 _START_OF_UPDATES: Final = 5
 
-Lines = Iterable[tuple[bytes, bytes]]
+_DATA, _HEADERS, _PRIORITY, _RST_STREAM, _SETTINGS, _PING, _WINDOW_UPDATE, _CONTINUATION = 0, 1, 2, 3, 4, 6, 8, 9
+_END_STREAM, _END_HEADERS, _PADDED, _PRIORITIZED = 0x1, 0x4, 0x8, 0x20
 
 
 class Flood(Exception):
@@ -83,72 +68,29 @@ class Guard:
         self._priorities = 0
         self._updates = 0
 
-    def watch(self, frame: Frame) -> None:
-        """Called with every frame that arrives. Raises Flood."""
-        kind = frame.__class__
-        if kind is HeadersFrame or kind is DataFrame or kind is ContinuationFrame:
-            if kind is not DataFrame:
+    def watch(self, kind: int, flags: int, size: int) -> None:
+        """Called with every frame that arrives; `size` is its payload's. Raises Flood."""
+        if kind in (_HEADERS, _DATA, _CONTINUATION):
+            if kind != _DATA:
                 self._streams += 1
-            if frame.body_len == 0 and "END_STREAM" not in frame.flags:
+            if size == 0 and not flags & _END_STREAM:
                 self._empty += 1
                 if self._empty > _MAX_EMPTY:
                     raise Flood("http2.inbound_empty_frames_flood")
             else:
                 self._empty = 0
-        elif kind is WindowUpdateFrame:
+        elif kind == _WINDOW_UPDATE:
             self._updates += 1
             if self._updates > _START_OF_UPDATES + 2 * (self._streams + _MAX_UPDATES * self.data_sent):
                 raise Flood("http2.inbound_window_update_frames_flood")
-        elif kind is PriorityFrame:
+        elif kind == _PRIORITY:
             self._priorities += 1
             if self._priorities > _MAX_PRIORITIES * (1 + self._streams):
                 raise Flood("http2.inbound_priority_frames_flood")
-        elif kind is PingFrame or kind is SettingsFrame or kind is RstStreamFrame:
+        elif kind in (_PING, _SETTINGS, _RST_STREAM):
             self.replies += 1
             if self.replies > _MAX_REPLIES:
                 raise Flood("http2.outbound_frames_flood")
-
-
-class Engine(H2Connection):
-    """h2, but: GOAWAY does not end a connection at once, and who owns the streams counts them."""
-
-    MAX_CLOSED_STREAMS = 1024  # of which a late frame is known to be no error; h2 would keep 65,536 a connection
-
-    @property
-    def open_inbound_streams(self) -> int:
-        """h2 would look at every stream for each that begins; the session refuses what is too many."""
-        return 0
-
-    @property
-    def open_outbound_streams(self) -> int:
-        """As above: a pool knows what the peer takes."""
-        return 0
-
-    def frames(self, data: bytes) -> Iterator[Frame]:
-        """The whole frames that are here now."""
-        self.incoming_buffer.add_data(data)
-        self.incoming_buffer.max_frame_size = self.max_inbound_frame_size
-        return iter(self.incoming_buffer)
-
-    def take(self, frame: Frame) -> list[Event]:
-        """What one frame means."""
-        return self._receive_frame(frame)
-
-    def forget(self, stream: int) -> bool:
-        """Keep no more of a closed stream than how it closed; False when it is still open."""
-        found = self.streams.get(stream)
-        if found is not None:
-            if not found.closed:
-                return False
-            del self.streams[stream]
-            self._closed_streams[stream] = found.closed_by
-        return True
-
-    def _receive_goaway_frame(self, frame: GoAwayFrame) -> tuple[list[Frame], list[Event]]:
-        event = ConnectionTerminated()
-        event.error_code = frame.error_code
-        event.last_stream_id = frame.last_stream_id
-        return [], [event]
 
 
 class Outbox:
@@ -160,7 +102,7 @@ class Outbox:
         self.chunks: deque[bytes] = deque()
         self.size = 0
         self.ended = False
-        self.trailers: list[tuple[bytes, bytes]] | None = None
+        self.trailers: Headers | None = None
         self.full = False
         """Its source was told to pause."""
 
@@ -170,26 +112,13 @@ class Session:
 
     def __init__(self, *, client: bool, max_streams: int = MAX_STREAMS) -> None:
         self.transport: asyncio.Transport = None  # type: ignore[assignment]  # set before any use, in connection_made
-        self.engine = engine = Engine(
-            H2Configuration(
-                client_side=client,
-                header_encoding=None,
-                validate_inbound_headers=False,  # the reader of each head does, in one pass
-                normalize_inbound_headers=False,
-                validate_outbound_headers=False,
-                normalize_outbound_headers=False,
-            )
-        )
-        codes = SettingCodes
-        values = {codes.INITIAL_WINDOW_SIZE: STREAM_WINDOW, codes.ENABLE_PUSH: 0}
-        if not client:
-            values = {
-                codes.MAX_CONCURRENT_STREAMS: max_streams,
-                codes.INITIAL_WINDOW_SIZE: STREAM_WINDOW,
-                codes.ENABLE_CONNECT_PROTOCOL: 1,
-            }
-        engine.local_settings = Settings(client=client, initial_values=values)
-        engine.decoder.max_header_list_size = MAX_BLOCK
+        self.engine = Engine(client=client, max_streams=max_streams)
+        self._client = client
+        self._rest = b""
+        """Of a frame that is not whole yet."""
+        self._awaits_preface = not client
+        self._in_block = False
+        """The header block of the last frame goes on in the next."""
         self.guard = Guard()
         self._outboxes: dict[int, Outbox] = {}
         self._resets_due: dict[int, ErrorCodes] = {}
@@ -214,15 +143,28 @@ class Session:
 
     # What its owner does about a stream
 
-    def send_head(self, stream: int, lines: Lines, *, end: bool) -> int:
-        """A head, or a 1xx; gives the bytes of its frames."""
+    def send_head(self, stream: int, lines: Headers, *, end: bool) -> int:
+        """A response's final head; gives the bytes of its frames."""
         engine = self.engine
-        before = len(engine._data_to_send)
-        engine.send_headers(stream, lines, end_stream=end)
+        before = engine.unsent
+        if not engine.put_response(stream, lines, end=end):
+            engine.send_headers(stream, lines, end_stream=end)
+        size = engine.unsent - before
         if end:
             self._sent_all(stream)
         self._want_write()
-        return len(engine._data_to_send) - before
+        return size
+
+    def send_informational(self, stream: int, lines: Headers) -> None:
+        """A 1xx."""
+        self.engine.send_headers(stream, lines)
+        self._want_write()
+
+    def send_request(self, stream: int, lines: Headers, *, end: bool) -> None:
+        """A request's head, on a new stream."""
+        if not self.engine.put_request(stream, lines, end=end):
+            self.engine.send_headers(stream, lines, end_stream=end)
+        self._want_write()
 
     def send_data(self, stream: int, data: bytes, *, end: bool) -> None:
         """Body bytes, now or when there is a window for them."""
@@ -233,7 +175,7 @@ class Session:
             data = rest
         self._queue(stream, data, end=end)
 
-    def send_trailers(self, stream: int, lines: list[tuple[bytes, bytes]]) -> None:
+    def send_trailers(self, stream: int, lines: Headers) -> None:
         """The end of a body, with header lines."""
         box = self._outboxes.get(stream)
         if box is not None:
@@ -293,18 +235,12 @@ class Session:
             return
         self._receiving = True
         try:
-            engine, guard, on = self.engine, self.guard, self._on
-            for frame in engine.frames(data):
-                guard.watch(frame)
-                for event in engine.take(frame):
-                    react = on.get(event.__class__)
-                    if react is not None:
-                        react(event)
+            self._take_frames(data)
         except Flood as flood:
             self.fail(ErrorCodes.ENHANCE_YOUR_CALM, flood.details)
         except ProtocolError as error:
             self.fail(error.error_code, "http2.violation.of.messaging.rule")
-        except (HyperframeError, StreamClosedError):
+        except HyperframeError:
             self.fail(ErrorCodes.PROTOCOL_ERROR, "http2.unknown.nghttp2.error")
         finally:
             self._receiving = False
@@ -323,7 +259,7 @@ class Session:
 
     # What its owner is told
 
-    def head_received(self, stream: int, lines: list[tuple[bytes, bytes]], *, end: bool) -> None:
+    def head_received(self, stream: int, lines: Headers, *, end: bool) -> None:
         """A request's or a response's head, or a 1xx."""
         raise NotImplementedError
 
@@ -331,7 +267,7 @@ class Session:
         """Body bytes. `size` is to be acknowledged: with it counts padding."""
         raise NotImplementedError
 
-    def trailers_received(self, stream: int, lines: list[tuple[bytes, bytes]]) -> None:
+    def trailers_received(self, stream: int, lines: Headers) -> None:
         """The end of a body, with header lines."""
         raise NotImplementedError
 
@@ -367,7 +303,8 @@ class Session:
     def fail(self, code: int, details: str) -> None:
         """The connection cannot go on."""
         if not self.closing:
-            self.send_goaway(self.engine.highest_inbound_stream_id, code)
+            if not self.engine.told:
+                self.send_goaway(self.engine.highest_inbound_stream_id, code)
             self.closing = True
             self.failed(details)
 
@@ -390,10 +327,78 @@ class Session:
         if self._write_due:
             self.write_out()
 
-    def _write_frame(self, frame: Frame) -> None:
+    def _write_frame(self, frame: GoAwayFrame) -> None:
         self.write_out()
         if not self.transport.is_closing():
             self.transport.write(frame.serialize())
+
+    def _take_frames(self, data: bytes) -> None:
+        """All that are whole."""
+        if self._rest:
+            data = self._rest + data
+        if self._awaits_preface:
+            if len(data) < len(PREFACE) and PREFACE.startswith(data):
+                self._rest = data
+                return
+            self.engine.receive_data(data[: len(PREFACE)])  # raises, if it is another
+            self._awaits_preface = False
+            data = data[len(PREFACE) :]
+        guard = self.guard
+        position, size = 0, len(data)
+        while size - position >= 9:
+            length = data[position] << 16 | data[position + 1] << 8 | data[position + 2]
+            if length > self.engine.max_inbound_frame_size:
+                self.fail(ErrorCodes.FRAME_SIZE_ERROR, "http2.unknown.nghttp2.error")
+                return
+            end = position + 9 + length
+            if end > size:
+                break
+            kind, flags = data[position + 3], data[position + 4]
+            guard.watch(kind, flags, length)
+            if not self._take_common(data, position + 9, end, kind, flags):
+                self._take_any(data[position:end], kind, flags)
+            if self.closing:
+                return
+            position = end
+        self._rest = data[position:]
+
+    def _take_common(self, data: bytes, start: int, end: int, kind: int, flags: int) -> bool:
+        """The frames of nearly every message; False: this one is another."""
+        if kind > _HEADERS or flags & _PADDED or self._in_block:
+            return False
+        stream = (data[start - 4] & 0x7F) << 24 | data[start - 3] << 16 | data[start - 2] << 8 | data[start - 1]
+        ends = bool(flags & _END_STREAM)
+        engine = self.engine
+        if kind == _DATA:
+            if not engine.take_data(stream, end - start, end=ends):
+                return False
+            self.data_came(stream, data[start:end], end - start, end=ends)
+        else:
+            if not flags & _END_HEADERS:
+                return False
+            if flags & _PRIORITIZED:
+                if end - start < 5 or data[start + 3] == data[start - 1]:  # too short, or perhaps behind itself
+                    return False
+                start += 5
+            block = data[start:end]
+            take = engine.take_response if self._client else engine.take_request
+            lines = take(stream, block, end=ends)
+            if lines is None:
+                return False
+            self.head_received(stream, lines, end=ends)
+        if ends:
+            engine.forget(stream)
+        return True
+
+    def _take_any(self, frame: bytes, kind: int, flags: int) -> None:
+        """One whole frame, by h2."""
+        if kind in (_HEADERS, _CONTINUATION):
+            self._in_block = not flags & _END_HEADERS
+        on = self._on
+        for event in self.engine.receive_data(frame):
+            react = on.get(event.__class__)
+            if react is not None:
+                react(event)
 
     def _sent_all(self, stream: int) -> None:
         self.engine.forget(stream)
@@ -407,7 +412,7 @@ class Session:
         engine = self.engine
         if stream not in engine.streams:  # reset by the peer in this very read
             return None
-        window = engine.local_flow_control_window(stream)
+        window = engine.window(stream)
         most = engine.max_outbound_frame_size
         size = len(data)
         sent = 0
@@ -420,7 +425,9 @@ class Session:
             if piece or end:
                 window -= len(piece)
                 self.guard.data_sent += 1
-                engine.send_data(stream, piece, end_stream=end and sent == size)
+                last = end and sent == size
+                if not engine.put_data(stream, piece, end=last):
+                    engine.send_data(stream, piece, end_stream=last)
             if sent == size:
                 if end:
                     self._sent_all(stream)
