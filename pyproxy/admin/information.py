@@ -131,9 +131,14 @@ def _details(facts: CertificateFacts, path: str, now: float) -> Resource:
         "serial_number": facts.serial,
         "subject_alt_names": [{kind: name} for kind, found in names for name in found],
         "days_until_expiration": str(days_left(facts.not_after, now)),
-        "valid_from": timestamp(facts.not_before),
-        "expiration_time": timestamp(facts.not_after),
+        "valid_from": _whole(facts.not_before),
+        "expiration_time": _whole(facts.not_after),
     }
+
+
+def _whole(time: float) -> str:
+    """Certificates know no fractions of a second, and protobuf's JSON writes none then."""
+    return timestamp(time).replace(".000Z", "Z")
 
 
 def days_left(not_after: float, now: float) -> int:

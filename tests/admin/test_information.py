@@ -6,7 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from pyproxy.admin.endpoints import ADMIN, STATUS, Endpoint, answer
+from pyproxy.core.loop import SystemClock
+from pyproxy.mtls.holding import Holding
+from pyproxy.mtls.material import workload_sources
 from tests.admin.fake_app import FakeApp
+from tests.certificates import REVIEWS, Authority
 
 
 def ask(app: FakeApp, path: str, endpoints: Mapping[str, Endpoint] = ADMIN, **query: str) -> tuple[int, str]:
@@ -74,3 +78,30 @@ def test_memory_and_certs_have_envoys_fields(app: FakeApp) -> None:
     memory = ask_json(app, "/memory")
     assert 1_000_000 < int(memory["allocated"]) <= int(memory["total_physical_bytes"])
     assert ask_json(app, "/certs") == {"certificates": []}
+
+
+def test_certificates_are_shown_in_envoys_shape(app: FakeApp, tmp_path: Path) -> None:
+    root = Authority()
+    issued = root.issue("reviews.example.com", REVIEWS, "10.0.0.1")
+    folder = root.write(tmp_path / "certs", issued)
+    app.certificates = [Holding(workload_sources(folder), None, SystemClock())]
+    app.clock.now = issued.certificate.not_valid_after_utc.timestamp() - 3 * 86_400 - 1
+    (found,) = ask_json(app, "/certs")["certificates"]
+    (leaf,), (authority,) = found["cert_chain"], found["ca_cert"]
+    assert leaf["path"] == str(folder / "cert-chain.pem")
+    assert leaf["serial_number"].lstrip("0") == f"{issued.certificate.serial_number:x}"
+    assert leaf["subject_alt_names"] == [{"dns": "reviews.example.com"}, {"uri": REVIEWS}, {"ip_address": "10.0.0.1"}]
+    assert leaf["days_until_expiration"] == "3"
+    assert leaf["expiration_time"] == f"{issued.certificate.not_valid_after_utc:%Y-%m-%dT%H:%M:%SZ}"
+    assert authority["path"] == str(folder / "root-cert.pem")
+    assert found["pyproxy"]["last_rotation_successful"] is True
+    stats = dict(line.split(": ") for line in ask(app, "/stats")[1].splitlines())
+    assert stats["server.days_until_first_cert_expiring"] == "3"
+
+
+def test_why_a_certificate_is_not_taken_up_is_shown(app: FakeApp, tmp_path: Path) -> None:
+    app.certificates = [Holding(workload_sources(tmp_path), None, SystemClock())]
+    (found,) = ask_json(app, "/certs")["certificates"]
+    assert (found["cert_chain"], found["ca_cert"]) == ([], [])
+    assert found["pyproxy"]["last_rotation_successful"] is False
+    assert "cert-chain.pem: No such file" in found["pyproxy"]["error"]

@@ -1,13 +1,18 @@
 """What only pyproxy has to say in metrics."""
 
 import os
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from pyproxy.admin.process_metrics import process_metrics
+from pyproxy.core.loop import SystemClock
+from pyproxy.mtls.holding import Holding
+from pyproxy.mtls.material import workload_sources
 from pyproxy.upstream.jwks import Fetches
 from tests.admin.fake_app import FakeApp
+from tests.certificates import REVIEWS, Authority
 
 
 def samples(app: FakeApp) -> dict[tuple[str, ...], float]:
@@ -46,6 +51,26 @@ def test_fetches_of_keys_are_counted_by_source(app: FakeApp) -> None:
         ("failure", "file:///b"): 0,
     }
     assert found["pyproxy_jwks_last_success_timestamp_seconds", "https://a/keys"] == 5
+
+
+def test_certificates_say_how_long_they_last(app: FakeApp, tmp_path: Path) -> None:
+    assert not any(name[0].startswith("pyproxy_certificate") for name in samples(app))
+    root = Authority()
+    issued = root.issue(REVIEWS)
+    folder = root.write(tmp_path / "certs", issued)
+    holding = Holding(workload_sources(folder), None, SystemClock())
+    app.certificates = [holding]
+    end = issued.certificate.not_valid_after_utc.timestamp()
+    app.clock.now = end + 10
+    chain, ca = str(folder / "cert-chain.pem"), str(folder / "root-cert.pem")
+    found = samples(app)
+    assert found["pyproxy_certificate_expiry_seconds", REVIEWS, "cert_chain", chain] == pytest.approx(-10, abs=0.01)
+    assert found["pyproxy_certificate_expiry_seconds", "", "ca_cert", ca] > 9 * 86_400
+    assert found["pyproxy_certificate_last_rotation_successful", chain] == 1
+    assert found["pyproxy_certificate_last_rotation_success_timestamp_seconds", chain] == holding.succeeded_at
+    assert found["pyproxy_certificate_rotations_total", chain, "accepted"] == 1
+    holding.error = "broken"
+    assert samples(app)["pyproxy_certificate_last_rotation_successful", chain] == 0
 
 
 def test_what_the_workers_use_is_added_up(app: FakeApp) -> None:
