@@ -7,46 +7,16 @@ Source: Envoy source/extensions/filters/common/rbac/engine_impl.cc, filters/http
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from pyproxy.policy.rbac_matchers import Fact, Facts, Predicate, compile_term, facts_read
-from pyproxy.policy.rbac_terms import AllOf, Rule
+from pyproxy.policy.rbac_matchers import Fact, Facts, facts_read
+from pyproxy.policy.rbac_rules import LARGEST_REMEMBERED, size_of
+from pyproxy.policy.rbac_rules import Rules as Rules
 
 Action = Literal["ALLOW", "DENY", "AUDIT"]
 MOST_REMEMBERED: Final = 4096
 """Verdicts of one set of rules."""
-LARGEST_REMEMBERED: Final = 1024
-"""Bytes of the facts that a verdict is remembered by: nobody fills our memory with long paths."""
-
-
-class Rules:
-    """Rules of one kind, in the order in which Envoy tries them: that of their ids."""
-
-    __slots__ = ("_compiled", "rules")
-
-    def __init__(self, rules: Iterable[Rule]) -> None:
-        self.rules = tuple(sorted(rules, key=lambda rule: rule.identifier.encode()))
-        self._compiled: tuple[tuple[Predicate, str], ...] = tuple(
-            (compile_term(AllOf((rule.permission, rule.principal))), rule.identifier) for rule in self.rules
-        )
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Rules) and self.rules == other.rules
-
-    def __hash__(self) -> int:
-        return hash(self.rules)
-
-    def __repr__(self) -> str:
-        return f"Rules({[rule.identifier for rule in self.rules]})"
-
-    def matched(self, facts: Facts) -> str | None:
-        """The id of the first rule that matches."""
-        for matches, identifier in self._compiled:
-            if matches(facts):
-                return identifier
-        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +79,7 @@ class Authorizer:
         verdict = known.get(key)
         if verdict is None:
             verdict = self.decide(facts)
-            if _size(key) <= LARGEST_REMEMBERED:
+            if size_of(key) <= LARGEST_REMEMBERED:
                 if len(known) >= MOST_REMEMBERED:
                     known.clear()
                 known[key] = verdict
@@ -134,17 +104,6 @@ class Authorizer:
                 return Verdict(matched or "none", allowed, tuple(trials), audited)
             allowed += 1
         return Verdict(None, allowed, tuple(trials), audited)
-
-
-def _size(key: tuple[object, ...]) -> int:
-    """Bytes in what a client may choose."""
-    size = 0
-    for fact in key:
-        if isinstance(fact, bytes | str):
-            size += len(fact)
-        elif isinstance(fact, tuple):
-            size += _size(fact)
-    return size
 
 
 def denial_details(policy: str) -> str:
