@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import signal
-import sys
-import time
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import NoReturn
 
 import click
 
@@ -165,16 +163,16 @@ class _Clerk:
 
 def _watch(
     clerk: _Clerk, orders: Callable[[], list[Order]], config: tuple[Path, ...], filled: list[Issued], output: str
-) -> NoReturn:
+) -> None:
     """Issue again when documents or the authority change, or a certificate is due. An error is said once, and tried
     again."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
+    stop = threading.Event()  # a signal ends it between two rounds, never in the middle of a file
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
     clerk.wish = replace(clerk.wish, renew=False, force=False)
     files = (*config, *clerk.files)
     seen, failed = fingerprint(files), ""
-    while True:
-        time.sleep(WATCH_SECONDS)
+    while not stop.wait(WATCH_SECONDS):
         before, seen = seen, fingerprint(files)
         if seen == before and not failed and all(now_utc() < due(each.certificate) for each in filled):
             continue

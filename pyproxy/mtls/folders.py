@@ -171,9 +171,8 @@ def write(file: Path, content: bytes, mode: int) -> None:
                 os.fchmod(stream.fileno(), mode)
                 os.fsync(stream.fileno())
             os.replace(temporary, file)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        finally:
+            Path(temporary).unlink(missing_ok=True)
     except OSError as error:
         raise CommandError(f"cannot write {file}: {error.strerror}. Whose folder is it?", exit_code=1) from error
 

@@ -164,7 +164,10 @@ def test_watch_follows_the_documents_and_stops_when_told(here: Path) -> None:
             wait_for(here / "certs" / "ratings.shop" / "root-cert.pem", both)
         finally:
             process.send_signal(signal.SIGTERM)
-            output, errors = process.communicate(timeout=10)
+            try:
+                output, errors = process.communicate(timeout=10)
+            finally:
+                process.kill()
     assert process.returncode == 0, errors
     assert errors.count(b"1 error(s) in the documents") == 1
     assert output.count(b'"done": "issued"') == 3

@@ -182,6 +182,22 @@ def test_unchanged_content_is_left_alone(tmp_path: Path) -> None:
     assert mode(file) == 0o600
 
 
+def test_what_interrupts_is_heard_and_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal may come before the file is in its place and after."""
+    replace = os.replace
+    for first in (False, True):
+
+        def interrupted(old: str, new: Path, first: bool = first) -> None:
+            if first:
+                replace(old, new)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(os, "replace", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            write(tmp_path / "key.pem", b"new", 0o600)
+    assert [file.name for file in tmp_path.iterdir()] == ["key.pem"]
+
+
 def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(CommandError, match="cannot make the folder"):
