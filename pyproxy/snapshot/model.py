@@ -560,17 +560,16 @@ class Snapshot:
         return modes.pop() if len(modes) == 1 else MtlsMode.PERMISSIVE if modes else self.inbound_mtls_default
 
     def takes_plaintext(self, captured: int | None, named: int | None) -> bool:
-        """Whether a request to the inbound port may come without TLS; its port as `inbound_table` finds it.
+        """Whether a request to the inbound port may come without TLS: to the port that `inbound_table` finds for it.
 
         Asked of each, as a connection may be older than the documents, or its requests for several ports.
         """
         if not self.inbound_mtls:
             return self.inbound_mtls_default is not _STRICT
-        port = captured if captured is not None or named is None else named
-        if captured is None and f"inbound|{port}||" not in self.route_tables:
-            ports = (each for each in sorted(self.inbound_ports) if f"inbound|{each}||" in self.route_tables)
-            port = next(ports, None)
-        return port is None or self.inbound_mtls.get(port, self.inbound_mtls_default) is not _STRICT
+        candidates = (captured, named) if captured is not None else (named, *sorted(self.inbound_ports))
+        found = next((port for port in candidates if f"inbound|{port}||" in self.route_tables), None)
+        asked = (port for port in (captured, found) if port is not None)
+        return all(self.inbound_mtls.get(port, self.inbound_mtls_default) is not _STRICT for port in asked)
 
     def outbound_protocol(self, address: str, port: int) -> str:
         """What a captured connection to an address carries: http, tcp, auto; empty: nobody declared the port."""

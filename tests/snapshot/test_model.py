@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from pyproxy.core.tls import MtlsMode
 from pyproxy.snapshot.model import (
     INBOUND_PASSTHROUGH_CLUSTER,
     DirectResponse,
@@ -68,6 +71,29 @@ def test_only_a_captured_request_passes_through_to_an_undeclared_port() -> None:
         assert inbound_host(snapshot, 15, None) == INBOUND_PASSTHROUGH_CLUSTER
     assert inbound_host(inbound(), None, 15000) == ""  # else the inbound port were a way to whatever we can reach
     assert inbound_host(inbound(), None, None) == ""
+
+
+def test_a_connection_to_the_inbound_port_may_be_for_any_of_the_workloads() -> None:
+    strict, permissive = MtlsMode.STRICT, MtlsMode.PERMISSIVE
+    mixed = replace(inbound(8080, 9090), inbound_mtls={9090: strict})
+    assert [mixed.inbound_mode(port) for port in (8080, 9090, 7, None)] == [permissive, strict, permissive, permissive]
+    assert replace(mixed, inbound_mtls={8080: strict, 9090: strict}).inbound_mode(None) is strict
+    assert replace(inbound(), inbound_mtls_default=strict).inbound_mode(None) is strict
+
+
+def test_plaintext_reaches_no_strict_port() -> None:
+    mixed = replace(inbound(8080, 9090), inbound_mtls={9090: MtlsMode.STRICT})
+    assert mixed.takes_plaintext(8080, 9090)
+    assert not mixed.takes_plaintext(9090, 8080)
+    assert not mixed.takes_plaintext(7, 9090)  # nobody declared 7, and the Host of its requests would lead to 9090
+    assert mixed.takes_plaintext(7, None)
+    assert not mixed.takes_plaintext(None, 9090)
+    assert mixed.takes_plaintext(None, 80) and mixed.takes_plaintext(None, None)
+    lowest = replace(mixed, inbound_mtls={8080: MtlsMode.STRICT})
+    assert not lowest.takes_plaintext(None, 80) and not lowest.takes_plaintext(None, None)
+    assert lowest.takes_plaintext(None, 9090)
+    everywhere = replace(mixed, inbound_mtls={}, inbound_mtls_default=MtlsMode.STRICT)
+    assert not everywhere.takes_plaintext(8080, None)
 
 
 def test_the_lowest_port_is_the_lowest_that_carries_http() -> None:
