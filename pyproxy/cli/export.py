@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -42,12 +43,13 @@ def envoy(output: str, **flags: Any) -> None:
 
     \b
     Example:
-      pyproxy export envoy --config config --workload reviews-v1 > envoy.yaml
+      pyproxy export envoy --config config --workload reviews-v1 --certs certs > envoy.yaml
       envoy --mode validate -c envoy.yaml
     """
     settings = Settings(**flags)
     check_paths(settings)
-    loaded = read(settings.config, settings.identity_in, settings.listening)
+    listening = replace(settings.listening, certs=os.path.abspath(settings.listening.certs))
+    loaded = read(settings.config, settings.identity_in, listening)
     for problem in loaded.problems:
         click.echo(f"{problem.severity}: {problem}", err=True)
     if loaded.snapshot is None:

@@ -94,15 +94,15 @@ SERVING = (
     flag(
         "--request-headers-timeout", type=Duration(), default="10s", help="Time for a client to send a head; 0: none."
     ),
-)
-"""Where and how it serves."""
-_RUNNING = (
     flag(
         "--certs",
         type=click.Path(path_type=Path),
         default=None,
         help="Folder with root-cert.pem, cert-chain.pem and key.pem, or a folder of those for each workload; watched.",
     ),
+)
+"""Where and how it serves."""
+_RUNNING = (
     flag(
         "--workers",
         type=click.IntRange(0),

@@ -12,6 +12,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from pyproxy.cli.export import export
+from tests.certificates import Authority
 from tests.snapshot.documents import entry, rules
 
 WORKLOAD = """
@@ -48,6 +49,36 @@ def test_flags_say_who_and_where_as_those_of_run_do(config: Path) -> None:
     first = document["static_resources"]["listeners"][0]
     assert first["address"]["socket_address"] == {"address": "127.0.0.9", "port_value": 1501}
     assert "inbound|80||" in json.dumps(document)
+
+
+def test_certificates_stand_there_by_their_whole_path(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Authority().workload(tmp_path / "mine" / "shop-v1.default")
+    written = run(config, "--workload", "shop-v1", "--certs", "mine", "--output", "json")
+    assert f'"filename": "{tmp_path}/mine/shop-v1.default/key.pem"' in written.stdout
+    assert "PRIVATE KEY" not in written.stdout
+    assert "transport_socket" not in run(config, "--workload", "shop-v1").stdout
+
+
+def test_a_gateways_credentials_too(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    door = rules(
+        "selector: {app: door}\nservers: [{port: {number: 8443, name: https, protocol: HTTPS}, hosts: ['*'],"
+        " tls: {mode: SIMPLE, credentialName: shop}}]",
+        kind="Gateway",
+    )
+    (config / "door.yaml").write_text(door)
+    flags = ("--gateway", "--labels", "app=door", "--certs", "mine", "--output", "json")
+    missing = run(config, *flags)
+    assert "nobody can connect until there is" in missing.stderr
+    assert "transport_socket" not in missing.stdout
+    folder = tmp_path / "mine" / "credentials" / "shop"
+    folder.mkdir(parents=True)
+    for name in ("tls.crt", "tls.key"):
+        (folder / name).touch()
+    assert f'"filename": "{folder}/tls.key"' in run(config, *flags).stdout
 
 
 def test_a_gateway_serves_what_selects_it(config: Path) -> None:
