@@ -6,6 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pyproxy.core.context import RequestContext
+from pyproxy.core.http import RequestHead
+from pyproxy.core.tls import Peer
 from pyproxy.proxy import environment
 from pyproxy.proxy.environment import ClientConnection, split_authority
 from pyproxy.runtime.counters import HttpStats
@@ -59,6 +62,18 @@ def test_a_client_who_invents_authorities_fills_no_memory() -> None:
     for number in range(2 * environment._MAX_AUTHORITIES):
         split_authority(b"h%d" % number)
     assert len(environment._authorities) <= environment._MAX_AUTHORITIES
+
+
+def test_a_requests_context_knows_its_connections_tls() -> None:
+    settings = HttpSettings()
+    listener = Listener("l", ListenerKind.NAMED, "127.0.0.1", 1, settings)
+    connection = ClientConnection(listener, settings, HttpStats(), server_name="shop.test")
+    ctx = RequestContext(RequestHead(b"GET", b"/", b"shop.test", []), 0.0, 0.0)
+    connection.describe_tls(ctx)
+    assert (ctx.requested_server_name, ctx.downstream_tls, ctx.downstream_peer_uri_san) == ("shop.test", None, "")
+    connection.tls = Peer(uri_sans=("spiffe://a", "spiffe://b"))
+    connection.describe_tls(ctx)
+    assert (ctx.downstream_tls, ctx.downstream_peer_uri_san) == (connection.tls, "spiffe://a")
 
 
 TABLES = ("80", "9080", "any", "allow_any", "inbound|8080||", "mine")
