@@ -15,19 +15,22 @@ SHOP = (sys.executable, "-m", "pyproxy.lab.shop")
 GATEWAY_ADDRESS = "127.0.0.1"
 GATEWAY_LABELS = "istio=ingressgateway,app=gateway"
 GATEWAY_ACCOUNT = "bookshop-gateway"
+CREDENTIAL, HTTPS_HOST = "bookshop-cert", "bookshop.localhost"
+"""A server's certificate, for whoever writes a Gateway that wants one; curl and browsers know where the host is."""
 DRAIN = "1s"
 CERTIFICATES_LAST = "90d"
 """Longer than a lab: nobody renews them."""
 
 
 def certs_command(documents: Path, certs: Path) -> list[str]:
-    """`pyproxy certs`: an authority, and a certificate for every workload and the gateway."""
+    """`pyproxy certs`: an authority, a certificate for every workload and the gateway, and one for HTTPS."""
     return [
         *PYPROXY,
         "certs",
         "issue",
         *("--init", "--all"),
         *("--gateway", "--identity", f"default/{GATEWAY_ACCOUNT}"),
+        *("--dns", HTTPS_HOST, "--credential", CREDENTIAL),
         *("--config", str(documents)),
         *("--certs", str(certs)),
         *("--lifetime", CERTIFICATES_LAST),

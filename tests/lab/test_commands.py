@@ -7,7 +7,7 @@ from pyproxy.lab.commands import certs_command, clean_environment, gateway_comma
 from pyproxy.lab.folder import write_documents
 from pyproxy.lab.layout import PORT_FIELDS, Workload, choose_layout
 from pyproxy.lab.shop import parse_instance
-from pyproxy.mtls.chains import uris_of
+from pyproxy.mtls.chains import names_of, uris_of
 from pyproxy.mtls.folders import read_certificates
 
 
@@ -35,9 +35,11 @@ def test_everybody_gets_a_certificate(tmp_path: Path) -> None:
     write_documents(documents, workloads, 8080)
     subprocess.run(certs_command(documents, certs), check=True, capture_output=True, timeout=60)
     names = {folder.name for folder in certs.iterdir()}
-    assert names == {"ca", "gateway.default", *(f"{workload.name}.default" for workload in workloads)}
+    assert names == {"ca", "credentials", "gateway.default", *(f"{workload.name}.default" for workload in workloads)}
     [leaf] = read_certificates(certs / "reviews-v2.default" / "cert-chain.pem")
     assert uris_of(leaf) == ("spiffe://cluster.local/ns/default/sa/bookshop-reviews",)
+    [server] = read_certificates(certs / "credentials" / "bookshop-cert" / "tls.crt")
+    assert names_of(server).dns == ("bookshop.localhost",)
 
 
 def test_the_users_settings_do_not_reach_the_children(monkeypatch: pytest.MonkeyPatch) -> None:
