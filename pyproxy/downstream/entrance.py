@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, cast
 from pyproxy.core.context import RequestContext
 from pyproxy.core.http import RequestHead
 from pyproxy.core.tls import MtlsMode, Peer, ServerTlsMode
-from pyproxy.downstream.filter_chains import Chain, inbound_chain, server_for
+from pyproxy.downstream.filter_chains import Chain, inbound_chain, lets_in, server_for
 from pyproxy.mtls.channel import TIMED_OUT, TlsChannel
 from pyproxy.mtls.contexts import Contexts, TlsContext
 from pyproxy.mtls.peers import peer_of, verify_client, verify_gateway_client
@@ -118,7 +118,7 @@ class Entrance(asyncio.Protocol):
 
     def _enter_gateway(self, hello: ClientHello | None) -> None:
         server = server_for(self._bound.listener.server_tls, hello.server_name) if hello is not None else None
-        if server is None:
+        if server is None or not lets_in(server, hello):
             self._refuse()
             return
         self.connection.server = server

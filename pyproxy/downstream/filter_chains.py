@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from pyproxy.core.tls import MtlsMode, ServerTls
+from pyproxy.core.tls import MtlsMode, ServerTls, ServerTlsMode
 from pyproxy.mtls.alpn import ISTIO, ISTIO_HTTP
 from pyproxy.wire.client_hello import ClientHello
 
@@ -55,6 +55,13 @@ def server_for(servers: Sequence[ServerTls], server_name: str) -> ServerTls | No
             if fit > longest:
                 best, longest = server, fit
     return best
+
+
+def lets_in(server: ServerTls, hello: ClientHello | None) -> bool:
+    """Whether a server that was chosen takes the connection: what leads into the mesh by itself is for its proxies."""
+    if server.mode is not ServerTlsMode.AUTO_PASSTHROUGH:
+        return True
+    return hello is not None and any(each in ISTIO for each in hello.alpn)
 
 
 def _fit(host: str, name: str) -> int:

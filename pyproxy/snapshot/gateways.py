@@ -36,7 +36,7 @@ from pyproxy.snapshot.model import (
 from pyproxy.snapshot.routes import Place, Routes
 from pyproxy.snapshot.rules import Rules, visible_rules
 from pyproxy.snapshot.server_names import ServerNames
-from pyproxy.snapshot.server_tls import compile_server_tls
+from pyproxy.snapshot.server_tls import compile_server_tls, mode_of
 
 _ANY_ADDRESS = "0.0.0.0"
 
@@ -129,19 +129,19 @@ class GatewaySide:
         tls = each.server.tls
         if tls is None:
             return None
-        hosts = tuple(dict.fromkeys(each.hosts))
-        if each.mode is ServerTlsMode.AUTO_PASSTHROUGH:
+        mode, hosts = mode_of(tls), tuple(dict.fromkeys(each.hosts))
+        if mode is ServerTlsMode.AUTO_PASSTHROUGH:
             names = self._by_name.pass_on(each.port, hosts, clusters.values())
-        elif each.mode is ServerTlsMode.PASSTHROUGH:
+            return ServerTls(mode, names) if names else None
+        if mode is ServerTlsMode.PASSTHROUGH:
             names = tuple(self._pass(each))
-        else:
-            forward = None if each.http else self._tcp_forward(each)
-            if forward is not None:
-                self._by_name.add(each.port, hosts, forward)
-            elif not each.http:
+            return ServerTls(mode, names) if names else None
+        if not each.http:
+            forward = self._tcp_forward(each)
+            if forward is None:
                 return None
-            return compile_server_tls(tls, hosts, each.table if each.http else "", self._credentials, self._mesh)
-        return ServerTls(each.mode, names) if names else None
+            self._by_name.add(each.port, hosts, forward)
+        return compile_server_tls(tls, hosts, each.table if each.http else "", self._credentials, self._mesh)
 
     def _pass(self, each: GatewayServer) -> Iterator[str]:
         """The server names of a PASSTHROUGH server that TLS routes know; of two routes for one name the first holds."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pyproxy.core.tls import MtlsMode, ServerTls, ServerTlsMode
-from pyproxy.downstream.filter_chains import Chain, inbound_chain, server_for
+from pyproxy.downstream.filter_chains import Chain, inbound_chain, lets_in, server_for
 from pyproxy.wire.client_hello import ClientHello
 
 
@@ -76,3 +76,9 @@ def test_there_need_be_none() -> None:
     assert server_for([server("*.test", "shop.example")], "") is None
     assert server_for([server("*.test", "shop.example")], "test") is None
     assert server_for([server("*.test")], ".test") is None
+
+
+def test_what_leads_into_the_mesh_by_itself_is_for_its_proxies() -> None:
+    automatic = ServerTls(ServerTlsMode.AUTO_PASSTHROUGH, ("outbound_.80_._.a",))
+    assert [lets_in(automatic, each) for each in (ISTIO_HTTP, ISTIO_TCP, FOREIGN, SILENT)] == [True, True, False, False]
+    assert lets_in(ServerTls(ServerTlsMode.PASSTHROUGH), FOREIGN)
