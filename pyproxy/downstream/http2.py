@@ -265,6 +265,12 @@ class Http2Server(Session):
             if self._resets * 2 >= max(self._ended, _RESETS_LOOKED_AT):
                 self.fail(ErrorCodes.ENHANCE_YOUR_CALM, "too_many_premature_resets")
 
+    def length_broken(self, stream: int) -> None:
+        one = self._streams.get(stream)
+        if one is not None:
+            one.whole = True
+            one.on_gone("DPE", "http2.remote_reset")
+
     def stream_writable(self, stream: int, writable: bool) -> None:
         one = self._streams.get(stream)
         if one is not None:
@@ -301,7 +307,7 @@ class Http2Server(Session):
         stream = one.identifier
         self._streams.pop(stream, None)
         self._ended += 1
-        if not one.whole:
+        if not one.whole and not self.closing:
             self.reset_when_sent(stream, ErrorCodes.NO_ERROR)
         if not self._streams:
             self.idle_since = one.exchange.ctx.response_body_ended

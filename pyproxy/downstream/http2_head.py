@@ -26,6 +26,9 @@ NAMES: Final = FieldNames({**REQUEST_FATES, b"cookie": _COOKIE})
 _known: Final = NAMES.known
 _PSEUDO: Final = {b":method": 0, b":scheme": 1, b":authority": 2, b":path": 3, b":protocol": 4}
 _METHOD: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_AUTHORITY: Final = re.compile(rb"[A-Za-z0-9\-._~%!$&'()*+,;=:\[\]]+")
+_PATH: Final = re.compile(rb"[^\x00-\x20\x7f]+")
+"""As nghttp2 takes them."""
 
 
 class _Pseudo:
@@ -76,7 +79,7 @@ def request_head(lines: Headers, settings: HttpSettings, *, secure: bool) -> tup
         elif fate == _COOKIE:
             crumbs.append(value)
         elif fate == HOST:
-            if b":host" in notable:
+            if b":host" in notable or not _AUTHORITY.fullmatch(value):
                 raise BadHead(INVALID_FIELD)
             notable[b":host"] = value
         else:
@@ -106,14 +109,17 @@ def _head(
         authority = notable.get(b":host")
     if method is None or not _METHOD.fullmatch(method):
         raise BadHead(INVALID_FIELD if method else BAD_MESSAGE)
+    if (path is not None and not _PATH.fullmatch(path)) or (
+        authority is not None and not _AUTHORITY.fullmatch(authority)
+    ):
+        raise BadHead(INVALID_FIELD)
     if method == b"CONNECT" and protocol is None:
         path = authority if scheme is None and path is None else None
     elif scheme is None or (protocol is not None and method != b"CONNECT") or not _is_path(path, method):
         path = None
     if not path or authority is None:
         raise BadHead(BAD_MESSAGE)
-    if authority:
-        notable[b":host"] = authority
+    notable[b":host"] = authority
     if protocol is not None:
         method = b"GET"
         notable[b"upgrade"] = protocol

@@ -340,6 +340,11 @@ class Http2Client(Session):
             refused = code == ErrorCodes.REFUSED_STREAM
             one.on_reset(Outcome.REMOTE_REFUSED_STREAM if refused else Outcome.REMOTE_RESET)
 
+    def length_broken(self, stream: int) -> None:
+        one = self.streams.get(stream)
+        if one is not None:
+            one.on_reset(Outcome.PROTOCOL_ERROR)
+
     def stream_writable(self, stream: int, writable: bool) -> None:
         one = self.streams.get(stream)
         if one is not None:

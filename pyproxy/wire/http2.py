@@ -25,7 +25,7 @@ from h2.events import (
     TrailersReceived,
     WindowUpdated,
 )
-from h2.exceptions import ProtocolError
+from h2.exceptions import InvalidBodyLengthError, ProtocolError
 from hyperframe.exceptions import HyperframeError
 from hyperframe.frame import GoAwayFrame
 
@@ -275,6 +275,10 @@ class Session:
         """The peer wants no more of a stream; or h2 found it broken, and said so to the peer."""
         raise NotImplementedError
 
+    def length_broken(self, stream: int) -> None:
+        """A body is longer or shorter than its content-length; the peer was told."""
+        raise NotImplementedError
+
     def stream_writable(self, stream: int, writable: bool) -> None:
         """The peer reads a stream slower than it is sent (False), or again (True)."""
         raise NotImplementedError
@@ -370,8 +374,13 @@ class Session:
         ends = bool(flags & _END_STREAM)
         engine = self.engine
         if kind == _DATA:
-            if not engine.take_data(stream, end - start, end=ends):
-                return False
+            try:
+                if not engine.take_data(stream, end - start, end=ends):
+                    return False
+            except InvalidBodyLengthError:
+                self.reset(stream, ErrorCodes.PROTOCOL_ERROR)
+                self.length_broken(stream)
+                return True
             self.data_came(stream, data[start:end], end - start, end=ends)
         else:
             if not flags & _END_HEADERS:
