@@ -9,6 +9,7 @@ from __future__ import annotations
 import binascii
 import json
 from dataclasses import dataclass
+from math import isinf
 from typing import Any, Final, NoReturn
 
 ALGORITHMS: Final = frozenset(
@@ -16,6 +17,8 @@ ALGORITHMS: Final = frozenset(
 )
 LEEWAY: Final = 60
 """Seconds that clocks may differ by (Envoy kClockSkewInSecond)."""
+DEEPEST: Final = 100
+"""Lists and objects in one another (protobuf's limit)."""
 NOT_A_TOKEN: Final = "Jwt is not in the form of Header.Payload.Signature with two dots and 3 sections"
 NOT_YET: Final = "Jwt not yet valid"
 EXPIRED: Final = "Jwt is expired"
@@ -100,8 +103,16 @@ def _object(section: bytes, name: str) -> dict[str, Any]:
     if decoded is None:
         raise TokenError(f"Jwt {name} is an invalid Base64url encoded")
     try:
-        found = json.loads(decoded.decode(), parse_constant=_no_such_number)
-        if b"\\u" in decoded:
+        found = json.loads(
+            decoded.decode(),
+            parse_constant=_no_such_number,
+            parse_float=_finite,
+            parse_int=_whole,
+            object_pairs_hook=_each_once,
+        )
+        if decoded.count(b"[") + decoded.count(b"{") > DEEPEST and _too_deep(found, DEEPEST):
+            found = None
+        elif b"\\u" in decoded:
             json.dumps(found, ensure_ascii=False).encode()  # half of a surrogate pair is no text
     except (ValueError, RecursionError):
         found = None
@@ -112,6 +123,33 @@ def _object(section: bytes, name: str) -> dict[str, Any]:
 
 def _no_such_number(name: str) -> NoReturn:
     raise ValueError(name)  # NaN and Infinity, which JSON does not have
+
+
+def _each_once(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(members)
+    if len(found) < len(members):
+        raise ValueError("a name twice: two readers may choose differently")
+    return found
+
+
+def _too_deep(value: Any, deepest: int) -> bool:
+    """Whether lists and objects stand in one another further than so."""
+    if not isinstance(value, list | dict):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return deepest == 0 or any(_too_deep(each, deepest - 1) for each in inner)
+
+
+def _finite(digits: str) -> float:
+    found = float(digits)
+    if isinf(found):
+        raise ValueError("beyond what a number can hold")
+    return found
+
+
+def _whole(digits: str) -> int:
+    _finite(digits)
+    return int(digits)
 
 
 def _decode(section: bytes) -> bytes | None:
