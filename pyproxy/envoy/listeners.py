@@ -33,7 +33,7 @@ from pyproxy.snapshot.tables import ALLOW_ANY, ANY
 
 RoutesOf = Callable[[Listener, str, bool], Resource]
 """Listener, name of a table, and whether the client may have no original destination → `rds` or `route_config`."""
-_DIRECTIONS = {Direction.INBOUND: "INBOUND", Direction.OUTBOUND: "OUTBOUND"}
+_DIRECTIONS = {Direction.INBOUND: "INBOUND", Direction.OUTBOUND: "OUTBOUND", Direction.GATEWAY: "OUTBOUND"}
 
 
 def routes_by_reference(listener: Listener, table: str, by_name: bool) -> Resource:
@@ -61,7 +61,7 @@ class Listeners:
         resource: Resource = {
             "name": listener.name,
             "address": address(listener.address, port),
-            **given(("traffic_direction", _DIRECTIONS.get(listener.http.direction))),
+            "traffic_direction": _DIRECTIONS[listener.http.direction],
             **listener_filters(listener.kind, chains),
         }
         # With no port to tell them by, connections to nobody's port count as addressed to us.

@@ -296,12 +296,10 @@ class Exchange(Forwarder):
         action = route.action
         if isinstance(action, Forward):
             self._destination = destination = choose_destination(self, action)
-            self._operating = destination.response_headers is not None
+            self._operating = destination.response_headers is not None or route.response_headers is not None
             self.cluster = self.serving.clusters.get(destination.cluster)
             if self.cluster is not None:
                 self.ctx.upstream_cluster = destination.cluster
-        if route.response_headers is not None:
-            self._operating = True
 
     def _pass(self, step: Step) -> replies.Reply | None:
         """Through the gate, from a step of it on."""
@@ -346,6 +344,7 @@ class Exchange(Forwarder):
                 return reply
         action = route.action
         if not isinstance(action, Forward):
+            self._operating = route.response_headers is not None  # not on what filters answer before: so has Envoy
             return answer(self, route, action)
         destination = self._destination
         assert destination is not None

@@ -131,13 +131,13 @@ egress:
     assert target(listener(snapshot, "http_proxy")["filter_chains"][0]) == "http_proxy"
 
 
-def test_a_gateways_listener_has_no_direction() -> None:
+def test_a_gateways_listener_leads_out_as_istios_do() -> None:
     door = rules(
         "selector: {}\nservers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: [a.com]}]", kind="Gateway"
     )
     snapshot = compiled(SHOP, door, identity=Identity(gateway=True))
     found = listener(snapshot, snapshot.listeners[0].name)
-    assert "traffic_direction" not in found
+    assert found["traffic_direction"] == "OUTBOUND"
     assert target(found["filter_chains"][0]) == "http.80"
 
 
