@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from typing import Final
 
 from pyproxy.core.http import Headers, RequestHead, ResponseHead
 from pyproxy.core.outcome import Outcome
@@ -81,13 +82,27 @@ class Mirroring:
     def on_end(self) -> None:
         """The request is whole: send the shadows."""
         body = b"".join(self._body)
-        head = self._head
+        head = shadow_head(self._head, self._env.live.serving.snapshot.identity.address)
         sized = b"content-length" in head.notable
         extra = b"content-length: %d\r\n" % len(body) if body and not sized else b""
         extra += self._terms.lines
         for host in self._hosts:
             peer = b"" if host.cluster.cluster.mesh_external else self._env.peer_lines
             Shadow(host, head, extra + peer, body, self._terms).begin(self._env)
+
+
+def shadow_head(head: RequestHead, address: str) -> RequestHead:
+    """The request as one of our own, with our address as the last that it was forwarded for.
+
+    Source: Envoy async_client_impl.cc (sendHeaders).
+    """
+    path = b",".join([*head.get_all(b"x-forwarded-for"), address.encode()])
+    headers = [line for line in head.headers if line[0] not in _OURS]
+    headers += [(b"x-envoy-internal", b"true"), (b"x-forwarded-for", path)]
+    return RequestHead(head.method, head.target, head.authority, headers, scheme=head.scheme, notable=head.notable)
+
+
+_OURS: Final = (b"x-envoy-internal", b"x-forwarded-for")
 
 
 class Shadow(ResponseHandler):
