@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -29,7 +30,18 @@ from pyproxy.mtls.inspection import AUTHORITY, Seen, examine, look, places
 from pyproxy.mtls.keys import KeyKind, new_key
 
 
-@click.group()
+class _Group(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:
+        """As ever; folders that are another user's are said as what they are."""
+        try:
+            return super().invoke(ctx)
+        except PermissionError as error:
+            raise CommandError(
+                f"cannot look at {error.filename}: {error.strerror}. Do it as the user whose it is", exit_code=1
+            ) from error
+
+
+@click.group(cls=_Group)
 def certs() -> None:
     """The mesh's own certificate authority: a root, and a SPIFFE certificate for every workload.
 
@@ -87,8 +99,8 @@ def init(
     if root_cert is not None and root_key is not None:
         root = assemble(root_cert, root_key, (), (), now)
     else:
-        root = make_root(new_key(kind), trust_domain, now, lasting)
-    authority = _under(root, kind, trust_domain, now, lasting) if intermediate else root
+        root = make_root(new_key(kind), trust_domain or "cluster.local", now, lasting)
+    authority = _under(root, kind, trust_domain or "cluster.local", now, lasting) if intermediate else root
     write_authority(folder, authority)
     if intermediate and root_key is None:
         write_key(folder / ROOT_KEY, root.key)

@@ -46,8 +46,15 @@ def lifetime_flag(default: str) -> Callable[[Any], Any]:
         type=Duration(),
         default=default,
         show_default=True,
+        callback=_in_reason,
         help="How long it is valid, as in 36h or 90d.",
     )
+
+
+def _in_reason(context: click.Context, parameter: click.Parameter, seconds: float) -> float:
+    if not 60 <= seconds <= 36500 * 86400:
+        raise click.BadParameter("a certificate lives between 1m and 36500d")
+    return seconds
 
 
 def now_utc() -> datetime:

@@ -195,6 +195,22 @@ def test_an_empty_folder_says_how_to_begin(command: str) -> None:
     assert error.exit_code == 1
 
 
+@pytest.mark.parametrize("lifetime", ["0", "59s", "36501d", "9999999999d"])
+def test_a_lifetime_is_in_reason(lifetime: str) -> None:
+    result = run("init", "--lifetime", lifetime)
+    assert result.exit_code == 2
+    assert "between 1m and 36500d" in result.stderr
+
+
+def test_anothers_folder_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def look(*_: Path) -> None:
+        raise PermissionError(13, "Permission denied", "certs/ca")
+
+    monkeypatch.setattr("pyproxy.cli.certs.look", look)
+    message = str(refused("show"))
+    assert message == "cannot look at certs/ca: Permission denied. Do it as the user whose it is"
+
+
 def test_verify_fails_with_what_to_do(here: Path) -> None:
     run("issue", "--init", "--all")
     assert run("verify").exit_code == 0
