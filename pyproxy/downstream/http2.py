@@ -312,6 +312,7 @@ class Http2Server(Session):
         if not self._streams:
             self.idle_since = one.exchange.ctx.response_body_ended
             self._close_when_done()
+        one.exchange = None  # type: ignore[assignment]  # nobody asks any more; else each would wait for the collector
 
     # From the tracker
 

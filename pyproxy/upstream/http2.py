@@ -215,6 +215,8 @@ class Http2Client(Session):
         self.idle_since = 0.0
         self.expiry: asyncio.TimerHandle | None = None
         self.usable = True
+        self.listed = False
+        """The pool has it among those with room."""
         self.closed_here = False
         self.cut = False
         """It ends with requests under way."""

@@ -30,6 +30,8 @@ class Http2Pool(Lender):
         self._clock = clock
         self._dialler = dialler
         self._open: list[Http2Client] = []
+        self._ready: list[Http2Client] = []
+        """Those that had room when last looked at; with many streams there are many that have none."""
         self._waiting: deque[Borrower] = deque()
         self._connecting = 0
         self._idle_timer: asyncio.TimerHandle | None = None
@@ -42,13 +44,17 @@ class Http2Pool(Lender):
     def borrow(self, borrower: Borrower) -> RequestStream | None:
         """A stream at once, or None: then the borrower is called later."""
         cluster = self.host.cluster
-        for connection in self._open:
+        ready = self._ready
+        while ready:
+            connection = ready[-1]
             if connection.room:
                 if cluster.ceilings.may_request:
                     return self._stream_of(connection)
                 cluster.stats.upstream_rq_active_overflow += 1
                 borrower.on_connect_failed(Outcome.OVERFLOW, "")
                 return None
+            connection.listed = False
+            ready.pop()
         if not cluster.ceilings.may_wait:
             cluster.stats.upstream_rq_pending_overflow += 1
             borrower.on_turned_away()
@@ -100,6 +106,9 @@ class Http2Pool(Lender):
             else:
                 cluster.stats.upstream_rq_active_overflow += 1
                 borrower.on_connect_failed(Outcome.OVERFLOW, "")
+        if connection.room and not connection.listed:
+            connection.listed = True
+            self._ready.append(connection)
         self._dial_for_waiting()
 
     def released(self, connection: Http2Client) -> None:
@@ -126,6 +135,9 @@ class Http2Pool(Lender):
         """It is closed, or will be as soon as the loop comes to it; a second call does nothing."""
         if connection in self._open:
             self._open.remove(connection)
+            if connection.listed:
+                self._ready.remove(connection)
+                connection.listed = False
             if connection.expiry is not None:
                 connection.expiry.cancel()
             if self._dialler is not None:

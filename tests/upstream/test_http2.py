@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 
 import pytest
@@ -321,3 +322,19 @@ def test_a_failed_dial_fails_who_waits(world: World) -> None:
     assert world.cluster().stats.upstream_cx_connect_fail >= 1
     assert world.cluster().stats.upstream_rq_pending_active == 0
     assert response.interim == []
+
+
+def test_a_request_leaves_nothing_for_the_collector(world: World, network: Http2Network) -> None:
+    client = Http2ClientEnd(world)
+    client.request(method=b"POST", body=b"x")
+    gc.collect()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        for _ in range(5):
+            client.request(method=b"POST", body=b"x")
+        gc.collect()
+        left = [type(each).__name__ for each in gc.garbage]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+    assert left == []
