@@ -18,6 +18,9 @@ COMPILED = [
     "pyproxy/core/http.py",
     "pyproxy/core/trace.py",
     "pyproxy/downstream/http1.py",
+    "pyproxy/downstream/http2.py",
+    "pyproxy/downstream/http2_head.py",
+    "pyproxy/downstream/tracker.py",
     "pyproxy/mtls/channel.py",
     "pyproxy/policy/cors.py",
     "pyproxy/policy/choosers.py",
@@ -38,6 +41,8 @@ COMPILED = [
     "pyproxy/proxy/routing.py",
     "pyproxy/runtime/clusters.py",
     "pyproxy/runtime/counters.py",
+    "pyproxy/proxy/grpc_messages.py",
+    "pyproxy/proxy/gate.py",
     "pyproxy/runtime/live.py",
     "pyproxy/snapshot/model.py",
     "pyproxy/telemetry/metrics.py",
@@ -51,10 +56,17 @@ COMPILED = [
     "pyproxy/wire/names.py",
     "pyproxy/wire/paths.py",
 ]
+    "pyproxy/upstream/http2.py",
+    "pyproxy/upstream/http2_pool.py",
 
 
+    "pyproxy/upstream/stream.py",
 def wanted() -> bool:
+    "pyproxy/wire/hpack.py",
     """Whether to compile."""
+    "pyproxy/wire/http2.py",
+    "pyproxy/wire/http2_fields.py",
+    "pyproxy/wire/http2_tunnel.py",
     choice = os.environ.get("PYPROXY_COMPILE", "")
     if choice in ("0", "1"):
         return choice == "1"
