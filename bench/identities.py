@@ -8,9 +8,9 @@ from pathlib import Path
 
 from pyproxy.core.spiffe import SpiffeId
 from pyproxy.mtls.authority import Names, make_root
-from pyproxy.mtls.folders import CHAIN, KEY
 from pyproxy.mtls.issuing import Order, Wish, fill
 from pyproxy.mtls.keys import new_key
+from pyproxy.mtls.layout import CHAIN, KEY
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pyproxy.core.spiffe import workload_identity
 from pyproxy.istio.resources import Document
-from pyproxy.mtls.folders import CHAIN
+from pyproxy.mtls.layout import CHAIN
 from pyproxy.mtls.material import workload_folder
 from pyproxy.snapshot.identity import identity_of
 from pyproxy.snapshot.model import Identity, Listening

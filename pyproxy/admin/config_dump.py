@@ -22,7 +22,7 @@ from pyproxy.envoy.routes import table_resource
 from pyproxy.envoy.tables import Table, inbound_table, plain_table, plaintext_finds_less
 from pyproxy.envoy.tls import Certificates
 from pyproxy.envoy.values import TYPE, Resource, address, node, timestamp
-from pyproxy.mtls.folders import CHAIN
+from pyproxy.mtls.layout import CHAIN
 from pyproxy.snapshot.model import Snapshot
 from pyproxy.snapshot.tables import ANY
 

@@ -19,18 +19,10 @@ from pyproxy.istio.files import fingerprint
 from pyproxy.istio.loader import load
 from pyproxy.istio.resources import Document
 from pyproxy.mtls.authority import make_root
-from pyproxy.mtls.folders import (
-    CA,
-    CA_CERTIFICATE,
-    CA_KEY,
-    CHAIN,
-    ROOT,
-    has_authority,
-    read_authority,
-    write_authority,
-)
+from pyproxy.mtls.folders import CA, CA_CERTIFICATE, CA_KEY, has_authority, read_authority, write_authority
 from pyproxy.mtls.issuing import Done, Issued, Order, Wish, due, fill
 from pyproxy.mtls.keys import KeyKind, new_key
+from pyproxy.mtls.layout import CHAIN, ROOT
 from pyproxy.mtls.orders import every_workload, one_identity, one_server, one_workload, trust_domain_in
 
 WATCH_SECONDS = 5.0

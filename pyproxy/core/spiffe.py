@@ -1,4 +1,4 @@
-"""SPIFFE identities: `spiffe://<trust domain>/ns/<namespace>/sa/<service account>`. Source: Istio pkg/spiffe/spiffe.go."""
+"""SPIFFE identities: `spiffe://<trust domain>/ns/<namespace>/sa/<service account>`. Source: Istio pkg/spiffe."""
 
 from __future__ import annotations
 

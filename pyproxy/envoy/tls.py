@@ -14,7 +14,7 @@ from pathlib import Path
 from pyproxy.core.tls import ClientTls, ClientTlsMode, MeshTls, ServerTls, ServerTlsMode, TlsParameters
 from pyproxy.envoy.values import TYPE, Resource, given
 from pyproxy.mtls.alpn import SERVER_HTTP, SERVER_TCP
-from pyproxy.mtls.folders import CHAIN, KEY, ROOT
+from pyproxy.mtls.layout import CHAIN, KEY, ROOT
 from pyproxy.snapshot.model import Cluster
 from pyproxy.snapshot.tls import TCP_ALPN
 

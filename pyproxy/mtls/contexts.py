@@ -17,7 +17,7 @@ from pyproxy.core.loop import Clock, SystemClock
 from pyproxy.core.tls import ClientTls, ClientTlsMode, MeshTls, ServerTls, ServerTlsMode, TlsParameters
 from pyproxy.mtls.alpn import SERVER_HTTP, SERVER_TCP
 from pyproxy.mtls.holding import Holding
-from pyproxy.mtls.material import Material, MaterialError, Sources, read_workload, workload_sources
+from pyproxy.mtls.material import Material, MaterialError, Sources, workload_sources
 from pyproxy.snapshot.model import Snapshot
 
 CIPHERS: Final = (
@@ -58,6 +58,8 @@ class Contexts:
         self.workload: Holding | None = None
         """The workload's own certificate and the mesh's roots."""
         if folder is not None:
+            from pyproxy.mtls.reading import read_workload  # here: see facts.py
+
             sources = workload_sources(folder)
             self.workload = Holding(sources, lambda now: read_workload(folder, now), self.clock)
             self._holdings[sources] = self.workload

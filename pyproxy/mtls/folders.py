@@ -19,8 +19,8 @@ from pyproxy.core.errors import CommandError
 from pyproxy.mtls.authority import Authority
 from pyproxy.mtls.chains import chain_fault, encode_certificates, is_authority, parse_certificates, self_signed
 from pyproxy.mtls.keys import PrivateKey, encode_key, parse_key, same_public
+from pyproxy.mtls.layout import CHAIN, KEY, ROOT
 
-ROOT, CHAIN, KEY = "root-cert.pem", "cert-chain.pem", "key.pem"
 CA_CERTIFICATE, CA_KEY, ROOT_KEY = "ca-cert.pem", "ca-key.pem", "root-key.pem"
 CA: Final = "ca"
 """The authority's folder among those of the workloads."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from pyproxy.core.loop import Clock
 from pyproxy.istio.files import stamp
-from pyproxy.mtls.material import Material, MaterialError, Sources, read
+from pyproxy.mtls.material import Material, MaterialError, Sources
 
 _log = logging.getLogger("pyproxy.certs")
 PATIENCE = 1.0
@@ -28,7 +28,7 @@ class Holding:
         self.rejected = 0
         self.succeeded_at = 0.0
         """When a set was last taken up, Unix seconds; 0 when none was."""
-        self._read = read_it or (lambda now: read(sources, now))
+        self._read = read_it or self._read_sources
         self._clock = clock
         self._broken_since = 0.0
         self._told = ""
@@ -53,6 +53,11 @@ class Holding:
         return fresh
 
     # For itself
+
+    def _read_sources(self, now: float) -> Material:
+        from pyproxy.mtls.reading import read  # here: see facts.py
+
+        return read(self.sources, now)
 
     def _stamps(self) -> tuple[object, ...]:
         return tuple(stamp(path) for path in self.sources.paths)

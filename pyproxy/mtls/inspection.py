@@ -18,7 +18,6 @@ from pyproxy.mtls.folders import (
     CA_CERTIFICATE,
     CA_KEY,
     CREDENTIALS,
-    KEY,
     ROOT_KEY,
     Place,
     has_authority,
@@ -28,6 +27,7 @@ from pyproxy.mtls.folders import (
 )
 from pyproxy.mtls.issuing import due
 from pyproxy.mtls.keys import same_public
+from pyproxy.mtls.layout import KEY
 
 AUTHORITY = "(authority)"
 _AGAIN = "issue it again: `pyproxy certs issue`"

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from pyproxy.mtls.holding import PATIENCE, Holding
-from pyproxy.mtls.material import Material, read_workload, workload_sources
+from pyproxy.mtls.material import Material, workload_sources
+from pyproxy.mtls.reading import read_workload
 from tests.certificates import REVIEWS, Authority
 
 ROOT = Authority()

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from pyproxy.mtls.material import MaterialError, Sources, read, read_workload, workload_folder
+from pyproxy.mtls.material import MaterialError, Sources, workload_folder
+from pyproxy.mtls.reading import read, read_workload
 from tests.certificates import HOUR, REVIEWS, Authority
 
 ROOT, OTHER = Authority(), Authority("other")
