@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Final, cast
 from pyproxy.core.context import RequestContext
 from pyproxy.core.http import RequestHead
 from pyproxy.core.tls import MtlsMode, Peer, ServerTlsMode
+from pyproxy.downstream.closing import reset
 from pyproxy.downstream.filter_chains import Chain, inbound_chain, lets_in, server_for
 from pyproxy.mtls.channel import TIMED_OUT, TlsChannel
 from pyproxy.mtls.contexts import Contexts, TlsContext
+from pyproxy.mtls.failure import SYSTEM
 from pyproxy.mtls.peers import peer_of, verify_client, verify_gateway_client
 from pyproxy.proxy.environment import ClientConnection, Environment
 from pyproxy.wire.client_hello import ClientHello, NotTls, parse_client_hello
@@ -178,7 +180,7 @@ class Entrance(asyncio.Protocol):
             stats.ssl_fail_verify_error += 1
         elif reason == TIMED_OUT:
             stats.downstream_cx_transport_socket_connect_timeout += 1
-        elif reason:
+        elif reason and SYSTEM not in reason:
             stats.ssl_connection_error += 1
         _log.debug("%s: no TLS: %s", self.connection.remote_address, reason or "the client left")
 
@@ -207,7 +209,10 @@ class Entrance(asyncio.Protocol):
             protocol.data_received(self._early)
 
     def _refuse(self) -> None:
-        """No filter chain matches: closed without a byte. Source: Envoy active_stream_listener_base.cc."""
+        """No filter chain matches: reset without a byte, since nothing of what came was read.
+
+        Source: Envoy active_stream_listener_base.cc; its tls_inspector only peeks.
+        """
         self._bound.tracker.remove(self)
         self._bound.connection_stats.no_filter_chain_match += 1
         log, clock, connection = self._env.access_log, self._env.clock, self.connection
@@ -220,7 +225,7 @@ class Entrance(asyncio.Protocol):
             ctx.add_flag("NR")
             ctx.details = "filter_chain_not_found"
             log.log(ctx)
-        self.transport.close()
+        reset(self.transport)
 
 
 def looks_like_http(data: bytes) -> bool | None:

@@ -10,8 +10,6 @@ import asyncio
 import fcntl
 import logging
 import re
-import socket
-import struct
 import termios
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -20,6 +18,7 @@ import httptools
 
 from pyproxy.core.errors import ClientError
 from pyproxy.core.http import Headers, RequestHead, ResponseHead
+from pyproxy.downstream.closing import reset
 from pyproxy.downstream.http2 import Http2Server
 from pyproxy.downstream.tracker import Tracker
 from pyproxy.proxy import replies
@@ -42,7 +41,6 @@ CLOSING_PATIENCE: Final = 30.0
 MAX_EARLY: Final = 64 * 1024
 """Bytes taken of a client that asked for an upgrade before it is answered."""
 MAX_CONNECTION_TOKENS: Final = 9
-_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 _HEAD_FRAMING: Final = (b"", b"transfer-encoding: chunked\r\n")
 """By minor version: what HEAD is told of a body of unknown length, or of none. As Envoy does."""
 _REJECTED_NOMINATIONS: Final = frozenset({b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto"})
@@ -315,10 +313,7 @@ class Http1Server(ClientStream):
         self.flush()
         self._closing = True
         if self._until_close:
-            wrapped = self.transport.get_extra_info("socket")
-            if wrapped is not None:
-                wrapped.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-            self.transport.abort()
+            reset(self.transport)
         else:
             self.transport.close()
 

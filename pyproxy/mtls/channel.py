@@ -11,7 +11,7 @@ import ssl
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from pyproxy.mtls.failure import failure_text
+from pyproxy.mtls.failure import failure_text, loss_text
 
 HANDSHAKE_TIMEOUT: Final = 15.0
 """Seconds from the connection to the end of the handshake (Istio's transport_socket_connect_timeout of gateways)."""
@@ -98,7 +98,7 @@ class TlsChannel:
         """The raw connection is gone."""
         self._closing = True
         if not self.handshake_done:
-            self._give_up(CLOSED)
+            self._give_up(loss_text(exc) if exc is not None else CLOSED)
             return
         upper, self._upper = self._upper, _NOBODY
         upper.connection_lost(exc)

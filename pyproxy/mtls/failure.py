@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from typing import Final
 
 _LIBRARY: Final = 16 << 24
 """ERR_LIB_SSL, as BoringSSL packs it."""
+_SYSTEM_LIBRARY: Final = 2 << 24
+"""ERR_LIB_SYS."""
+SYSTEM: Final = "system library"
+"""Stands in the text of a connection that was lost: no error of TLS's own, and not counted as one."""
 REFUSED: Final = "CERTIFICATE_VERIFY_FAILED"
 _REASONS: Final = {
     "CERTIFICATE_VERIFY_FAILED": 125,
@@ -67,6 +72,14 @@ def failure_text(error: Exception, *, unanswered: bool = False) -> str:
 def refusal_text(why: str) -> str:
     """Of a certificate that was refused, the cause after the words `verify cert failed`."""
     return _text(REFUSED, f":verify cert failed: {why}" if why else "")
+
+
+def loss_text(error: Exception) -> str:
+    """Of a connection that broke in the handshake; empty when the system did not say why."""
+    number = error.errno if isinstance(error, OSError) else None
+    if not number:
+        return ""
+    return f"TLS_error:|{_SYSTEM_LIBRARY + number}:{SYSTEM}:OPENSSL_internal:{os.strerror(number)}:TLS_error_end"
 
 
 def _text(reason: str, more: str = "") -> str:

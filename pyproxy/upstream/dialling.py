@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol, cast
 from pyproxy.core.tls import ClientTls, ClientTlsMode, Peer
 from pyproxy.mtls.channel import TlsChannel
 from pyproxy.mtls.contexts import NOT_READY, Contexts
-from pyproxy.mtls.failure import REFUSED
+from pyproxy.mtls.failure import REFUSED, SYSTEM
 from pyproxy.mtls.peers import EXPIRED, peer_of, verify_server
 from pyproxy.runtime.clusters import HostState
 from pyproxy.snapshot.tls import HTTP1_ALPN, HTTP2_ALPN, TCP_ALPN
@@ -112,7 +112,7 @@ class TlsDialler:
         stats = self._host.cluster.stats
         if REFUSED in reason:
             stats.ssl_fail_verify_error += 1
-        elif reason:
+        elif reason and SYSTEM not in reason:
             stats.ssl_connection_error += 1
         return reason
 

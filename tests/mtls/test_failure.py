@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import ssl
 
 import pytest
 
-from pyproxy.mtls.failure import failure_text
+from pyproxy.mtls.failure import failure_text, loss_text
 
 
 def error(reason: str, kind: type[ssl.SSLError] = ssl.SSLError) -> ssl.SSLError:
@@ -50,3 +51,10 @@ def test_a_certificate_that_was_refused_has_its_cause() -> None:
     refused.verify_message = "self-signed certificate"  # type: ignore[attr-defined]
     why = "X509_verify_cert: certificate verification error at depth 0: self signed certificate"
     assert failure_text(refused).endswith(f":CERTIFICATE_VERIFY_FAILED:verify cert failed: {why}:TLS_error_end")
+
+
+def test_a_connection_that_broke_says_how() -> None:
+    lost = ConnectionResetError(errno.ECONNRESET, "reset")
+    text = "TLS_error:|33554536:system library:OPENSSL_internal:Connection reset by peer:TLS_error_end"
+    assert loss_text(lost) == text
+    assert loss_text(RuntimeError("loop closed")) == ""
