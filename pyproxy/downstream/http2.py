@@ -284,6 +284,10 @@ class Http2Server(Session):
             self._end_grace()
 
     def read_ended(self) -> None:
+        if self.in_block:
+            self.deadline = self.deadline or self._tracker.head_deadline()
+        elif self.deadline:
+            self.deadline = 0.0
         uploading = self._uploading
         if uploading:
             for exchange in uploading:

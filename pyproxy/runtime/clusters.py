@@ -124,7 +124,7 @@ class HostState:
         cluster.stats.count_closed(here=here, cut=cut)
 
     def renew_pool(self) -> None:
-        """Connections are secured otherwise from now on: those that there are end with their requests."""
+        """Connections are secured otherwise from now on, or speak another HTTP: those that there are end with their requests."""
         pool, self.pool = self.pool, None
         if pool is not None:
             pool.retire()
@@ -290,7 +290,7 @@ class ClusterState:
         """A reload changed this cluster: keep the hosts that it still names."""
         if cluster == self.cluster:
             return
-        if cluster.tls != self.cluster.tls:
+        if cluster.tls != self.cluster.tls or cluster.http_version != self.cluster.http_version:
             for host in self.hosts:
                 host.renew_pool()
         self.cluster = cluster

@@ -117,7 +117,7 @@ class Session:
         self._rest = b""
         """Of a frame that is not whole yet."""
         self._awaits_preface = not client
-        self._in_block = False
+        self.in_block = False
         """The header block of the last frame goes on in the next."""
         self.guard = Guard()
         self._outboxes: dict[int, Outbox] = {}
@@ -368,7 +368,7 @@ class Session:
 
     def _take_common(self, data: bytes, start: int, end: int, kind: int, flags: int) -> bool:
         """The frames of nearly every message; False: this one is another."""
-        if kind > _HEADERS or flags & _PADDED or self._in_block:
+        if kind > _HEADERS or flags & _PADDED or self.in_block:
             return False
         stream = (data[start - 4] & 0x7F) << 24 | data[start - 3] << 16 | data[start - 2] << 8 | data[start - 1]
         ends = bool(flags & _END_STREAM)
@@ -402,7 +402,7 @@ class Session:
     def _take_any(self, frame: bytes, kind: int, flags: int) -> None:
         """One whole frame, by h2."""
         if kind in (_HEADERS, _CONTINUATION):
-            self._in_block = not flags & _END_HEADERS
+            self.in_block = not flags & _END_HEADERS
         on = self._on
         for event in self.engine.receive_data(frame):
             react = on.get(event.__class__)

@@ -319,6 +319,17 @@ def test_too_many_continuations_end_the_connection(world: World, client: Http2Cl
     assert client.goaways
 
 
+def test_a_head_that_comes_too_slowly_ends_the_connection(world: World, client: Http2ClientEnd) -> None:
+    client.frames(HeadersFrame(1, data=b"\x82"))
+    world.advance(9)
+    world.sweep()
+    client.frames(ContinuationFrame(1, data=b"\x86"))
+    assert not client.end.closed
+    world.advance(2)
+    world.sweep()
+    assert client.end.closed
+
+
 def test_a_header_list_that_unpacks_to_much_ends_the_connection(world: World, client: Http2ClientEnd) -> None:
     encoder = Encoder()
     bomb = encoder.encode([*PSEUDO, (b"x", b"a" * 4000)]) + b"\xbe" * 4000

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tests.fakes import World
+from dataclasses import replace
+
+from tests.fakes import FakeNetwork, World
 from tests.http2_peers import Http2ClientEnd, Http2Network, Http2UpstreamEnd, Message
 
 
@@ -109,3 +111,16 @@ def test_a_connection_that_gives_no_sign_of_life_is_cut() -> None:
         client.flush()
         assert end.transport.aborted
         assert [message.status for message in client.streams.values()] == [503]
+
+
+def test_a_reload_that_changes_the_protocol_changes_the_connections() -> None:
+    with World(rule("maxRetries: 1")) as world:
+        network = Http2Network(world)
+        client = Http2ClientEnd(world)
+        assert client.request().status == 200
+        state = world.cluster()
+        world.call(state.reconfigure, replace(state.cluster, http_version="1"))
+        assert network.ends[0].transport.lost
+        world.network.connect = FakeNetwork.connect.__get__(world.network)  # type: ignore[method-assign]
+        assert client.request().status == 200
+        assert world.network.requests[0].method == b"GET"
