@@ -49,6 +49,7 @@ class Material:
     roots: tuple[CertificateFacts, ...] = ()
     """Whom we trust; empty when the set does not say."""
     chain_pem: bytes = field(default=b"", repr=False)
+    """What peers are shown: the chain, and the root above a certificate that stands alone."""
     key_pem: bytes = field(default=b"", repr=False)
     roots_pem: bytes = field(default=b"", repr=False)
     crl_pem: bytes = field(default=b"", repr=False)

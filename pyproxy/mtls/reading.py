@@ -15,7 +15,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from pyproxy.mtls.chains import parse_certificates
+from pyproxy.mtls.chains import parse_certificates, signed_by
 from pyproxy.mtls.facts import CertificateFacts, facts_of
 from pyproxy.mtls.keys import parse_key, same_public
 from pyproxy.mtls.material import Material, MaterialError, Sources, workload_sources
@@ -36,7 +36,8 @@ def read(sources: Sources, now: float) -> Material:
             _check_time(each, sources.certificate, now)
     if sources.crl:
         _check_revocations(crl_pem, sources.crl)
-    return Material(sources, chain, roots, chain_pem, key_pem, roots_pem, crl_pem)
+    shown_pem = chain_pem + _signer_pem(chain, roots)
+    return Material(sources, chain, roots, shown_pem, key_pem, roots_pem, crl_pem)
 
 
 def read_workload(folder: Path, now: float) -> Material:
@@ -76,6 +77,19 @@ def _certificates(pem: bytes, path: str) -> tuple[CertificateFacts, ...]:
         return tuple(facts_of(each.public_bytes(Encoding.DER)) for each in parse_certificates(pem))
     except ValueError as error:
         raise MaterialError(f"{path}: {error}; {_AGAIN}") from None
+
+
+def _signer_pem(chain: tuple[CertificateFacts, ...], roots: tuple[CertificateFacts, ...]) -> bytes:
+    """The root of a certificate that stands alone. OpenSSL sends it in any case: what it is not given it finds and
+    verifies in every handshake, a tenth of the whole (SSL_MODE_NO_AUTO_CHAIN, which Python cannot set).
+    """
+    if len(chain) != 1:
+        return b""
+    leaf = x509.load_der_x509_certificate(chain[0].der)
+    for root in roots:
+        if root.der != chain[0].der and signed_by(leaf, x509.load_der_x509_certificate(root.der)):
+            return b"\n" + ssl.DER_cert_to_PEM_cert(root.der).encode()
+    return b""
 
 
 def _check_key(leaf: CertificateFacts, key_pem: bytes, sources: Sources) -> None:

@@ -39,6 +39,19 @@ def test_an_intermediate_leads_to_the_root(tmp_path: Path) -> None:
     assert [each.subject.partition(",")[0] for each in material.chain] == ["", "CN=intermediate"]
 
 
+def test_what_stands_alone_is_shown_with_its_root(tmp_path: Path) -> None:
+    """Else OpenSSL would look for it, and verify it, in every handshake."""
+    folder = ROOT.workload(tmp_path / "alone")
+    (folder / "root-cert.pem").write_bytes(OTHER.root_pem + ROOT.root_pem)
+    material = read_workload(folder, time.time())
+    assert len(material.chain) == 1
+    shown = [each.strip() for each in material.chain_pem.split(b"-----END CERTIFICATE-----") if each.strip()]
+    assert len(shown) == 2
+    assert ROOT.root_pem.strip().startswith(shown[1])
+    issued = Authority("intermediate", ROOT).issue(REVIEWS)
+    assert read_workload(ROOT.write(tmp_path / "led", issued), time.time()).chain_pem == issued.pem
+
+
 def test_two_roots_are_trusted_while_one_replaces_the_other(tmp_path: Path) -> None:
     folder = ROOT.workload(tmp_path)
     (folder / "root-cert.pem").write_bytes(OTHER.root_pem + ROOT.root_pem)
