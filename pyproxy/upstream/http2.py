@@ -25,6 +25,11 @@ _KEEP, _DROP = 1, 2
 _MOST_BLOCKS: Final = 4096
 _blocks: Final[dict[bytes, Headers]] = {}
 """Ready-made header lines of HTTP/1.1 → the same as fields: the same few come with every request."""
+_OUTCOMES: Final[dict[int, Outcome]] = {
+    ErrorCodes.REFUSED_STREAM: Outcome.REMOTE_REFUSED_STREAM,
+    ErrorCodes.PROTOCOL_ERROR: Outcome.PROTOCOL_ERROR,
+}
+"""What an upstream's reset is, by its code."""
 _NO_TRAILERS: Final[Headers] = []
 
 
@@ -192,7 +197,7 @@ class Http2Stream(RequestStream):
         """Nothing more of the response; what the upstream has not read of the request it need not."""
         self._handler = None
         if early or not self._ended:
-            self.client.reset(self.identifier, ErrorCodes.NO_ERROR)
+            self.client.reset(self.identifier, ErrorCodes.INTERNAL_ERROR)
         self.client.stream_over(self)
 
     def _on_upgraded(self, handler: ResponseHandler, head: ResponseHead) -> None:
@@ -339,8 +344,7 @@ class Http2Client(Session):
     def reset_received(self, stream: int, code: int) -> None:
         one = self.streams.get(stream)
         if one is not None:
-            refused = code == ErrorCodes.REFUSED_STREAM
-            one.on_reset(Outcome.REMOTE_REFUSED_STREAM if refused else Outcome.REMOTE_RESET)
+            one.on_reset(_OUTCOMES.get(code, Outcome.REMOTE_RESET))
 
     def length_broken(self, stream: int) -> None:
         one = self.streams.get(stream)
@@ -410,7 +414,7 @@ class Http2Client(Session):
         """A response that may not be forwarded."""
         if error.only_stream:
             self.reset(stream.identifier, ErrorCodes.INTERNAL_ERROR)
-            stream.on_reset(Outcome.PROTOCOL_ERROR)
+            stream.on_reset(Outcome.REMOTE_RESET)  # so Envoy calls it
         else:
             self.fail(ErrorCodes.PROTOCOL_ERROR, error.details)
 
