@@ -10,6 +10,7 @@ from pyproxy.admin.actions import drain_listeners, fail_health_checks, pass_heal
 from pyproxy.admin.config_dump import config_dump
 from pyproxy.admin.information import certs, listeners, memory, ready, reload_status, server_info
 from pyproxy.admin.levels import levels
+from pyproxy.admin.overview import overview
 from pyproxy.admin.pages import HTML, BadRequest, Page, Query, text
 from pyproxy.admin.served import Served
 from pyproxy.admin.statistics import clusters, prometheus, reset_counters, stats
@@ -103,7 +104,7 @@ _SCRAPE = _page(
     usedonly="Only include stats that have been written since the start",
 )
 
-_ADDED_UP = frozenset({"/clusters", "/reset_counters", "/stats", "/stats/prometheus"})
+_ADDED_UP = frozenset({"/clusters", "/overview", "/reset_counters", "/stats", "/stats/prometheus"})
 ADMIN: Mapping[str, Endpoint] = {
     endpoint.path: replace(endpoint, adds_up=endpoint.path in _ADDED_UP)
     for endpoint in (
@@ -148,6 +149,7 @@ ADMIN: Mapping[str, Endpoint] = {
         ),
         _page("/memory", "print current memory usage", memory),
         _action("/quitquitquit", "drain and exit the server", quit_process),
+        _page("/overview", "print all that moves, compact, for who looks several times a second", overview),
         _page("/ready", "print server state, return 200 if LIVE, otherwise return 503", ready),
         _page("/reload_status", "print whether the documents' last change was taken up", reload_status),
         _action("/reset_counters", "reset all counters to zero", reset_counters),
