@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from pyproxy.admin.endpoints import ADMIN, answer
@@ -10,7 +11,7 @@ from pyproxy.core.context import RequestContext
 from pyproxy.core.http import RequestHead
 from pyproxy.policy.circuit_breaker import CircuitBreakers
 from pyproxy.snapshot.model import Direction
-from tests.admin.fake_app import FakeApp
+from tests.admin.fake_app import DOCUMENTS, FakeApp, compile_text
 
 REVIEWS = "outbound|9080||reviews.default.svc.cluster.local"
 
@@ -73,7 +74,8 @@ def test_breakers_say_now_ceiling_and_overflows(app: FakeApp) -> None:
     assert found["breakers"]["pending"] == [2, 2, 5]
 
 
-def test_an_ejected_host_says_for_how_long(app: FakeApp) -> None:
+def test_an_ejected_host_says_for_how_long(tmp_path: Path) -> None:
+    app = FakeApp(compile_text(tmp_path, DOCUMENTS.replace("interval: 1s", "interval: 1s, maxEjectionPercent: 50")))
     state = app.live.serving.clusters[REVIEWS]
     host = state.hosts[0]
     for _ in range(3):
