@@ -6,7 +6,6 @@ and the same certificates. What the two Envoys make of it among themselves is wh
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Iterator
@@ -159,12 +158,15 @@ class Told:
     """What it was told of who calls."""
 
 
+Everything = dict[tuple[str, str, str], Told]
+"""By case, kind of client, kind of server."""
+
+
 @dataclass
 class Meeting:
     """Everything that was asked and heard."""
 
-    told: dict[tuple[str, str, str], Told]
-    """By case, kind of client, kind of server."""
+    told: Everything
     clients: dict[str, Proxy]
     servers: dict[tuple[str, str], Proxy]
     """By name and kind."""
@@ -189,9 +191,7 @@ Ports = dict[tuple[str, str], dict[str, int]]
 Servers = dict[tuple[str, str], Proxy]
 
 
-def start_servers(
-    envoy_path: str, folder: Path, application: Upstream, started: list[Proxy]
-) -> tuple[Servers, Ports]:
+def start_servers(envoy_path: str, folder: Path, application: Upstream, started: list[Proxy]) -> tuple[Servers, Ports]:
     wanted = [(name, kind) for name in CALLED for kind in KINDS if kind == "envoy" or name not in ENVOYS_ALONE]
     ports = {each: {mode: free_port() for mode in ("strict", "permissive", "disable")} for each in wanted}
 
@@ -234,8 +234,8 @@ def tls_of(case: Case, folder: Path) -> str:
     return case.tls.replace("ROOT", str(folder / "certs-client" / "root-cert.pem"))
 
 
-def ask_everybody(clients: dict[str, Proxy], servers: Servers, application: Upstream) -> dict[tuple[str, str, str], Told]:
-    told: dict[tuple[str, str, str], Told] = {}
+def ask_everybody(clients: dict[str, Proxy], servers: Servers, application: Upstream) -> Everything:
+    told: Everything = {}
     for client, kind in PAIRS:
         for name, case in CASES.items():
             if (case.server, kind) in servers:
@@ -287,7 +287,12 @@ def neutral(line: str, *kinds: str) -> str:
     return re.sub(rf"-({'|'.join(kinds or KINDS)})\.test", ".test", line)
 
 
-EXISTING = [(name, *pair) for name in CASES for pair in PAIRS if pair[1] == "envoy" or CASES[name].server not in ENVOYS_ALONE]
+EXISTING = [
+    (name, *pair)
+    for name, case in CASES.items()
+    for pair in PAIRS
+    if pair[1] == "envoy" or case.server not in ENVOYS_ALONE
+]
 
 
 @pytest.mark.parametrize(("name", "client", "server"), EXISTING, ids=["/".join(each) for each in EXISTING])
@@ -301,7 +306,56 @@ def test_every_pair_agrees_with_two_envoys(name: str, client: str, server: str, 
     assert told.application == right.application
 
 
-def test_zz(meeting: Meeting) -> None:
-    for k, v in meeting.told.items():
-        print(k, v.status, v.body[:60]); print("   C", v.client_line); print("   S", v.server_line); print("   A", v.application)
-    assert 0
+STATISTICS = (
+    *(
+        f"ssl.{each}"
+        for each in ("handshake", "session_reused", "connection_error", "fail_verify_error", "fail_verify_san")
+    ),
+    *(f"upstream_cx_{each}" for each in ("total", "connect_fail", "destroy")),
+    *(f"upstream_rq_{each}" for each in ("total", "completed", "retry", "rx_reset", "pending_failure_eject")),
+)
+
+
+@pytest.mark.parametrize("server", KINDS)
+def test_both_callers_count_alike(server: str, meeting: Meeting) -> None:
+    counted: dict[str, dict[str, int]] = {kind: {} for kind in KINDS}
+    for client, proxy in meeting.clients.items():
+        pattern = rf"^cluster\.outbound\|80\|\|(.*)-{server}\.test;?\.(.*): (\d+)$"
+        for name, statistic, value in re.findall(pattern, proxy.page("/stats?filter=test"), re.MULTILINE):
+            if statistic in STATISTICS:
+                counted[client][f"{name} {statistic}"] = int(value)
+    ours, theirs = counted["pyproxy"], counted["envoy"]
+    shared = ours.keys() & theirs.keys()
+    assert {each: ours[each] for each in shared} == {each: theirs[each] for each in shared}
+    assert len(shared) > 500
+
+
+@pytest.mark.parametrize("server", KINDS)
+def test_our_caller_knows_whom_it_called(server: str, meeting: Meeting) -> None:
+    labels = {f'destination_principal="{REVIEWS}"', f'source_principal="{PRODUCTPAGE}"', 'reporter="source"'}
+    (series,) = series_of(meeting.clients["pyproxy"], f'destination_service="right-{server}.test"')
+    assert labels <= series
+
+
+@pytest.mark.parametrize("client", KINDS)
+def test_who_is_called_knows_who_called(client: str, meeting: Meeting) -> None:
+    """An Envoy that is not Istio's sends no metadata: the certificate alone says who it is."""
+    known = 'source_workload="productpage-v1"' if client == "pyproxy" else 'source_workload="unknown"'
+    found = series_of(meeting.servers["modern", "pyproxy"], f'source_principal="{PRODUCTPAGE}"', known)
+    wanted = {f'destination_principal="{REVIEWS}"', 'connection_security_policy="mutual_tls"', 'reporter="destination"'}
+    assert len(found) == 1
+    assert wanted <= found[0]
+
+
+def test_plaintext_has_nobodys_name(meeting: Meeting) -> None:
+    found = series_of(meeting.servers["good", "pyproxy"], 'connection_security_policy="none"')
+    assert found
+    for series in found:
+        assert {'source_principal="unknown"', 'destination_principal="unknown"'} <= series
+
+
+def series_of(proxy: Proxy, *labels: str) -> list[set[str]]:
+    """The labels of each series of `istio_requests_total` that has these."""
+    lines = re.findall(r"^istio_requests_total\{(.*)\} ", proxy.page("/stats/prometheus"), re.MULTILINE)
+    found = [set(re.findall(r'\w+="[^"]*"', line)) for line in lines]
+    return [each for each in found if set(labels) <= each]

@@ -112,5 +112,6 @@ def test_what_will_be_spoken_decides_what_is_offered() -> None:
     assert offered(MUTUAL, HTTP1) == ("istio-http/1.1", "istio", "http/1.1")
     assert offered(MUTUAL, HTTP2) == ("istio-h2", "istio", "h2")
     assert offered(MUTUAL, TCP) == ("istio",)
-    assert offered(SIMPLE, HTTP1) == ()
+    assert offered(SIMPLE, HTTP1) == ("http/1.1",)
+    assert offered(SIMPLE, TCP) == ()
     assert offered(replace(SIMPLE, alpn=("h2",)), HTTP2) == ("h2",)
