@@ -44,7 +44,7 @@ _MAX_PRIORITIES: Final = 100
 _MAX_UPDATES: Final = 10
 _START_OF_UPDATES: Final = 5
 
-_DATA, _HEADERS, _PRIORITY, _RST_STREAM, _SETTINGS, _PING, _WINDOW_UPDATE, _CONTINUATION = 0, 1, 2, 3, 4, 6, 8, 9
+_DATA, _HEADERS, _PRIORITY, _SETTINGS, _PING, _WINDOW_UPDATE, _CONTINUATION = 0, 1, 2, 4, 6, 8, 9
 _END_STREAM, _END_HEADERS, _PADDED, _PRIORITIZED = 0x1, 0x4, 0x8, 0x20
 
 
@@ -87,7 +87,7 @@ class Guard:
             self._priorities += 1
             if self._priorities > _MAX_PRIORITIES * (1 + self._streams):
                 raise Flood("http2.inbound_priority_frames_flood")
-        elif kind in (_PING, _SETTINGS, _RST_STREAM):
+        elif kind in (_PING, _SETTINGS):
             self.replies += 1
             if self.replies > _MAX_REPLIES:
                 raise Flood("http2.outbound_frames_flood")

@@ -34,6 +34,8 @@ _OPEN: Final = StreamState.OPEN
 _REMOTE_DONE: Final = StreamState.HALF_CLOSED_REMOTE
 _LOCAL_DONE: Final = StreamState.HALF_CLOSED_LOCAL
 _CLOSED: Final = StreamState.CLOSED
+_ENDED_BY_PEER: Final = StreamClosedBy.RECV_END_STREAM
+_ENDED_BY_US: Final = StreamClosedBy.SEND_END_STREAM
 _SERVING: Final = ConnectionState.SERVER_OPEN
 _ASKING: Final = ConnectionState.CLIENT_OPEN
 
@@ -78,11 +80,13 @@ class Engine(H2Connection):
         return 0
 
     def forget(self, identifier: int) -> None:
-        """Keep no more of a stream, if it is closed, than how it closed."""
+        """Keep no more of a stream, if it is closed, than that it was reset: then late frames are no error."""
         stream = self.streams.get(identifier)
         if stream is not None and stream.state_machine.state is _CLOSED:
             del self.streams[identifier]
-            self._closed_streams[identifier] = stream.closed_by
+            by = stream.state_machine.stream_closed_by
+            if by is not _ENDED_BY_PEER and by is not _ENDED_BY_US:
+                self._closed_streams[identifier] = by
 
     def window(self, identifier: int) -> int:
         """Bytes that may be sent on a stream now."""
@@ -234,7 +238,7 @@ class Engine(H2Connection):
             machine.state = _REMOTE_DONE
         else:
             machine.state = _CLOSED
-            machine.stream_closed_by = StreamClosedBy.RECV_END_STREAM
+            machine.stream_closed_by = _ENDED_BY_PEER
 
     def _end_sent(self, stream: H2Stream) -> None:
         machine = stream.state_machine
@@ -242,7 +246,7 @@ class Engine(H2Connection):
             machine.state = _LOCAL_DONE
         else:
             machine.state = _CLOSED
-            machine.stream_closed_by = StreamClosedBy.SEND_END_STREAM
+            machine.stream_closed_by = _ENDED_BY_US
 
     def _receive_goaway_frame(self, frame: GoAwayFrame) -> tuple[list[Frame], list[Event]]:
         event = ConnectionTerminated()

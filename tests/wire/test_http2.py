@@ -19,7 +19,6 @@ DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PING, WINDOW_UPDATE, CONTINUATION
         (WINDOW_UPDATE, 5),
         (PING, 1000),
         (SETTINGS, 1000),
-        (RST_STREAM, 1000),
     ],
 )
 def test_what_a_peer_may_send_for_nothing(kind: int, allowed: int) -> None:
@@ -34,6 +33,12 @@ def test_an_end_of_stream_makes_an_empty_frame_welcome() -> None:
     guard = Guard()
     for _ in range(10):
         guard.watch(DATA, 1, 0)
+
+
+def test_many_streams_may_be_given_up_at_once() -> None:
+    guard = Guard()
+    for _ in range(5000):
+        guard.watch(RST_STREAM, 0, 4)
 
 
 def test_streams_and_data_that_was_sent_allow_more() -> None:

@@ -152,7 +152,7 @@ def test_a_call_from_beginning_to_end() -> None:
     assert len(short[1]) == 4
 
 
-def test_a_stream_that_is_closed_is_forgotten_but_known() -> None:
+def test_a_stream_that_is_closed_is_forgotten_but_not_open_again() -> None:
     pair = Pair(short=True)
     pair.request(3, end=True)
     pair.server.forget(3)
@@ -160,7 +160,17 @@ def test_a_stream_that_is_closed_is_forgotten_but_known() -> None:
     pair.respond(3, RESPONSE, end=True)
     pair.server.forget(3)
     assert 3 not in pair.server.streams
-    assert pair.server._stream_is_closed_by_end(3)
+    with pytest.raises(ProtocolError):
+        pair.server.receive_data(b"\0\0\x01\1\5\0\0\0\3\x88")
+
+
+def test_late_frames_of_a_stream_that_was_reset_are_no_error() -> None:
+    pair = Pair(short=True)
+    pair.request(3, end=False)
+    pair.server.reset_stream(3)
+    pair.server.forget(3)
+    assert 3 not in pair.server.streams
+    pair.server.receive_data(b"\0\0\x01\0\1\0\0\0\3x")
 
 
 def test_a_body_of_another_length_than_announced_is_refused() -> None:
