@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pyproxy
+from pyproxy.lab.fleet import Member, Plan
 from pyproxy.lab.layout import Workload
 
-PYPROXY = (sys.executable, "-m", "pyproxy")
-SHOP = (sys.executable, "-m", "pyproxy.lab.shop")
+FLEET = (sys.executable, "-m", "pyproxy.lab.fleet")
+PYPROXY = "pyproxy.__main__:main"
+PROGRAM = "pyproxy.lab.services:main"
 GATEWAY_ADDRESS = "127.0.0.1"
 GATEWAY_LABELS = "istio=ingressgateway,app=gateway"
 GATEWAY_ACCOUNT = "bookshop-gateway"
@@ -22,10 +25,28 @@ CERTIFICATES_LAST = "90d"
 """Longer than a lab: nobody renews them."""
 
 
+def plan_lab(workloads: Sequence[Workload], documents: Path, folder: Path, seed: int) -> Plan:
+    """Everybody of the lab; certificates, ready files and logs are in its own `folder`."""
+    certs = folder / "certs"
+    proxies = [
+        Member("gateway", PYPROXY, gateway_command(documents, certs, folder / "gateway.ready", seed), ""),
+        *(
+            Member(each.name, PYPROXY, sidecar_command(each, documents, certs, folder, seed + number), "")
+            for number, each in enumerate(workloads, start=1)
+        ),
+    ]
+    programs = [program(workload) for workload in workloads]
+    first = Member("certs", PYPROXY, certs_command(documents, certs), "")
+    return Plan(_logging(first, folder), [_logging(member, folder) for member in (*programs, *proxies)])
+
+
+def _logging(member: Member, folder: Path) -> Member:
+    return replace(member, log=str(folder / "logs" / f"{member.name}.log"))
+
+
 def certs_command(documents: Path, certs: Path) -> list[str]:
     """`pyproxy certs`: an authority, a certificate for every workload and the gateway, and one for HTTPS."""
     return [
-        *PYPROXY,
         "certs",
         "issue",
         *("--init", "--all"),
@@ -37,10 +58,9 @@ def certs_command(documents: Path, certs: Path) -> list[str]:
     ]
 
 
-def sidecar_command(workload: Workload, documents: Path, certs: Path, ready_file: Path) -> list[str]:
+def sidecar_command(workload: Workload, documents: Path, certs: Path, folder: Path, seed: int) -> list[str]:
     """`pyproxy run` beside one instance, on its address and ports."""
     return [
-        *PYPROXY,
         "run",
         *("--config", str(documents)),
         *("--certs", str(certs)),
@@ -54,14 +74,14 @@ def sidecar_command(workload: Workload, documents: Path, certs: Path, ready_file
         *("--status-port", str(workload.status_port)),
         *("--metrics-port", str(workload.metrics_port)),
         *("--drain-duration", DRAIN),
-        *("--ready-file", str(ready_file)),
+        *("--seed", str(seed)),
+        *("--ready-file", str(folder / f"{workload.name}.ready")),
     ]
 
 
-def gateway_command(documents: Path, certs: Path, ready_file: Path) -> list[str]:
+def gateway_command(documents: Path, certs: Path, ready_file: Path, seed: int) -> list[str]:
     """`pyproxy gateway`. What it serves is in the Gateway document; its own ports are any that are free."""
     return [
-        *PYPROXY,
         "gateway",
         *("--config", str(documents)),
         *("--certs", str(certs)),
@@ -72,18 +92,17 @@ def gateway_command(documents: Path, certs: Path, ready_file: Path) -> list[str]
         *("--status-port", "0"),
         *("--metrics-port", "0"),
         *("--drain-duration", DRAIN),
+        *("--seed", str(seed)),
         *("--ready-file", str(ready_file)),
     ]
 
 
-def shop_command(workloads: Iterable[Workload]) -> list[str]:
-    """The programs of the bookshop. All that each knows of the mesh is that its sidecar is its HTTP proxy."""
-    return [*SHOP, *(_instance(workload) for workload in workloads)]
-
-
-def _instance(workload: Workload) -> str:
+def program(workload: Workload) -> Member:
+    """One program of the bookshop. All that it knows of the mesh is that its sidecar is its HTTP proxy."""
+    arguments = [workload.service, "--version", workload.version]
+    arguments += ["--address", workload.address, "--port", str(workload.app_port)]
     proxy = f"http://{workload.address}:{workload.http_proxy_port}"
-    return ",".join((workload.service, workload.version, workload.address, str(workload.app_port), proxy))
+    return Member(f"{workload.name}.app", PROGRAM, arguments, "", {"HTTP_PROXY": proxy})
 
 
 def clean_environment() -> dict[str, str]:

@@ -12,30 +12,23 @@ import re
 import signal
 import socket
 from collections import deque
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import inf
 from pathlib import Path
-from typing import Any
 
 from aiohttp import ClientSession
 
 from pyproxy.core.errors import CommandError
 from pyproxy.core.loop import SystemClock, spawn
-from pyproxy.lab.commands import (
-    GATEWAY_ADDRESS,
-    certs_command,
-    clean_environment,
-    gateway_command,
-    shop_command,
-    sidecar_command,
-)
+from pyproxy.lab.commands import FLEET, GATEWAY_ADDRESS, clean_environment, plan_lab
+from pyproxy.lab.fleet import write_plan
 from pyproxy.lab.folder import write_documents
 from pyproxy.lab.layout import Workload, choose_layout, require_free
 from pyproxy.lab.metrics import Edge, Totals, merge
 from pyproxy.lab.observe import Observer
-from pyproxy.lab.processes import Child, Processes
+from pyproxy.lab.processes import Processes
 from pyproxy.lab.report import Report, make_rows, sum_tallies
 from pyproxy.lab.traffic import TESTER, TESTER_SHARE, Tally, Traffic
 from pyproxy.lab.views import View
@@ -107,10 +100,8 @@ class Lab:
         self._processes = processes
         self._view = view
         self._clock = SystemClock()
-        self._proxies: dict[str, Child] = {}
-        """By the workload's name."""
+        self._proxies = ("gateway", *(workload.name for workload in workloads))
         self._documents = (settings.folder or processes.folder / "documents").absolute()
-        self._certs = processes.folder / "certs"
         self._page = f"http://{GATEWAY_ADDRESS}:{settings.port}/productpage"
 
     async def run(self) -> None:
@@ -133,28 +124,17 @@ class Lab:
 
     async def _start(self) -> dict[str, str]:
         """Start everything and wait until all is ready. Returns where each proxy has its metrics."""
-        ready_file = self._ready_file("gateway")
-        start, ready = self._processes.start, self._processes.ready
-        shop = start("bookshop", shop_command(self._workloads), clean_environment())
-        await self._processes.run("certs", certs_command(self._documents, self._certs), clean_environment())
-        gateway = start("gateway", gateway_command(self._documents, self._certs, ready_file), clean_environment())
-        self._proxies["gateway"] = gateway
-        waits = [ready(gateway, ready_file.exists), *(self._start_sidecar(workload) for workload in self._workloads)]
-        waits += [ready(shop, partial(_listens, each.address, each.app_port)) for each in self._workloads]
+        folder = self._processes.folder
+        plan = plan_lab(self._workloads, self._documents, folder, self._settings.seed)
+        write_plan(folder / "plan.json", plan)
+        (folder / "logs").mkdir(exist_ok=True)
+        fleet = self._processes.start("the mesh", [*FLEET, str(folder / "plan.json")], clean_environment())
+        ready = partial(self._processes.ready, fleet)
+        waits = [ready((folder / f"{name}.ready").exists) for name in self._proxies]
+        waits += [ready(partial(_listens, each.address, each.app_port)) for each in self._workloads]
         await asyncio.gather(*waits)
         addresses = {workload.name: f"{workload.address}:{workload.metrics_port}" for workload in self._workloads}
-        return {"gateway": metrics_address(ready_file), **addresses}
-
-    def _start_sidecar(self, workload: Workload) -> Coroutine[Any, Any, None]:
-        """One sidecar; it is ready when what comes back has ended."""
-        ready_file = self._ready_file(workload.name)
-        command = sidecar_command(workload, self._documents, self._certs, ready_file)
-        sidecar = self._processes.start(workload.name, command, clean_environment())
-        self._proxies[workload.name] = sidecar
-        return self._processes.ready(sidecar, ready_file.exists)
-
-    def _ready_file(self, name: str) -> Path:
-        return self._processes.folder / f"{name}.ready"
+        return {"gateway": metrics_address(folder / "gateway.ready"), **addresses}
 
     # Reporting
 
@@ -176,7 +156,7 @@ class Lab:
     def _summary(self, window: Sequence[Interval], refusing: list[str]) -> Report:
         seconds = sum(interval.seconds for interval in window)
         edges = merge(interval.edges for interval in window)
-        rows = make_rows(edges, list(self._proxies), seconds)
+        rows = make_rows(edges, self._proxies, seconds)
         tally = sum_tallies([interval.tally for interval in window])
         return Report(self._clock.time(), seconds, rows, tally, self._notes(refusing))
 
@@ -184,7 +164,8 @@ class Lab:
         """What is wrong with the documents, in the words of the first proxy that refused them."""
         if not refusing:
             return ()
-        errors = refused(self._proxies[refusing[0]].log.read_text("utf-8", "replace"))
+        log = self._processes.folder / "logs" / f"{refusing[0]}.log"
+        errors = refused(log.read_text("utf-8", "replace"))
         return ("The documents have an error; the last good ones serve on.", *errors[:MOST_ERRORS])
 
 

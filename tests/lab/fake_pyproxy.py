@@ -1,4 +1,4 @@
-"""Stands in for `pyproxy run` and `pyproxy gateway`: is ready, has metrics, and the gateway answers every visit itself.
+"""Stands in for the proxies of the lab's fleet: is ready, has metrics, and the gateway answers every visit itself.
 `pyproxy certs issue` makes the folder, which the proxies want to see.
 
 FAKE_DIES names a workload whose sidecar ends at once, FAKE_CRASHES one whose sidecar ends when its metrics are read,
@@ -20,7 +20,7 @@ SERIES = (
 )
 
 
-async def main() -> None:
+async def run() -> None:
     if sys.argv[1] == "certs":
         if "FAKE_NO_CERTS" in os.environ:
             sys.exit("the disk is full")
@@ -61,4 +61,5 @@ async def main() -> None:
     await asyncio.Event().wait()
 
 
-asyncio.run(main())
+def main() -> None:
+    asyncio.run(run())

@@ -2,7 +2,6 @@ import asyncio
 import os
 import signal
 import socket
-import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -44,7 +43,7 @@ def free_port() -> int:
 @pytest.fixture
 def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> LabSettings:
     """A lab of fake proxies on addresses of its own, its temporary folder inside `tmp_path`."""
-    monkeypatch.setattr(commands, "PYPROXY", (sys.executable, str(Path(__file__).parent / "fake_pyproxy.py")))
+    monkeypatch.setattr(commands, "PYPROXY", "tests.lab.fake_pyproxy:main")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     return LabSettings(interval=0.2, rate=50.0, port=free_port(), subnet=f"127.1.{os.getpid() % 250}")
 
