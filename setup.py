@@ -22,51 +22,58 @@ COMPILED = [
     "pyproxy/downstream/http2_head.py",
     "pyproxy/downstream/tracker.py",
     "pyproxy/mtls/channel.py",
-    "pyproxy/policy/cors.py",
     "pyproxy/policy/choosers.py",
     "pyproxy/policy/circuit_breaker.py",
+    "pyproxy/policy/cors.py",
     "pyproxy/policy/fault.py",
     "pyproxy/policy/hashing.py",
     "pyproxy/policy/host.py",
     "pyproxy/policy/levels.py",
+    "pyproxy/policy/rbac.py",
+    "pyproxy/policy/rbac_matchers.py",
+    "pyproxy/policy/rbac_rules.py",
     "pyproxy/policy/timeouts.py",
+    "pyproxy/policy/token_places.py",
+    "pyproxy/policy/tokens.py",
     "pyproxy/policy/weights.py",
     "pyproxy/proxy/attempt.py",
+    "pyproxy/proxy/client_cert.py",
     "pyproxy/proxy/environment.py",
     "pyproxy/proxy/exchange.py",
     "pyproxy/proxy/forwarder.py",
+    "pyproxy/proxy/grpc_messages.py",
+    "pyproxy/proxy/gate.py",
     "pyproxy/proxy/headers.py",
+    "pyproxy/proxy/internal_requests.py",
     "pyproxy/proxy/mirror.py",
     "pyproxy/proxy/question.py",
     "pyproxy/proxy/routing.py",
     "pyproxy/runtime/clusters.py",
     "pyproxy/runtime/counters.py",
-    "pyproxy/proxy/grpc_messages.py",
-    "pyproxy/proxy/gate.py",
     "pyproxy/runtime/live.py",
     "pyproxy/snapshot/model.py",
     "pyproxy/telemetry/metrics.py",
     "pyproxy/telemetry/request_id.py",
     "pyproxy/telemetry/trace_headers.py",
     "pyproxy/upstream/http1.py",
-    "pyproxy/upstream/pool.py",
-    "pyproxy/upstream/pools.py",
-    "pyproxy/wire/client_hello.py",
-    "pyproxy/wire/http1.py",
-    "pyproxy/wire/names.py",
-    "pyproxy/wire/paths.py",
-]
     "pyproxy/upstream/http2.py",
     "pyproxy/upstream/http2_pool.py",
-
-
+    "pyproxy/upstream/pool.py",
+    "pyproxy/upstream/pools.py",
     "pyproxy/upstream/stream.py",
-def wanted() -> bool:
+    "pyproxy/wire/client_hello.py",
     "pyproxy/wire/hpack.py",
-    """Whether to compile."""
+    "pyproxy/wire/http1.py",
     "pyproxy/wire/http2.py",
     "pyproxy/wire/http2_fields.py",
     "pyproxy/wire/http2_tunnel.py",
+    "pyproxy/wire/names.py",
+    "pyproxy/wire/paths.py",
+]
+
+
+def wanted() -> bool:
+    """Whether to compile."""
     choice = os.environ.get("PYPROXY_COMPILE", "")
     if choice in ("0", "1"):
         return choice == "1"
