@@ -17,6 +17,8 @@ class Outcome(Enum):
     """The upstream closed after the connection was made and before the response head was whole."""
     REMOTE_RESET = "remote reset"
     REMOTE_REFUSED_STREAM = "remote refused stream reset"
+    REMOTE_CONNECT_ERROR = "remote error with CONNECT request"
+    """RST_STREAM CONNECT_ERROR, whatever the request was."""
     LOCAL_RESET = "local reset"
     PROTOCOL_ERROR = "protocol error"
     OVERFLOW = "overflow"
@@ -33,6 +35,7 @@ RESPONSE_FLAG: dict[Outcome, str] = {
     Outcome.CONNECTION_TERMINATION: "UC",
     Outcome.REMOTE_RESET: "UR",
     Outcome.REMOTE_REFUSED_STREAM: "UR",
+    Outcome.REMOTE_CONNECT_ERROR: "UR",
     Outcome.LOCAL_RESET: "LR",
     Outcome.PROTOCOL_ERROR: "UPE",
     Outcome.OVERFLOW: "UO",

@@ -743,6 +743,8 @@ class Exchange(Forwarder):
         now = env.clock.monotonic()
         ctx.response_body_ended = now
         ctx.response_header_bytes = self.response_header_bytes
+        if ctx.grpc_status is not None or b"content-type" in self.head.notable:
+            self._settle_grpc_status()
         connection = self.connection
         connection.stats.count_response(ctx.status)
         connection.stats.downstream_rq_active -= 1
@@ -765,6 +767,14 @@ class Exchange(Forwarder):
         if env.access_log is not None:
             env.access_log.log(ctx)
         self.stream.exchange_finished()
+
+    def _settle_grpc_status(self) -> None:
+        """For log and metrics: what a call's service said, else what the HTTP status means. Envoy grpc/common.cc."""
+        ctx = self.ctx
+        if not self.is_grpc:
+            ctx.grpc_status = None
+        elif not ctx.grpc_status and ctx.status:
+            ctx.grpc_status = str(replies.GRPC_OF_HTTP.get(ctx.status, 2))
 
     def _tell_messages(self, messages: Messages, *, last: bool = False) -> None:
         """Every few seconds, and at the end, the metrics hear of what passed since."""

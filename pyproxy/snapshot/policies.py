@@ -210,16 +210,16 @@ def _slow_start(block: LoadBalancerSettings) -> SlowStart | None:
 
 
 def http_version(pool: ConnectionPoolSettings | None, protocol: str, mesh: MeshSettings, *, sidecar: bool) -> str:
-    """`1`, `2` or `downstream`, as Cluster.http_version has it."""
+    """`1`, `2` or `downstream`, as Cluster.http_version has it. A rule that upgrades means what it says on any port."""
     http = (pool and pool.http) or _NO_HTTP
     if http.use_client_protocol:
         return "downstream"
-    if protocol in HTTP2_PROTOCOLS:
+    if protocol in HTTP2_PROTOCOLS or http.h2_upgrade_policy == "UPGRADE":
         return "2"
     if protocol == AUTO and sidecar:
         return "downstream"
-    if http.h2_upgrade_policy in ("UPGRADE", "DO_NOT_UPGRADE"):
-        return "2" if http.h2_upgrade_policy == "UPGRADE" else "1"
+    if http.h2_upgrade_policy == "DO_NOT_UPGRADE":
+        return "1"
     return "2" if mesh.config.h2_upgrade_policy == "UPGRADE" and protocol in HTTP_PROTOCOLS else "1"
 
 

@@ -36,6 +36,7 @@ MAX_LOOKUPS: Final = 20_000
 _BUCKET_COUNT: Final = len(BUCKETS) + 1
 _OUTBOUND: Final = Direction.OUTBOUND
 _INBOUND: Final = Direction.INBOUND
+_GRPC_STATUSES: Final = frozenset(str(status) for status in range(17))
 
 
 Numbers: TypeAlias = Mapping[str, Mapping[Labels, list[float]]]
@@ -377,7 +378,7 @@ def _grpc_status(status: str | None) -> str:
     """As a number; Envoy's -1 for what is none, so that an upstream's words do not become labels."""
     if status is None:
         return ""
-    return status if status.isdecimal() and len(status) <= 3 else "-1"
+    return status if status in _GRPC_STATUSES else "-1"
 
 
 def _other_end(ctx: RequestContext, direction: Direction) -> tls.Peer | None:

@@ -28,6 +28,7 @@ _blocks: Final[dict[bytes, Headers]] = {}
 _OUTCOMES: Final[dict[int, Outcome]] = {
     ErrorCodes.REFUSED_STREAM: Outcome.REMOTE_REFUSED_STREAM,
     ErrorCodes.PROTOCOL_ERROR: Outcome.PROTOCOL_ERROR,
+    ErrorCodes.CONNECT_ERROR: Outcome.REMOTE_CONNECT_ERROR,
 }
 """What an upstream's reset is, by its code."""
 _NO_TRAILERS: Final[Headers] = []
@@ -188,14 +189,25 @@ class Http2Stream(RequestStream):
         if self._tunnel is not None:
             self._tunnel.lost()
         elif handler is not None:
+            self._count_reset(outcome)
             self.client.stream_over(self)
             handler.on_reset(outcome, "")
 
     # For itself
 
+    def _count_reset(self, outcome: Outcome) -> None:
+        """As Envoy's multiplexed_active_client_base.cc; a reset by the host is counted with the attempt."""
+        stats = self.client.stats
+        if outcome is Outcome.CONNECTION_TERMINATION:
+            stats.upstream_rq_pending_failure_eject += 1
+        elif outcome is Outcome.PROTOCOL_ERROR:
+            stats.upstream_rq_tx_reset += 1
+
     def _over(self, *, early: bool) -> None:
         """Nothing more of the response; what the upstream has not read of the request it need not."""
         self._handler = None
+        if not self._ended:
+            self.client.stats.upstream_rq_tx_reset += 1
         if early or not self._ended:
             self.client.reset(self.identifier, ErrorCodes.INTERNAL_ERROR)
         self.client.stream_over(self)

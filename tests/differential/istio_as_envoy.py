@@ -16,6 +16,7 @@ from tests.differential.scripted_hosts import ADDRESS
 
 Block = Mapping[str, Any]
 NO_LIMIT = 4294967295
+_MAX_STREAMS = 1 << 30
 _GRPC = ["OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS"]
 _GRPC += ["PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED"]
 _GRPC += ["INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED"]
@@ -121,8 +122,10 @@ def _share(block: Block) -> dict[str, Any]:
 # Clusters
 
 
-def cluster(name: str, hosts: Sequence[Host], ports: Mapping[int | str, int], policy: Block) -> dict[str, Any]:
-    """An outbound cluster under a trafficPolicy."""
+def cluster(
+    name: str, hosts: Sequence[Host], ports: Mapping[int | str, int], policy: Block, *, http: int = 1
+) -> dict[str, Any]:
+    """An outbound cluster under a trafficPolicy; `http`: the version that its hosts speak."""
     pool = policy.get("connectionPool", {})
     balancer = policy.get("loadBalancer", {})
     found: dict[str, Any] = {
@@ -131,7 +134,9 @@ def cluster(name: str, hosts: Sequence[Host], ports: Mapping[int | str, int], po
         "connect_timeout": pool.get("tcp", {}).get("connectTimeout", "10s"),
         "circuit_breakers": {"thresholds": [_thresholds(pool, policy.get("retryBudget"))]},
         "typed_extension_protocol_options": {
-            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": _options(pool, policy.get("outlierDetection", {}))
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": _options(
+                pool, policy.get("outlierDetection", {}), http
+            )
         },
         "common_lb_config": {"update_merge_window": "0s"},  # docs/decisions/0011
         **_balancing(balancer),
@@ -164,7 +169,7 @@ def _thresholds(pool: Block, budget: Block | None) -> dict[str, Any]:
     return found
 
 
-def _options(pool: Block, outlier: Block) -> dict[str, Any]:
+def _options(pool: Block, outlier: Block, version: int) -> dict[str, Any]:
     tcp, http = pool.get("tcp", {}), pool.get("http", {})
     common: dict[str, Any] = {}
     idle = http.get("idleTimeout", tcp.get("idleTimeout"))
@@ -179,6 +184,9 @@ def _options(pool: Block, outlier: Block) -> dict[str, Any]:
         "common_http_protocol_options": common,
         "explicit_http_config": {"http_protocol_options": {}},
     }
+    if version == 2:
+        streams = http.get("maxConcurrentStreams") or _MAX_STREAMS
+        found["explicit_http_config"] = {"http2_protocol_options": {"max_concurrent_streams": streams}}
     codes = outlier.get("outlierDetectionHttpErrorCodes")
     if codes:
         status = {"name": ":status", "string_match": {"safe_regex": {"regex": "|".join(map(str, codes))}}}

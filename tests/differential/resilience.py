@@ -8,21 +8,24 @@ more, under another name, with a note: a busy machine may stretch a time, but no
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+from h2.exceptions import ProtocolError
 
 from tests.differential import istio_as_envoy
 from tests.differential.envoy_process import EXTENSIONS, Envoy, http_listener
+from tests.differential.http2_ends import Http2End
 from tests.differential.istio_as_envoy import Block, Host
 from tests.differential.scripted_hosts import ADDRESS, OK, Attempt, Run, Script, ScriptedHosts
 from tests.peers import Headers, split_head
@@ -37,6 +40,8 @@ LOG_FIELDS = {
     "status": "%RESPONSE_CODE%",
     "flags": "%RESPONSE_FLAGS%",
     "details": "%RESPONSE_CODE_DETAILS%",
+    "grpc": "%GRPC_STATUS(NUMBER)%",
+    "protocol": "%PROTOCOL%",
     "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
     "failure": "%UPSTREAM_TRANSPORT_FAILURE_REASON%",
     "received": "%BYTES_RECEIVED%",
@@ -77,6 +82,12 @@ class Ask:
     """The client leaves after so many seconds."""
     waits: bool = True
     """Off: what is asked next is asked meanwhile."""
+    trailers: Mapping[str, str] = field(default_factory=dict)
+    """Behind the body, in HTTP/2."""
+    cancels: float = 0.0
+    """The client resets its stream after so many seconds (HTTP/2)."""
+    half: bool = False
+    """The request is never ended (HTTP/2)."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +133,10 @@ class Scenario:
     """Likewise fields of the access log."""
     took: tuple[float, float] | None = None
     """Seconds between which each answer must have come, from both."""
+    client: int = 1
+    """The HTTP that clients speak."""
+    upstream: int = 1
+    """And the one of the hosts."""
 
 
 @dataclass
@@ -134,6 +149,9 @@ class Answer:
     body: bytes = b""
     whole: bool = False
     took: float = 0.0
+    trailers: Headers | None = None
+    reset: int | None = None
+    """The code of the RST_STREAM that ended it."""
 
     def get(self, name: bytes) -> bytes | None:
         """The first value of a header."""
@@ -176,7 +194,10 @@ class Seen:
         ]
         unseen = re.compile(scenario.log or r"\Z")
         logs = [{key: value for key, value in line.items() if not unseen.fullmatch(key)} for line in logs]
-        answers = [(each.status, _masked(each.headers), each.body, each.whole) for each in self.answers]
+        answers = [
+            (each.status, _masked(each.headers), each.body, each.whole, each.trailers, each.reset)
+            for each in self.answers
+        ]
         attempts: list[tuple[object, ...]] = [_attempt(attempt) for attempt in own]
         if shadow is not None:  # whose connection was there first is chance
             attempts = [attempt[1:] for attempt in attempts]
@@ -223,7 +244,8 @@ def _attempt(attempt: Attempt) -> tuple[object, ...]:
     )
     # Which of this machine's addresses is its own a proxy of a test cannot know.
     others += [(name, value.count(b",")) for name, value in attempt.headers if name == b"x-forwarded-for"]
-    return (attempt.connection, number, attempt.method, *told, len(attempt.body), attempt.whole, others)
+    end = (len(attempt.body), attempt.whole, attempt.trailers, attempt.reset)
+    return (attempt.connection, number, attempt.method, *told, *end, others)
 
 
 # The two proxies
@@ -259,8 +281,11 @@ class Side:
             else:
                 called = f"{authority}:{self._hosts.ports[scenario.hosts[0].kind]}" if scenario.inbound else authority
                 starts = range(number, number + action.at_once * action.times, action.times)
+                ask = self._ask if scenario.client == 1 else self._ask_in_http2
                 clients = [
-                    self._client(seen, action, called, name, range(start, start + action.times), index * action.apart)
+                    self._client(
+                        seen, action, ask, called, name, range(start, start + action.times), index * action.apart
+                    )
                     for index, start in enumerate(starts)
                 ]
                 number += action.at_once * action.times
@@ -297,7 +322,16 @@ class Side:
         head, _, body = text.partition(b"\r\n\r\n")
         return (_dechunk(body) if b"transfer-encoding: chunked" in head.lower() else body).decode()
 
-    async def _client(self, seen: Seen, ask: Ask, authority: str, name: str, numbers: range, wait: float) -> None:
+    async def _client(
+        self,
+        seen: Seen,
+        ask: Ask,
+        way: Callable[[Ask, str, str, Answer], Awaitable[None]],
+        authority: str,
+        name: str,
+        numbers: range,
+        wait: float,
+    ) -> None:
         """One client: a connection for each request, so that none depends on the one before."""
         await asyncio.sleep(wait)
         for number in numbers:
@@ -306,7 +340,7 @@ class Side:
             begun = time.monotonic()
             try:
                 async with asyncio.timeout(ask.patience):
-                    await self._ask(ask, authority, f"{name}/{number:04}", answer)
+                    await way(ask, authority, f"{name}/{number:04}", answer)
             except (OSError, asyncio.IncompleteReadError, TimeoutError):
                 pass
             answer.took = time.monotonic() - begun
@@ -327,6 +361,32 @@ class Side:
         finally:
             sending.cancel()
             writer.close()
+
+    async def _ask_in_http2(self, ask: Ask, authority: str, run: str, answer: Answer) -> None:
+        port = self._ports["inbound" if authority.startswith("in-") else "outbound"]
+        end = Http2End(*await asyncio.open_connection("127.0.0.1", port))
+        reading = asyncio.ensure_future(end.run())
+        asked = {":method": ask.method, ":scheme": "http", ":authority": authority, ":path": ask.path}
+        lines = [(key.encode(), value.encode()) for key, value in {**asked, "x-run": run, **ask.headers}.items()]
+        bare = not ask.body and not ask.trailers and not ask.half
+        number = end.open(lines, end=bare)
+        sending = asyncio.ensure_future(_send_in_http2(end, number, ask)) if not bare else None
+        stream = end.streams[number]
+        if ask.cancels:
+            asyncio.get_running_loop().call_later(ask.cancels, end.reset_stream, number, 8)
+        try:
+            async with asyncio.timeout(ask.cancels + 0.2 if ask.cancels else None):
+                await stream.over.wait()
+        except TimeoutError:
+            pass
+        finally:
+            answer.status, answer.headers = stream.status, stream.headers[1:]
+            answer.body, answer.trailers, answer.reset = stream.body, stream.trailers, stream.reset
+            answer.whole = stream.ended
+            for task in (sending, reading):
+                if task is not None:
+                    task.cancel()
+            end.writer.close()
 
     def read_log(self, names: Sequence[str], seconds: float) -> None:
         """Give each run its lines; wait so long for those that are missing."""
@@ -366,6 +426,18 @@ async def _send_body(writer: asyncio.StreamWriter, ask: Ask) -> None:
         await writer.drain()
     if ask.chunked:
         writer.write(b"0\r\n\r\n")
+
+
+async def _send_in_http2(end: Http2End, number: int, ask: Ask) -> None:
+    with contextlib.suppress(ProtocolError):  # the stream was reset meanwhile
+        for index, piece in enumerate(ask.body):
+            if index:
+                await asyncio.sleep(ask.pause)
+            last = index == len(ask.body) - 1 and not ask.trailers and not ask.half
+            await end.send_data(number, piece, end=last)
+        if ask.trailers:
+            lines = [(key.encode(), value.encode()) for key, value in ask.trailers.items()]
+            end.send_headers(number, lines, end=True)
 
 
 async def _read_answer(reader: asyncio.StreamReader, method: str, answer: Answer) -> None:
@@ -590,10 +662,12 @@ def envoy_clusters(named: Mapping[str, Scenario], hosts: ScriptedHosts) -> list[
             for index, subset in enumerate(weights):
                 called = f"{cluster}-{subset}"
                 found[called] = istio_as_envoy.cluster(
-                    called, scenario.hosts[index : index + 1], hosts.ports, scenario.policy
+                    called, scenario.hosts[index : index + 1], hosts.ports, scenario.policy, http=scenario.upstream
                 )
         else:
-            found[cluster] = istio_as_envoy.cluster(cluster, scenario.hosts, hosts.ports, scenario.policy)
+            found[cluster] = istio_as_envoy.cluster(
+                cluster, scenario.hosts, hosts.ports, scenario.policy, http=scenario.upstream
+            )
         if scenario.shadow is not None:
             called = f"outbound|80||shadow-{name}"
             found[called] = istio_as_envoy.cluster(called, [scenario.shadow], hosts.ports, scenario.shadow_policy)
@@ -613,6 +687,8 @@ def _access_log(path: Path) -> dict[str, Any]:
 
 
 # Our documents
+
+_PROTOCOLS = {1: "HTTP", 2: "HTTP2"}
 
 
 def documents(named: Mapping[str, Scenario], log: Path, hosts: ScriptedHosts, internal: Sequence[str] = ()) -> str:
@@ -662,7 +738,7 @@ def _outbound(name: str, scenario: Scenario, hosts: ScriptedHosts) -> list[dict[
         for host, label in zip(scenario.hosts, labels, strict=True)
     ]
     found = [
-        _service(name, endpoints),
+        _service(name, endpoints, scenario.upstream),
         _document("VirtualService", name, {"hosts": [name], "http": [rule]}),
     ]
     if scenario.shadow is not None:
@@ -682,18 +758,18 @@ def _inbound_documents(name: str, scenario: Scenario, hosts: ScriptedHosts) -> l
     spec = {
         "hosts": [name],
         "resolution": "STATIC",
-        "ports": [{"number": port, "name": "http", "protocol": "HTTP"}],
+        "ports": [{"number": port, "name": "http", "protocol": _PROTOCOLS[scenario.upstream]}],
         "workloadSelector": {"labels": {"app": "client"}},
     }
     return [_document("ServiceEntry", name, spec)]
 
 
-def _service(name: str, endpoints: Sequence[Block]) -> dict[str, Any]:
+def _service(name: str, endpoints: Sequence[Block], http: int = 1) -> dict[str, Any]:
     spec = {
         "hosts": [name],
         "location": "MESH_EXTERNAL",
         "resolution": "STATIC",
-        "ports": [{"number": 80, "name": "http", "protocol": "HTTP"}],
+        "ports": [{"number": 80, "name": "http", "protocol": _PROTOCOLS[http]}],
         "endpoints": endpoints,
     }
     return _document("ServiceEntry", name, spec)

@@ -13,6 +13,9 @@ import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from h2.exceptions import ProtocolError
+
+from tests.differential.http2_ends import Http2End, Stream
 from tests.peers import Headers, split_head
 
 ADDRESS = "127.0.0.2"
@@ -35,6 +38,9 @@ class Attempt:
     body: bytes = b""
     whole: bool = False
     """The body came to its end."""
+    trailers: Headers | None = None
+    reset: int | None = None
+    """The proxy wanted no more of it: the code of its RST_STREAM."""
 
     def get(self, name: bytes) -> bytes | None:
         """The first value of a header."""
@@ -62,6 +68,17 @@ class Served:
             attempt.body = await reader.readexactly(int(length))
         attempt.whole = True
 
+    async def respond(self, status: int, headers: Headers, body: bytes, slow_body: float) -> None:
+        """A whole response, its body so many seconds after its head."""
+        lines = [b"HTTP/1.1 %d -" % status, b"content-length: %d" % len(body)]
+        head = b"\r\n".join([*lines, *(b"%b: %b" % line for line in headers)]) + b"\r\n\r\n"
+        if slow_body:
+            await self.send(head)
+            await asyncio.sleep(slow_body)
+            await self.send(body)
+        else:
+            await self.send(head + body)
+
     async def send(self, data: bytes) -> None:
         """Now."""
         self.writer.write(data)
@@ -77,6 +94,45 @@ class Served:
         self.closed = True
         self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
+
+
+class ServedStream(Served):
+    """One that came on a stream of HTTP/2."""
+
+    def __init__(self, attempt: Attempt, end: Http2End, number: int, stream: Stream) -> None:
+        self.attempt = attempt
+        self.end = end
+        self.number = number
+        self.stream = stream
+        self.closed = False
+
+    async def read_body(self) -> None:
+        await self.stream.over.wait()
+
+    async def respond(self, status: int, headers: Headers, body: bytes, slow_body: float) -> None:
+        length = [(b"content-length", b"%d" % len(body))] if body else []
+        self.send_head(status, [*length, *headers], end=not body)
+        await asyncio.sleep(slow_body)
+        if body:
+            await self.end.send_data(self.number, body, end=True)
+
+    def send_head(self, status: int, headers: Headers, *, end: bool = False) -> None:
+        self.end.send_headers(self.number, [(b":status", b"%d" % status), *headers], end=end)
+
+    async def send(self, data: bytes) -> None:
+        """Part of the body."""
+        await self.end.send_data(self.number, data)
+
+    def send_trailers(self, headers: Headers) -> None:
+        self.end.send_headers(self.number, headers, end=True)
+
+    def close(self) -> None:
+        self.closed = True
+        self.end.writer.close()
+
+    def reset(self) -> None:
+        self.closed = True
+        self.end.abort()
 
 
 Step = Callable[[Served], Awaitable[None]]
@@ -99,13 +155,8 @@ def answer(
         if reads:
             await served.read_body()
         await asyncio.sleep(wait)
-        head = b"\r\n".join([b"HTTP/1.1 %d -" % status, b"content-length: %d" % len(body), *headers]) + b"\r\n\r\n"
-        if slow_body:
-            await served.send(head)
-            await asyncio.sleep(slow_body)
-            await served.send(body)
-        else:
-            await served.send(head + body)
+        lines = [(name, value) for name, _, value in (header.partition(b": ") for header in headers)]
+        await served.respond(status, lines, body, slow_body)
 
     return step
 
@@ -222,11 +273,10 @@ class ScriptedHosts:
         try:
             while True:
                 line, headers = split_head(await reader.readuntil(b"\r\n\r\n"))
-                name, _, ask = dict(headers)[b"x-run"].decode().rpartition("/")
-                run = self.runs[name]
-                connection = run.connections.setdefault(number, len(run.connections))
-                attempt = Attempt(host, connection, ask, line.split(b" ")[0], headers, self._loop.time())
-                run.attempts.append(attempt)
+                if line == b"PRI * HTTP/2.0":
+                    await self._serve_streams(host, number, reader, writer)
+                    break
+                run, attempt = self._attempt(host, number, line.split(b" ")[0], headers)
                 served = Served(attempt, reader, writer)
                 await run.next_step(host)(served)
                 if served.closed:
@@ -235,6 +285,39 @@ class ScriptedHosts:
             pass
         finally:
             writer.close()
+
+    async def _serve_streams(
+        self, host: int, connection: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        tasks: set[asyncio.Task[None]] = set()
+
+        async def serve(number: int, stream: Stream) -> None:
+            method = next(value for name, value in stream.headers if name == b":method")
+            run, attempt = self._attempt(host, connection, method, stream.headers)
+            stepping = asyncio.ensure_future(run.next_step(host)(ServedStream(attempt, end, number, stream)))
+            await stream.over.wait()
+            attempt.body, attempt.trailers, attempt.reset = stream.body, stream.trailers, stream.reset
+            attempt.whole = stream.ended
+            if stream.reset is not None:
+                stepping.cancel()
+            with contextlib.suppress(asyncio.CancelledError, OSError, ProtocolError):
+                await stepping
+            attempt.reset = stream.reset  # perhaps by now
+
+        end = Http2End(reader, writer, lambda number, stream: tasks.add(asyncio.ensure_future(serve(number, stream))))
+        try:
+            await end.run(after_preface=True)
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    def _attempt(self, host: int, number: int, method: bytes, headers: Headers) -> tuple[Run, Attempt]:
+        name, _, ask = dict(headers)[b"x-run"].decode().rpartition("/")
+        run = self.runs[name]
+        connection = run.connections.setdefault(number, len(run.connections))
+        attempt = Attempt(host, connection, ask, method, headers, self._loop.time())
+        run.attempts.append(attempt)
+        return run, attempt
 
 
 async def _slam(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -299,6 +299,8 @@ def test_what_is_hashed(fields: dict[str, object], expected: HashPolicy | None) 
         ({}, "http", "UPGRADE", True, "2"),
         ({}, "tcp", "UPGRADE", True, "1"),
         ({"h2UpgradePolicy": "UPGRADE"}, "http", None, True, "2"),
+        ({"h2UpgradePolicy": "UPGRADE"}, "auto", None, True, "2"),
+        ({"h2UpgradePolicy": "DO_NOT_UPGRADE"}, "auto", None, True, "downstream"),
         ({"h2UpgradePolicy": "DO_NOT_UPGRADE"}, "http", "UPGRADE", True, "1"),
         ({"h2UpgradePolicy": "DO_NOT_UPGRADE"}, "http2", None, True, "2"),
         ({"useClientProtocol": True}, "http2", "UPGRADE", True, "downstream"),

@@ -115,6 +115,7 @@ def test_what_a_request_was_answered_with_becomes_labels() -> None:
         (True, "5", ("grpc", "5")),
         (True, None, ("grpc", "")),
         (True, "what", ("grpc", "-1")),
+        (True, "17", ("grpc", "-1")),
     ],
 )
 def test_grpc_is_told_by_its_content_type(grpc: bool, status: str | None, labels: tuple[str, str]) -> None:

@@ -163,16 +163,24 @@ def test_no_content_head_and_early_hints(world: World, network: Http2Network) ->
 
 
 @pytest.mark.parametrize(
-    ("code", "words"), [(7, b"remote refused stream reset"), (8, b"remote reset"), (2, b"remote reset")]
+    ("code", "status", "words", "received", "sent"),
+    [
+        (7, 503, b"remote refused stream reset", 0, 0),
+        (8, 503, b"remote reset", 1, 0),
+        (2, 503, b"remote reset", 1, 0),
+        (1, 502, b"protocol error", 0, 1),
+        (10, 503, b"remote error with CONNECT request", 0, 0),
+    ],
 )
-def test_a_reset_before_the_head(code: int, words: bytes) -> None:
+def test_a_reset_before_the_head(code: int, status: int, words: bytes, received: int, sent: int) -> None:
     with World(HTTP2, NO_RETRIES) as world:
         network = Http2Network(world)
         network.answers = [reset(code)]
         response = Http2ClientEnd(world).request()
-        assert response.status == 503
+        assert response.status == status
         assert response.body.endswith(b"reset reason: " + words)
-        assert world.cluster().stats.upstream_rq_rx_reset == (code != 7)
+        stats = world.cluster().stats
+        assert (stats.upstream_rq_rx_reset, stats.upstream_rq_tx_reset) == (received, sent)
 
 
 def test_a_refused_stream_is_tried_again() -> None:
@@ -245,6 +253,7 @@ def test_a_lost_connection_ends_all_its_streams(world: World, network: Http2Netw
     assert [client.streams[stream].status for stream in streams] == [503, 503]
     state = world.cluster()
     assert (state.stats.upstream_cx_active, state.stats.upstream_rq_active) == (0, 0)
+    assert state.stats.upstream_rq_pending_failure_eject == 2
 
 
 def test_a_client_that_leaves_resets_its_stream_alone(world: World, network: Http2Network) -> None:
