@@ -17,7 +17,7 @@ from pyproxy.downstream.listener import BoundListener, stats_name
 from pyproxy.mtls.contexts import Contexts
 from pyproxy.proxy.environment import Environment
 from pyproxy.runtime.clusters import Sharing
-from pyproxy.runtime.counters import HttpStats, ListenerManagerStats, ListenerStats, TcpStats
+from pyproxy.runtime.counters import HttpStats, ListenerManagerStats, ListenerStats, TcpProxyStats, TcpStats
 from pyproxy.runtime.keyring import KeyRing
 from pyproxy.runtime.live import Discoverer, Live
 from pyproxy.settings import Settings
@@ -50,6 +50,7 @@ class Worker:
         self.http_stats: dict[str, HttpStats] = {}
         self.connection_stats: dict[str, ListenerStats] = {}
         self.tcp_stats = TcpStats()
+        self.tcp_proxies: dict[str, TcpProxyStats] = {}
         self.listener_stats = ListenerManagerStats()
         self.resolver = Resolver()
         self.keys = KeyRing()
@@ -74,6 +75,7 @@ class Worker:
             streams=self._streams,
             tls=self.tls,
             tcp_stats=self.tcp_stats,
+            tcp_proxies=self.tcp_proxies,
         )
         self._set_access_log(snapshot)
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Protocol
 
 from pyproxy.core.loop import Clock
 from pyproxy.mtls.holding import Holding
-from pyproxy.runtime.counters import HttpStats, ListenerManagerStats, ListenerStats, TcpStats
+from pyproxy.runtime.counters import HttpStats, ListenerManagerStats, ListenerStats, TcpProxyStats, TcpStats
 from pyproxy.runtime.live import Live
 from pyproxy.snapshot.model import Listener
 from pyproxy.telemetry.metrics import IstioMetrics
@@ -103,6 +103,11 @@ class Served(Protocol):
 
     @property
     def tcp_stats(self) -> TcpStats: ...
+    @property
+    def tcp_proxies(self) -> Mapping[str, TcpProxyStats]:
+        """The TCP proxies' statistics, by prefix."""
+        ...
+
     @property
     def listener_stats(self) -> ListenerManagerStats: ...
     @property

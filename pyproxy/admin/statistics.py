@@ -69,6 +69,7 @@ def _groups(served: Served) -> Iterator[tuple[str, StatGroup]]:
             served.connection_stats[name].downstream_cx_active = bound.connections
     yield from list(served.connection_stats.items())
     yield "", served.tcp_stats
+    yield from list(served.tcp_proxies.items())
     yield "", served.live.stats
     yield "", served.listener_stats
     yield "", _server_stats(served)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from xxhash import xxh64_intdigest
+
 from pyproxy.core.loop import spawn
 from pyproxy.proxy import replies
 from pyproxy.proxy.environment import Environment, split_authority
@@ -66,15 +68,20 @@ class ConnectHandler:
         """The host to dial; None when the exchange was answered instead."""
         serving = self._env.live.serving
         snapshot = serving.snapshot
-        known = snapshot.tcp_cluster("", port, name)
-        if known is None:
+        by_source = False
+        route = snapshot.connect_route(name.decode("latin-1"), port)
+        if route is not None:
+            streams = self._env.streams
+            known = route.choose(self._env.rng if streams is None else streams.route("tcp", route.name))
+            by_source = route.by_source
+        else:
             virtual_host = snapshot.outbound_table(port, name)
             service = virtual_host.service if virtual_host is not None else None
             known = f"outbound|{port}||{service.host}" if service is not None else ""
         cluster = serving.clusters.get(known)
         if cluster is not None:
             exchange.take_cluster(cluster)
-            return self._picked(exchange, cluster)
+            return self._picked(exchange, cluster, by_source=by_source)
         if not snapshot.allow_any:
             exchange.reply(BLOCKED)
             return None
@@ -86,8 +93,8 @@ class ConnectHandler:
             return None
         return cluster.original_destination(addresses[0], port)
 
-    def _picked(self, exchange: Exchange, cluster: ClusterState) -> HostState | None:
-        host = cluster.pick()
+    def _picked(self, exchange: Exchange, cluster: ClusterState, *, by_source: bool) -> HostState | None:
+        host = cluster.pick(xxh64_intdigest(exchange.connection.remote_ip.encode()) if by_source else None)
         if host is None:
             exchange.reply(replies.NO_HEALTHY_UPSTREAM)
         return host

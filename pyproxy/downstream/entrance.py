@@ -41,6 +41,8 @@ class Entrance(asyncio.Protocol):
         self._early = b""
         self._spoke = False
         self._mode = MtlsMode.DISABLE
+        self._asks_for_name = False
+        self._patience: asyncio.TimerHandle | None = None
         self._chain = Chain(tls=False, protocol="http")
         self.idle_since = 0.0
         self.transport: asyncio.Transport = None  # type: ignore[assignment]  # set before any use
@@ -53,10 +55,12 @@ class Entrance(asyncio.Protocol):
         bound = self._bound
         self.connection = connection = bound.client_connection(self.transport)
         self._mode = bound.mutual_tls(connection)
+        self._asks_for_name = bound.asks_for_name(connection)
         self._chain = Chain(tls=False, protocol=bound.speaks(connection))
         if self._looks_for_tls or self._chain.protocol == "auto":
             self.idle_since = self._env.clock.monotonic()
             bound.tracker.add(self)
+            self._be_patient()
         else:
             self._hand_over(self.transport)
 
@@ -73,6 +77,7 @@ class Entrance(asyncio.Protocol):
             self._choose(None if isinstance(hello, NotTls) else hello)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._wait_no_more()
         self._bound.tracker.remove(self)
 
     # From the tracker
@@ -97,14 +102,39 @@ class Entrance(asyncio.Protocol):
 
     @property
     def _looks_for_tls(self) -> bool:
-        return self._mode is not MtlsMode.DISABLE or bool(self._bound.listener.server_tls)
+        return self._mode is not MtlsMode.DISABLE or self._asks_for_name or bool(self._bound.listener.server_tls)
+
+    def _be_patient(self) -> None:
+        """Where the protocol is not declared the mesh may say how long a client has to show it (Istio: for ever)."""
+        timeout = self._env.live.serving.snapshot.detection_timeout
+        if timeout and self._chain.protocol == "auto":
+            self._patience = asyncio.get_running_loop().call_later(timeout, self._on_silence)
+
+    def _on_silence(self) -> None:
+        """It goes on as what it has shown to be: no TLS and no HTTP."""
+        self._patience = None
+        self._chain = Chain(tls=False, protocol="tcp")
+        if not self._bound.listener.server_tls:
+            self._choose(None)
+
+    def _wait_no_more(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
 
     def _choose(self, hello: ClientHello | None) -> None:
         """The first bytes are known to be a ClientHello, or none."""
+        self._wait_no_more()
         if hello is not None:
             self.connection.server_name = hello.server_name
-        if self._mode is MtlsMode.DISABLE:
+        if self._bound.listener.server_tls:
             self._enter_gateway(hello)
+            return
+        if self._mode is MtlsMode.DISABLE:
+            self._asks_for_name = False
+            if hello is not None:
+                self._chain = Chain(tls=False, protocol="tcp")
+            self._sniff()
             return
         chain = inbound_chain(self._mode, self._chain.protocol, hello)
         if chain is None:
@@ -195,6 +225,7 @@ class Entrance(asyncio.Protocol):
 
     def _hand_over(self, transport: asyncio.Transport) -> None:
         bound, connection = self._bound, self.connection
+        self._wait_no_more()
         bound.tracker.remove(self)
         protocol: asyncio.Protocol
         if self._chain.protocol == "tcp":

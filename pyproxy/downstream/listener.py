@@ -167,6 +167,16 @@ class BoundListener:
             return snapshot.inbound_ports.get(target[1], "tcp")
         return snapshot.outbound_protocol(*target) or "auto"
 
+    def asks_for_name(self, connection: ClientConnection) -> bool:
+        """Whether the server name decides where a connection goes that is not HTTP."""
+        if self.listener.kind is ListenerKind.NAMED:
+            return self.listener.tcp.by_name
+        target = connection.original_destination
+        if target is None or self.listener.kind is not ListenerKind.OUTBOUND_CAPTURE:
+            return False
+        routes = self._env.live.serving.snapshot.tcp_place(*target)
+        return routes is not None and routes.by_name
+
     def mutual_tls(self, connection: ClientConnection) -> MtlsMode:
         """What the mesh asks of a connection. Without a certificate of ours there is no TLS to be permissive about."""
         if self.listener.kind is ListenerKind.NAMED:

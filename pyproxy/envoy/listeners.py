@@ -8,13 +8,14 @@ Source: Envoy api/envoy/config/listener/v3/listener.proto, source/common/listene
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from pyproxy.core.tls import MtlsMode, ServerTls, ServerTlsMode
 from pyproxy.envoy.authorization import network_filters
 from pyproxy.envoy.clusters import NO_CERTIFICATE
 from pyproxy.envoy.inspectors import HTTP, RAW, TLS, listener_filters
 from pyproxy.envoy.manager import http_filter, tcp_filter
-from pyproxy.envoy.tables import INBOUND, INBOUND_PLAIN, names_by_cluster, plaintext_finds_less, server_names
+from pyproxy.envoy.tables import INBOUND, INBOUND_PLAIN, names_by_route, plaintext_finds_less
 from pyproxy.envoy.tls import Certificates, gateway_socket, inbound_socket
 from pyproxy.envoy.values import Resource, address, given
 from pyproxy.envoy.ways import ways
@@ -30,9 +31,11 @@ from pyproxy.snapshot.model import (
 )
 from pyproxy.snapshot.server_tls import PASSING
 from pyproxy.snapshot.tables import ALLOW_ANY, ANY
+from pyproxy.snapshot.tcp_routes import TcpRoute, TcpRoutes, route_to
 
 RoutesOf = Callable[[Listener, str, bool], Resource]
 """Listener, name of a table, and whether the client may have no original destination → `rds` or `route_config`."""
+_BLACKHOLE, _INBOUND_PASSTHROUGH = route_to(BLACKHOLE_CLUSTER), route_to(INBOUND_PASSTHROUGH_CLUSTER)
 _DIRECTIONS = {Direction.INBOUND: "INBOUND", Direction.OUTBOUND: "OUTBOUND", Direction.GATEWAY: "OUTBOUND"}
 
 
@@ -53,7 +56,7 @@ class Listeners:
         self._snapshot = snapshot
         self._routes_of = routes_of
         self._certificates = certificates
-        self._tells_tls = {port for port in snapshot.tcp_tables if any(server_names(snapshot, port))}
+        self._unknown = route_to(PASSTHROUGH_CLUSTER if snapshot.allow_any else BLACKHOLE_CLUSTER)
 
     def resource(self, listener: Listener, port: int) -> Resource:
         """One listener; `port` is the one it is bound to, or 0: Envoy picks one."""
@@ -91,36 +94,40 @@ class Listeners:
                 yield from self._server(listener, server)
         elif listener.workload_port:
             yield from self._into(
-                listener, listener.mutual_tls, listener.protocol, listener.route_table, listener.tcp_cluster, {}
+                listener, listener.mutual_tls, listener.protocol, listener.route_table, listener.tcp.default, {}
             )
         else:
-            table, cluster = listener.route_table or ANY, listener.tcp_cluster or BLACKHOLE_CLUSTER
-            yield from self._by_protocol(listener, listener.protocol, table, cluster, {}, by_name=True)
+            outbound = listener.http.direction is Direction.OUTBOUND
+            routes = listener.tcp if listener.tcp.default else replace(listener.tcp, default=self._unknown)
+            if not outbound and not listener.tcp.default:
+                routes = TcpRoutes(default=_BLACKHOLE)
+            table = listener.route_table or ANY
+            yield from self._by_protocol(listener, listener.protocol, table, routes, {}, by_name=True)
 
     def _captured(self, listener: Listener, mine: Resource) -> Iterator[Resource]:
         """Into the workload: what was addressed to the port itself, its declared ports, and whatever others."""
         snapshot = self._snapshot
-        yield from self._into(listener, snapshot.inbound_mode(None), "http", INBOUND, "", mine)
+        yield from self._into(listener, snapshot.inbound_mode(None), "http", INBOUND, None, mine)
         for port, protocol in snapshot.inbound_ports.items():
             name = f"inbound|{port}||"
             yield from self._into(
-                listener, snapshot.inbound_mode(port), protocol, name, name, {"destination_port": port}
+                listener, snapshot.inbound_mode(port), protocol, name, route_to(name), {"destination_port": port}
             )
         mode = snapshot.inbound_mtls_default
         if mine and self._certificates.folder:
             for way in ways(mode, "tcp"):
                 if way.tls:
-                    yield self._tcp(listener, INBOUND_PASSTHROUGH_CLUSTER, way.match, self._mutual(http=False))
+                    yield self._tcp(listener, _INBOUND_PASSTHROUGH, way.match, self._mutual(http=False))
         strict = mode is MtlsMode.STRICT
-        yield self._tcp(listener, BLACKHOLE_CLUSTER if strict else INBOUND_PASSTHROUGH_CLUSTER, {})
+        yield self._tcp(listener, _BLACKHOLE if strict else _INBOUND_PASSTHROUGH, {})
 
     def _into(
-        self, listener: Listener, mode: MtlsMode, protocol: str, table: str, cluster: str, match: Resource
+        self, listener: Listener, mode: MtlsMode, protocol: str, table: str, route: TcpRoute | None, match: Resource
     ) -> Iterator[Resource]:
         """Into one port. Without a certificate nobody is let in who must show one, and the others speak plaintext."""
         if not self._certificates.folder:
             if mode is MtlsMode.STRICT:
-                yield self._tcp(listener, BLACKHOLE_CLUSTER, match)
+                yield self._tcp(listener, _BLACKHOLE, match)
                 return
             mode = MtlsMode.DISABLE
         for way in ways(mode, protocol):
@@ -131,7 +138,7 @@ class Listeners:
                 name = INBOUND_PLAIN if less else table
                 yield self._http(listener, name, where, socket)
             else:
-                yield self._tcp(listener, cluster or BLACKHOLE_CLUSTER, where, socket)
+                yield self._tcp(listener, route or _BLACKHOLE, where, socket)
 
     def _mutual(self, *, http: bool) -> Resource:
         return inbound_socket(self._snapshot.mesh_tls, self._certificates, http=http)
@@ -144,7 +151,7 @@ class Listeners:
         if server.mode not in PASSING:
             socket = gateway_socket(server, self._certificates)
             if socket is None:
-                yield self._tcp(listener, BLACKHOLE_CLUSTER, match)
+                yield self._tcp(listener, _BLACKHOLE, match)
                 return
         if server.route_table:
             yield self._http(listener, server.route_table, match, socket, by_name=True)
@@ -152,46 +159,62 @@ class Listeners:
         if server.mode is ServerTlsMode.AUTO_PASSTHROUGH:
             match = {**match, "application_protocols": sorted(each.decode() for each in ISTIO)}
         match.pop("server_names", None)
-        for cluster, names in names_by_cluster(snapshot, listener.port, server.hosts):
-            yield self._tcp(listener, cluster, {**match, **given(("server_names", _but_all(names)))}, socket)
-
-    @property
-    def _unknown(self) -> str:
-        return PASSTHROUGH_CLUSTER if self._snapshot.allow_any else BLACKHOLE_CLUSTER
+        hosts = {host.lower() for host in server.hosts}
+        for route, names in names_by_route(listener.tcp, hosts):
+            yield self._tcp(listener, route, {**match, **given(("server_names", _but_all(names)))}, socket)
 
     def _table(self, port: int) -> str:
         return str(port) if port in self._snapshot.port_tables else ALLOW_ANY
 
     def _outbound(self, listener: Listener) -> Iterator[Resource]:
-        """By address and port, by server name, by port alone."""
+        """By address and port, by subnet, by port alone; each with its server names."""
         snapshot = self._snapshot
-        for (place, port), cluster in snapshot.tcp_routes.items():
+        for (place, port), routes in snapshot.tcp_routes.items():
             if place:
-                match: Resource = {"destination_port": port, "prefix_ranges": [_exactly(place)]}
                 protocol = snapshot.outbound_protocol(place, port)
-                yield from self._by_protocol(listener, protocol, self._table(port), cluster, match)
+                yield from self._place(listener, protocol, port, routes, [_exactly(place)])
+        for port, subnets in snapshot.tcp_subnets.items():
+            for subnet, routes in subnets:
+                if (str(subnet.network_address), port) in snapshot.tcp_routes and subnet.num_addresses == 1:
+                    continue
+                prefix = {"address_prefix": str(subnet.network_address), "prefix_len": subnet.prefixlen}
+                yield from self._place(listener, snapshot.outbound_ports[port], port, routes, [prefix])
         for port, protocol in snapshot.outbound_ports.items():
-            cluster = snapshot.tcp_routes.get(("", port)) or self._unknown
-            yield from self._by_protocol(listener, protocol, self._table(port), cluster, {"destination_port": port})
-        for port in snapshot.tcp_tables:
-            for cluster, names in server_names(snapshot, port):
-                match = {"destination_port": port, "server_names": names, "transport_protocol": "tls"}
-                yield self._tcp(listener, cluster, match)
+            yield from self._place(listener, protocol, port, snapshot.tcp_routes.get(("", port)) or TcpRoutes(), [])
+
+    def _place(
+        self, listener: Listener, protocol: str, port: int, routes: TcpRoutes, prefixes: list[Resource]
+    ) -> Iterator[Resource]:
+        match: Resource = {"destination_port": port, **given(("prefix_ranges", prefixes))}
+        whole = replace(routes, default=routes.default or self._unknown)
+        yield from self._by_protocol(listener, protocol, self._table(port), whole, match)
 
     def _by_protocol(
-        self, listener: Listener, protocol: str, table: str, cluster: str, match: Resource, *, by_name: bool = False
+        self,
+        listener: Listener,
+        protocol: str,
+        table: str,
+        routes: TcpRoutes,
+        match: Resource,
+        *,
+        by_name: bool = False,
     ) -> Iterator[Resource]:
-        """One chain for what is declared; two for what the first bytes tell, three where they tell of TLS too."""
+        """One chain for what is declared; two for what the first bytes tell; and one for each route by server name."""
+        for route, names in names_by_route(routes):
+            named = [name for name in names if name != "*"]
+            if named:
+                yield self._tcp(listener, route, {**match, **TLS, "server_names": named})
+        rest = routes.default or _BLACKHOLE
         if protocol == "http":
             yield self._http(listener, table, match, by_name=by_name)
             return
         if protocol == "tcp":
-            yield self._tcp(listener, cluster, match)
+            yield self._tcp(listener, rest, match)
             return
         yield self._http(listener, table, {**match, **HTTP}, by_name=by_name)
-        yield self._tcp(listener, cluster, {**match, **RAW})
-        if match.get("destination_port") in self._tells_tls:
-            yield self._tcp(listener, cluster, {**match, **TLS})
+        yield self._tcp(listener, rest, {**match, **RAW})
+        if routes.by_name:
+            yield self._tcp(listener, rest, {**match, **TLS})
 
     def _http(
         self, listener: Listener, table: str, match: Resource, socket: Resource | None = None, *, by_name: bool = False
@@ -199,9 +222,9 @@ class Listeners:
         routes = self._routes_of(listener, table, by_name)
         return _chain(match, socket, http_filter(listener, routes, self._snapshot, by_name=by_name))
 
-    def _tcp(self, listener: Listener, cluster: str, match: Resource, socket: Resource | None = None) -> Resource:
+    def _tcp(self, listener: Listener, route: TcpRoute, match: Resource, socket: Resource | None = None) -> Resource:
         filters = network_filters(listener, self._snapshot)
-        return _chain(match, socket, *filters, tcp_filter(cluster, self._snapshot))
+        return _chain(match, socket, *filters, tcp_filter(route, self._snapshot))
 
 
 def _chain(match: Resource, socket: Resource | None, *filters: Resource) -> Resource:

@@ -5,12 +5,14 @@ Source: Istio pilot/pkg/networking/core/listener_builder.go, pilot/pkg/networkin
 
 from __future__ import annotations
 
+from pyproxy.envoy.actions import NOBODY
 from pyproxy.envoy.authentication import token_filters
 from pyproxy.envoy.authorization import filters_after_tokens, filters_before_tokens
 from pyproxy.envoy.filters import http_filters
 from pyproxy.envoy.observability import access_log, tracing
 from pyproxy.envoy.values import TYPE, Resource, duration, given
 from pyproxy.snapshot.model import ForwardClientCert, HttpSettings, Listener, ListenerKind, PathNormalization, Snapshot
+from pyproxy.snapshot.tcp_routes import TcpRoute
 
 _FILTERS = f"{TYPE}.extensions.filters.network"
 _REQUEST_ID = f"{TYPE}.extensions.request_id.uuid.v3.UuidRequestIdConfig"
@@ -57,15 +59,27 @@ def http_filter(listener: Listener, routes: Resource, snapshot: Snapshot, *, by_
     return {"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}
 
 
-def tcp_filter(cluster: str, snapshot: Snapshot) -> Resource:
-    """The network filter that passes bytes on to a cluster."""
+def tcp_filter(route: TcpRoute, snapshot: Snapshot) -> Resource:
+    """The network filter that passes bytes on."""
     proxy: Resource = {
         "@type": f"{_FILTERS}.tcp_proxy.v3.TcpProxy",
-        "stat_prefix": cluster,
-        "cluster": cluster,
+        "stat_prefix": route.name,
+        **clusters_of(route),
+        "idle_timeout": duration(route.idle_timeout),
         **given(("access_log", access_log(snapshot.access_log))),
     }
+    if route.max_duration:
+        proxy["max_downstream_connection_duration"] = duration(route.max_duration)
+    if route.by_source:
+        proxy["hash_policy"] = [{"source_ip": {}}]
     return {"name": "envoy.filters.network.tcp_proxy", "typed_config": proxy}
+
+
+def clusters_of(route: TcpRoute) -> Resource:
+    """`cluster` or `weighted_clusters`."""
+    if len(route.clusters) == 1:
+        return {"cluster": route.clusters[0][0] or NOBODY}
+    return {"weighted_clusters": {"clusters": [{"name": name, "weight": weight} for name, weight in route.clusters]}}
 
 
 def _prefix(listener: Listener) -> str:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from pyproxy.envoy.actions import NOBODY, ClusterNames, direct_resource, forward_resource, redirect_resource
+from pyproxy.envoy.actions import ClusterNames, direct_resource, forward_resource, redirect_resource
 from pyproxy.envoy.filters import filter_settings
 from pyproxy.envoy.headers import header_operations
 from pyproxy.envoy.matches import match_resource
 from pyproxy.envoy.tables import BLOCKED, Table
 from pyproxy.envoy.values import Resource, given, istio_metadata
-from pyproxy.snapshot.model import Forward, Redirect, Route
+from pyproxy.snapshot.model import Destination, Forward, HashKind, HashPolicy, Redirect, Route
+from pyproxy.snapshot.tcp_routes import TcpRoute
 
 _LARGEST_BODY = 1024 * 1024
 
@@ -64,13 +65,12 @@ def _route(route: Route, names: ClusterNames) -> Resource:
     return resource | istio_metadata("virtual-service", route.virtual_service)
 
 
-def _tunnel(cluster: str, names: ClusterNames) -> Resource:
+def _tunnel(tunnel: TcpRoute, names: ClusterNames) -> Resource:
     """CONNECT: to the cluster, byte for byte; refused where nothing unknown may be reached."""
     match: Resource = {"connect_matcher": {}}
-    if cluster == BLOCKED:
+    if tunnel == BLOCKED:
         return {"match": match, "direct_response": {"status": 502}}
+    hashed = (HashPolicy(HashKind.SOURCE_IP),) if tunnel.by_source else ()
+    forward = Forward(tuple(Destination(*each) for each in tunnel.clusters), hash_policies=hashed)
     upgrade = {"upgrade_type": "CONNECT", "connect_config": {}}
-    return {
-        "match": match,
-        "route": {"cluster": names(cluster) or NOBODY, "timeout": "0s", "upgrade_configs": [upgrade]},
-    }
+    return {"match": match, "route": {**forward_resource(forward, names), "upgrade_configs": [upgrade]}}

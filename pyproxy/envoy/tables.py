@@ -12,21 +12,20 @@ from dataclasses import dataclass, field
 
 from pyproxy.snapshot.model import (
     PASSTHROUGH_CLUSTER,
-    Forward,
     ListenerKind,
     RouteTable,
     Snapshot,
     VirtualHost,
 )
-from pyproxy.snapshot.services import TLS_PROTOCOLS
 from pyproxy.snapshot.tables import ANY, HTTP_PROXY
+from pyproxy.snapshot.tcp_routes import TcpRoute, TcpRoutes, route_to
 
 INBOUND = ListenerKind.INBOUND_CAPTURE.value
 """The table for requests to the inbound port itself; the snapshot has none of that name."""
 INBOUND_PLAIN = f"{INBOUND};plaintext"
 """The same for those who come without TLS, where some ports take none such."""
-BLOCKED = ""
-"""In the place of a cluster: CONNECT is answered with 502."""
+BLOCKED = route_to("")
+"""In the place of a route: CONNECT is answered with 502."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +35,12 @@ class Table:
     name: str
     domains: Mapping[str, VirtualHost]
     names_ports: bool = False
-    tunnels: Mapping[str, str] = field(default_factory=dict)
-    """Domain → the cluster that CONNECT leads to, or BLOCKED; empty where CONNECT is not served."""
+    tunnels: Mapping[str, TcpRoute] = field(default_factory=dict)
+    """Domain → where CONNECT leads, or BLOCKED; empty where CONNECT is not served."""
 
-    def grouped(self) -> Iterator[tuple[VirtualHost, str | None, list[str]]]:
+    def grouped(self) -> Iterator[tuple[VirtualHost, TcpRoute | None, list[str]]]:
         """Virtual hosts, where CONNECT leads from there, and all the names of both together."""
-        groups: dict[tuple[int, str | None], tuple[VirtualHost, str | None, list[str]]] = {}
+        groups: dict[tuple[int, TcpRoute | None], tuple[VirtualHost, TcpRoute | None, list[str]]] = {}
         for domain, host in self.domains.items():
             tunnel = self.tunnels.get(domain)
             groups.setdefault((id(host), tunnel), (host, tunnel, []))[2].append(domain)
@@ -116,11 +115,11 @@ def _addressed(snapshot: Snapshot) -> dict[str, VirtualHost]:
 
 def _with_tunnels(snapshot: Snapshot, addressed: Mapping[str, VirtualHost]) -> Table:
     """The same with CONNECT, whose target always names a port: to a TCP service of that name, else to an HTTP one."""
-    unknown = PASSTHROUGH_CLUSTER if snapshot.allow_any else BLOCKED
+    unknown = route_to(PASSTHROUGH_CLUSTER) if snapshot.allow_any else BLOCKED
     domains = dict(addressed)
     default = domains.pop("*", None)
-    for port, table in snapshot.tcp_tables.items():
-        for domain in _domains(table):
+    for port, routes in snapshot.tcp_names.items():
+        for domain, _ in routes.all():
             plain = addressed.get(domain) or addressed.get(f"{domain}:*") or default
             if plain is not None:
                 domains.setdefault(f"{domain}:{port}", plain)
@@ -130,14 +129,15 @@ def _with_tunnels(snapshot: Snapshot, addressed: Mapping[str, VirtualHost]) -> T
     return Table(HTTP_PROXY, domains, names_ports=True, tunnels=tunnels)
 
 
-def _tunnel(snapshot: Snapshot, domain: str, host: VirtualHost) -> str | None:
+def _tunnel(snapshot: Snapshot, domain: str, host: VirtualHost) -> TcpRoute | None:
     name, _, port = domain.rpartition(":")
     if not name or not port.isdigit():
         return None
-    known = snapshot.tcp_cluster("", int(port), name.encode())
-    if known is None and host.service is not None:
-        known = f"outbound|{port}||{host.service.host}"
-    return known if known in snapshot.clusters else None
+    found = snapshot.connect_route(name, int(port))
+    if found is None and host.service is not None:
+        found = route_to(f"outbound|{port}||{host.service.host}")
+        return found if found.name in snapshot.clusters else None
+    return found
 
 
 def _inbound(snapshot: Snapshot) -> dict[str, VirtualHost]:
@@ -150,25 +150,10 @@ def _inbound(snapshot: Snapshot) -> dict[str, VirtualHost]:
     return found if lowest is None else found | {"*": found[lowest]}
 
 
-def names_by_cluster(snapshot: Snapshot, port: int, names: Container[str]) -> Iterator[tuple[str, list[str]]]:
-    """Clusters of a Gateway's port, each with those of the server names that lead to it."""
-    found: dict[str, list[str]] = {}
-    for domain, host in _domains(snapshot.tcp_tables[port]).items():
-        action = host.routes[0].action
-        if domain in names and isinstance(action, Forward):
-            found.setdefault(action.destinations[0].cluster, []).append(domain)
-    yield from found.items()
-
-
-def server_names(snapshot: Snapshot, port: int) -> Iterator[tuple[str, list[str]]]:
-    """Clusters of TLS services on a port, each with the server names that lead to it."""
-    found: dict[str, list[str]] = {}
-    for domain, host in _domains(snapshot.tcp_tables[port]).items():
-        action = host.routes[0].action
-        if not isinstance(action, Forward) or domain == "*":
-            continue
-        name = action.destinations[0].cluster
-        cluster = snapshot.clusters.get(name)
-        if cluster is not None and cluster.protocol in TLS_PROTOCOLS and not domain.endswith("."):
-            found.setdefault(name, []).append(domain)
+def names_by_route(routes: TcpRoutes, names: Container[str] | None = None) -> Iterator[tuple[TcpRoute, list[str]]]:
+    """Routes, each with the server names that lead to it; of a Gateway's server those that are its own."""
+    found: dict[TcpRoute, list[str]] = {}
+    for name, route in routes.all():
+        if names is None or name in names:
+            found.setdefault(route, []).append(name)
     yield from found.items()

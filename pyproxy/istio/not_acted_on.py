@@ -16,7 +16,6 @@ from pyproxy.istio.networking.destination_rule import (
 from pyproxy.istio.networking.gateway import Server, ServerTLSSettings
 from pyproxy.istio.networking.proxy_config import ProxyConfig
 from pyproxy.istio.networking.sidecar import IstioIngressListener
-from pyproxy.istio.networking.virtual_service import VirtualService
 from pyproxy.istio.security import JWTRule, RequestAuthentication
 from pyproxy.istio.smi import TrafficSplit
 
@@ -33,7 +32,6 @@ KINDS_NOT_ACTED_ON = frozenset(
 )
 
 FIELDS_NOT_ACTED_ON: dict[type[Message], frozenset[str]] = {
-    VirtualService: frozenset(("tls", "tcp")),
     TrafficPolicy: frozenset(("tunnel", "proxy_protocol")),
     LoadBalancerSettings: frozenset(("zone_aware_lb_setting", "backend_utilization")),
     RetryBudget: frozenset(("budget_interval",)),
@@ -66,6 +64,7 @@ FIELDS_NOT_ACTED_ON: dict[type[Message], frozenset[str]] = {
         "mesh_mtls",
         "outbound_traffic_policy",
         "path_normalization",
+        "protocol_detection_timeout",
         "root_namespace",
         "tcp_keepalive",
         "tls_defaults",

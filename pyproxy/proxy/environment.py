@@ -12,7 +12,7 @@ from pyproxy.core.loop import Clock
 from pyproxy.core.streams import Streams
 from pyproxy.core.tls import Peer, ServerTls
 from pyproxy.mtls.contexts import Contexts
-from pyproxy.runtime.counters import HttpStats, TcpStats
+from pyproxy.runtime.counters import HttpStats, TcpProxyStats, TcpStats
 from pyproxy.runtime.live import Live
 from pyproxy.snapshot.model import HttpSettings, Listener, ListenerKind, Snapshot, VirtualHost
 from pyproxy.telemetry.access_log import AccessLogger
@@ -51,6 +51,8 @@ class Environment:
     """What our listeners are bound to: never a destination, or a request would come back for ever."""
     tcp_stats: TcpStats = field(default_factory=TcpStats)
     """What Istio's network filters count."""
+    tcp_proxies: dict[str, TcpProxyStats] = field(default_factory=dict)
+    """What TCP proxies count, by prefix."""
     peer_lines: bytes = b""
     """`own_metadata` as header lines, ready for the wire."""
 

@@ -17,8 +17,12 @@ class Tunnel:
     def __init__(self, client: asyncio.Transport, upstream: asyncio.Transport, ended: Ended) -> None:
         self._ended: Ended | None = ended
         self._patience: asyncio.TimerHandle | None = None
+        self.moved = False
+        """Bytes passed since somebody put this to False."""
         self.ended_by: TunnelSide | None = None
         """The side that sent its end first."""
+        self.lost_by: TunnelSide | None = None
+        """The side whose connection was gone first."""
         self.client = TunnelSide(self, client)
         self.upstream = TunnelSide(self, upstream)
         self.client.peer = self.upstream
@@ -43,21 +47,24 @@ class Tunnel:
         if self.ended_by is None:
             self.ended_by = side
 
-    def side_lost(self) -> None:
+    def side_lost(self, side: TunnelSide) -> None:
         """One side is gone for good: so is the other, once it has what was meant for it."""
+        if self.lost_by is None:
+            self.lost_by = side
         self.client.transport.close()
         self.upstream.transport.close()
         if self._ended is None:
             return
         if not (self.client.lost and self.upstream.lost):
-            self._patience = asyncio.get_running_loop().call_later(PATIENCE, self._cut)
+            self._patience = asyncio.get_running_loop().call_later(PATIENCE, self.cut)
             return
         if self._patience is not None:
             self._patience.cancel()
         ended, self._ended = self._ended, None
         ended(self.client.received, self.upstream.received)
 
-    def _cut(self) -> None:
+    def cut(self) -> None:
+        """End both sides at once, whatever is still to be sent."""
         self.client.transport.abort()
         self.upstream.transport.abort()
 
@@ -71,12 +78,15 @@ class TunnelSide(asyncio.Protocol):
         self._tunnel = tunnel
         self.transport = transport
         self.received = 0
+        self.paused = 0
+        """How often the other side was too slow for this one."""
         self.ended = False
         """The other end sent all it had."""
         self.lost = False
 
     def data_received(self, data: bytes) -> None:
         self.received += len(data)
+        self._tunnel.moved = True
         self.peer.transport.write(data)
 
     def eof_received(self) -> bool:
@@ -91,13 +101,15 @@ class TunnelSide(asyncio.Protocol):
         return True
 
     def pause_writing(self) -> None:
+        self.peer.paused += 1
         self.peer.transport.pause_reading()
 
     def resume_writing(self) -> None:
+        self._tunnel.moved = True
         if not self.peer.transport.is_closing():
             self.peer.transport.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True
         self._tunnel.side_ended(self)
-        self._tunnel.side_lost()
+        self._tunnel.side_lost(self)

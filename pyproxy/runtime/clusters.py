@@ -106,6 +106,13 @@ class HostState:
         else:
             stats.rq_error += 1
 
+    def end_tunnel(self) -> None:
+        """The connection that carried bytes alone is over: that is neither success nor error."""
+        self.active -= 1
+        self.stats.rq_active -= 1
+        self.cluster.ceilings.count_requests(-1)
+        self.cluster.stats.upstream_rq_active -= 1
+
     def count_dial(self) -> None:
         """A connection is being made; it counts from here on, whether or not it comes to be."""
         self.stats.cx_total += 1

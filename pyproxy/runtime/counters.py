@@ -283,6 +283,23 @@ class TcpStats:
 
 
 @dataclass(slots=True, eq=False)
+class TcpProxyStats:
+    """`tcp.<prefix>.`: one TCP proxy. Bytes are counted every few seconds and at the end of a connection."""
+
+    downstream_cx_total: Counter = 0
+    downstream_cx_no_route: Counter = 0
+    """Connections whose cluster does not exist."""
+    downstream_cx_rx_bytes_total: Counter = 0
+    downstream_cx_rx_bytes_buffered: Gauge = 0
+    downstream_cx_tx_bytes_total: Counter = 0
+    downstream_cx_tx_bytes_buffered: Gauge = 0
+    downstream_flow_control_paused_reading_total: Counter = 0
+    downstream_flow_control_resumed_reading_total: Counter = 0
+    idle_timeout: Counter = 0
+    max_downstream_connection_duration: Counter = 0
+
+
+@dataclass(slots=True, eq=False)
 class ListenerStats:
     """`listener.<address_port>.`"""
 
@@ -351,7 +368,14 @@ class ServerStats:
 
 
 StatGroup: TypeAlias = (
-    ClusterStats | HttpStats | TcpStats | ListenerStats | ClusterManagerStats | ListenerManagerStats | ServerStats
+    ClusterStats
+    | HttpStats
+    | TcpProxyStats
+    | TcpStats
+    | ListenerStats
+    | ClusterManagerStats
+    | ListenerManagerStats
+    | ServerStats
 )
 """What /stats lists; a host's statistics are on /clusters."""
 

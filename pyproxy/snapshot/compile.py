@@ -15,7 +15,7 @@ from pyproxy.istio.problems import Problem
 from pyproxy.istio.resources import Document
 from pyproxy.snapshot.authorization import compile_authorization
 from pyproxy.snapshot.clusters import Clusters, built_in_clusters
-from pyproxy.snapshot.connections import compile_connections
+from pyproxy.snapshot.connections import ConnectionRoutes, compile_connections, listener_routes
 from pyproxy.snapshot.credentials import Credentials
 from pyproxy.snapshot.destination_rules import DestinationRules
 from pyproxy.snapshot.ext_authz import compile_authorizers
@@ -103,9 +103,12 @@ def _sidecar(
     ports = inbound_ports(scope, known.registry, identity, listening)
     inbound = Inbound(scope, known.clusters, mesh)
     modes = known.registry.authentication.workload(identity.namespace, identity.labels)
-    listeners = Listeners(scope, listening, mesh, modes)
+    routes = ConnectionRoutes(known.routes, identity)
+    listeners = Listeners(
+        scope, listening, mesh, modes, lambda egress, address, port: listener_routes(egress, address, port, routes)
+    )
     tables, port_tables = OutboundTables(scope, known.routes, identity.namespace, mesh.domain).compile()
-    connections = compile_connections(scope, identity, mesh.domain)
+    connections = compile_connections(scope, routes, identity, mesh.domain)
     return Snapshot(
         identity=identity,
         listeners=listeners.compile(ports),
@@ -116,6 +119,7 @@ def _sidecar(
             each.number: each.port.kind for each in ports if each.listener is None or not listeners.binds(each.listener)
         },
         tcp_routes=connections.tcp_routes,
+        tcp_subnets=connections.tcp_subnets,
         allow_any=scope.allow_any,
         access_log=mesh.access_log,
         tracing=mesh.tracing,
@@ -126,7 +130,8 @@ def _sidecar(
         token_rules=token_rules(documents, identity, mesh.root_namespace),
         port_tables=port_tables,
         address_protocols=connections.address_protocols,
-        tcp_tables=connections.tcp_tables,
+        tcp_names=connections.tcp_names,
+        detection_timeout=mesh.detection_timeout,
         mesh_tls=mesh.mesh_tls,
         inbound_mtls={port: mode for port, mode in modes.ports.items() if mode is not modes.default},
         inbound_mtls_default=modes.default,
@@ -148,8 +153,6 @@ def _gateway(
         route_tables=side.tables(),
         clusters=known.outbound_clusters | side.passing_clusters(),
         allow_any=False,
-        tcp_routes=side.tcp_routes(),
-        tcp_tables=side.tcp_tables(),
         mesh_tls=mesh.mesh_tls,
         access_log=mesh.access_log,
         tracing=mesh.tracing,

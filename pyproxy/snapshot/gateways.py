@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pyproxy.core.http import RequestHead
 from pyproxy.core.tls import ServerTls, ServerTlsMode
 from pyproxy.istio.networking.virtual_service import RouteDestination
-from pyproxy.snapshot.connections import weighted
+from pyproxy.snapshot.connections import ConnectionRoutes
 from pyproxy.snapshot.credentials import Credentials
 from pyproxy.snapshot.domains import TableBuilder, host_domain
 from pyproxy.snapshot.gateway_servers import GatewayServer
@@ -22,7 +22,6 @@ from pyproxy.snapshot.model import (
     Cluster,
     Conditions,
     Direction,
-    Forward,
     Identity,
     Listener,
     ListenerKind,
@@ -37,6 +36,7 @@ from pyproxy.snapshot.routes import Place, Routes
 from pyproxy.snapshot.rules import Rules, visible_rules
 from pyproxy.snapshot.server_names import ServerNames
 from pyproxy.snapshot.server_tls import compile_server_tls, mode_of
+from pyproxy.snapshot.tcp_routes import TcpRoute, TcpRoutes
 
 _ANY_ADDRESS = "0.0.0.0"
 
@@ -65,6 +65,7 @@ class GatewaySide:
         self._servers = servers
         self._rules = rules
         self._routes = routes
+        self._connections = ConnectionRoutes(routes, identity)
         self._identity = identity
         self._listening = listening
         self._mesh = mesh
@@ -90,14 +91,6 @@ class GatewaySide:
         found = (self._listener(*key, servers, clusters) for key, servers in grouped.items())
         return tuple(listener for listener in found if listener is not None)
 
-    def tcp_tables(self) -> dict[int, RouteTable]:
-        """By port and server name: where TLS goes that does not carry HTTP to us. Whole once `listeners` were asked."""
-        return self._by_name.tables()
-
-    def tcp_routes(self) -> dict[tuple[str, int], str]:
-        """By port: where TLS without a server name goes. Whole once `listeners` were asked."""
-        return self._by_name.nameless()
-
     def passing_clusters(self) -> dict[str, Cluster]:
         """Clusters that AUTO_PASSTHROUGH leads to. Whole once `listeners` were asked."""
         return self._by_name.clusters
@@ -117,10 +110,9 @@ class GatewaySide:
         if first.kind == "http":
             return replace(listener, route_table=first.table)
         if first.kind == "tcp":
-            forward = self._tcp_forward(first)
-            return replace(listener, tcp_cluster=forward.destinations[0].cluster if forward is not None else "")
+            return replace(listener, tcp=TcpRoutes(default=self._tcp_route(first)))
         chains = tuple(chain for each in servers if (chain := self._chain(each, clusters)) is not None)
-        return replace(listener, server_tls=chains) if chains else None
+        return replace(listener, server_tls=chains, tcp=self._by_name.routes(port)) if chains else None
 
     # TLS
 
@@ -137,10 +129,10 @@ class GatewaySide:
             names = tuple(self._pass(each))
             return ServerTls(mode, names) if names else None
         if not each.http:
-            forward = self._tcp_forward(each)
-            if forward is None:
+            route = self._tcp_route(each)
+            if route is None:
                 return None
-            self._by_name.add(each.port, hosts, forward)
+            self._by_name.add(each.port, [host.lower() for host in hosts], route)
         return compile_server_tls(tls, hosts, each.table if each.http else "", self._credentials, self._mesh)
 
     def _pass(self, each: GatewayServer) -> Iterator[str]:
@@ -153,7 +145,7 @@ class GatewaySide:
                     if not route.route or not _serves(match, each.gateway, place.port):
                         continue
                     if not self._by_name.knows(each.port, names):
-                        self._by_name.add(each.port, names, self._forward(route.route, place))
+                        self._by_name.add(each.port, names, self._route(route.route, place, rules))
                         yield from names
 
     def _bound(self, each: GatewayServer) -> Iterator[tuple[Rules, list[str]]]:
@@ -165,7 +157,7 @@ class GatewaySide:
             if shared:
                 yield rules, shared
 
-    def _tcp_forward(self, each: GatewayServer) -> Forward | None:
+    def _tcp_route(self, each: GatewayServer) -> TcpRoute | None:
         """Where the first TCP route goes that is for the server; None: nowhere."""
         place = Place(each.server.port.number, each.gateway)
         for rules, _ in self._bound(each):
@@ -173,11 +165,11 @@ class GatewaySide:
                 if route.route and (
                     not route.match or any(_serves(one, each.gateway, place.port) for one in route.match)
                 ):
-                    return self._forward(route.route, place)
+                    return self._route(route.route, place, rules)
         return None
 
-    def _forward(self, route: Sequence[RouteDestination], place: Place) -> Forward:
-        return weighted([(self._routes.cluster(each.destination, place), each.weight or 0) for each in route])
+    def _route(self, route: Sequence[RouteDestination], place: Place, rules: Rules) -> TcpRoute:
+        return self._connections.route(route, place, rules.full_name)
 
     def _table(self, name: str, servers: Sequence[GatewayServer]) -> RouteTable:
         """Rules of one host are merged: their routes in order, those that take everything last."""

@@ -5,11 +5,10 @@ Source: Istio pilot/pkg/networking/core/listener.go, listener_inbound.go.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from pyproxy.istio.networking.sidecar import IstioEgressListener, IstioIngressListener
-from pyproxy.snapshot.clusters import cluster_name
 from pyproxy.snapshot.inbound import InboundPort, inbound_name
 from pyproxy.snapshot.mesh import MeshSettings
 from pyproxy.snapshot.model import Direction, HttpSettings, Listener, ListenerKind, Listening
@@ -17,14 +16,21 @@ from pyproxy.snapshot.peer_authentication import PortModes
 from pyproxy.snapshot.services import ServicePort, parse_protocol
 from pyproxy.snapshot.sidecars import Egress, Scope
 from pyproxy.snapshot.tables import HTTP_PROXY
+from pyproxy.snapshot.tcp_routes import TcpRoutes, route_to
 from pyproxy.snapshot.workloads import UNIX
+
+RoutesOf = Callable[[Egress, str, int], TcpRoutes]
+"""An egress listener, the address and the port of one of its sockets → where connections go that are not HTTP."""
 
 
 class Listeners:
     """Compiles the listeners of one sidecar."""
 
-    def __init__(self, scope: Scope, listening: Listening, mesh: MeshSettings, modes: PortModes) -> None:
+    def __init__(
+        self, scope: Scope, listening: Listening, mesh: MeshSettings, modes: PortModes, routes_of: RoutesOf
+    ) -> None:
         self._scope = scope
+        self._routes_of = routes_of
         self._modes = modes
         self._listening = listening
         self._mesh = mesh
@@ -66,7 +72,8 @@ class Listeners:
             if each.listener is not None and self.binds(each.listener):
                 address = self._address(each.listener.bind, self._listening.inbound_address)
                 name = inbound_name(each.number)
-                listener = self._named(address, each.number, self._inbound, name, each.port.kind, name)
+                routes = TcpRoutes(default=route_to(name))
+                listener = self._named(address, each.number, self._inbound, name, each.port.kind, routes)
                 yield replace(listener, mutual_tls=self._modes.of(each.number), workload_port=each.number)
 
     def _egress(self) -> Iterator[Listener]:
@@ -91,8 +98,8 @@ class Listeners:
         services = [(each, port) for each in egress.services if (port := each.port(number)) and not port.udp]
         if services or protocol is not None:
             kind_of = ServicePort(number, protocol=parse_protocol(protocol)).kind if protocol else services[0][1].kind
-            cluster = cluster_name(number, "", services[0][0].host) if services else ""
-            yield self._named(address, number, self._outbound, str(number), kind_of, cluster)
+            routes = self._routes_of(egress, address, number) if kind_of != "http" else TcpRoutes()
+            yield self._named(address, number, self._outbound, str(number), kind_of, routes)
 
     def _address(self, bind: str | None, default: str) -> str:
         """A socket's path as it is; else the one address that flags give, the document's, or the default."""
@@ -100,7 +107,9 @@ class Listeners:
             return bind
         return self._listening.address or bind or default
 
-    def _named(self, address: str, port: int, http: HttpSettings, table: str, protocol: str, cluster: str) -> Listener:
+    def _named(
+        self, address: str, port: int, http: HttpSettings, table: str, protocol: str, routes: TcpRoutes
+    ) -> Listener:
         return Listener(
             name=f"{address}_{port}",
             kind=ListenerKind.NAMED,
@@ -109,5 +118,5 @@ class Listeners:
             http=http,
             route_table="" if protocol == "tcp" else table,
             protocol=protocol,
-            tcp_cluster="" if protocol == "http" else cluster,
+            tcp=TcpRoutes() if protocol == "http" else routes,
         )

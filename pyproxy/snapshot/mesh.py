@@ -115,6 +115,11 @@ class MeshSettings:
         return self.config.connect_timeout or 10.0
 
     @property
+    def detection_timeout(self) -> float:
+        """Seconds that a client has for its first bytes, where they tell the protocol; 0: as long as it likes."""
+        return self.config.protocol_detection_timeout or 0.0
+
+    @property
     def dns_refresh(self) -> float:
         """Seconds."""
         return self.config.dns_refresh_rate or 60.0

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from types import MappingProxyType
 from typing import Final
 
@@ -28,8 +28,10 @@ from pyproxy.policy.outlier import OutlierPolicy
 from pyproxy.policy.rbac import Authorization
 from pyproxy.policy.retry import RetryPolicy
 from pyproxy.policy.token_rules import TokenRule
+from pyproxy.snapshot.tcp_routes import TcpRoute, TcpRoutes
 
 Predicate = Callable[[RequestHead], bool]
+Subnet = IPv4Network | IPv6Network
 Template = Callable[[RequestContext], bytes]
 """A header value with Envoy's %COMMANDS% compiled in; a constant value is a Template too."""
 EMPTY: Mapping[str, str] = MappingProxyType({})
@@ -429,7 +431,8 @@ class Listener:
     """The table that serves its requests; empty for the capture ports, which choose by original destination."""
     protocol: str = "http"
     """http, tcp, or auto (look at the first bytes)."""
-    tcp_cluster: str = ""
+    tcp: TcpRoutes = TcpRoutes()
+    """Where connections go that are not HTTP; empty for the capture ports."""
     server_tls: tuple[ServerTls, ...] = ()
     """A Gateway's: the one whose hosts fit the SNI best; empty: plaintext."""
     mutual_tls: MtlsMode = MtlsMode.DISABLE
@@ -486,8 +489,10 @@ class Snapshot:
     """Service port → protocol (http, tcp, auto) for captured outbound connections; absent: unknown traffic."""
     inbound_ports: Mapping[int, str] = field(default_factory=dict)
     """Workload port → protocol for captured inbound connections; absent: InboundPassthroughCluster."""
-    tcp_routes: Mapping[tuple[str, int], str] = field(default_factory=dict)
-    """(destination address, port) → cluster for captured TCP; ("", port) for any address."""
+    tcp_routes: Mapping[tuple[str, int], TcpRoutes] = field(default_factory=dict)
+    """(destination address, port) → routes for captured TCP; ("", port) for any address."""
+    tcp_subnets: Mapping[int, tuple[tuple[Subnet, TcpRoutes], ...]] = field(default_factory=dict)
+    """Port → destination subnets, the longest first, with routes of their own."""
     allow_any: bool = True
     """outboundTrafficPolicy ALLOW_ANY: unknown destinations pass through."""
     access_log: AccessLog = AccessLog()
@@ -500,8 +505,10 @@ class Snapshot:
     """The outbound tables of `route_tables` once more, by the number of their port."""
     address_protocols: Mapping[tuple[str, int], str] = field(default_factory=dict)
     """(service address, port) → protocol, where it differs from `outbound_ports`."""
-    tcp_tables: Mapping[int, RouteTable] = field(default_factory=dict)
-    """Port → TCP and TLS services by name (SNI, or the host of a CONNECT); each has one route, a Forward."""
+    tcp_names: Mapping[int, TcpRoutes] = field(default_factory=dict)
+    """Port → services by the host of a CONNECT."""
+    detection_timeout: float = 0.0
+    """Seconds until a client that says nothing counts as one of TCP, where the first bytes decide; 0: never."""
     authorization: Authorization | None = None
     """AuthorizationPolicy documents that hold for requests into this workload; None: there are none."""
     authorizers: Mapping[str, ExtAuthz] = field(default_factory=dict)
@@ -575,21 +582,28 @@ class Snapshot:
         """What a captured connection to an address carries: http, tcp, auto; empty: nobody declared the port."""
         return self.address_protocols.get((address, port)) or self.outbound_ports.get(port, "")
 
-    def tcp_cluster(self, address: str, port: int, name: bytes = b"") -> str | None:
-        """The cluster for a connection that is not HTTP; None: unknown. `name` is its SNI or CONNECT host, lower case.
-
-        By address, then by name, then by the port alone, as Envoy orders Istio's listeners.
-        """
+    def tcp_place(self, address: str, port: int) -> TcpRoutes | None:
+        """The routes for a captured connection to an address; None: unknown. Its own, its subnet's, the port's."""
         found = self.tcp_routes.get((address, port))
         if found is not None:
             return found
-        table = self.tcp_tables.get(port)
-        host = table and name and table.virtual_host_for(name)
-        if host:
-            action = host.routes[0].action
-            if isinstance(action, Forward):
-                return action.destinations[0].cluster
+        subnets = self.tcp_subnets.get(port)
+        if subnets is not None:
+            destination = ip_address(address)
+            for subnet, routes in subnets:
+                if destination in subnet:
+                    return routes
         return self.tcp_routes.get(("", port))
+
+    def tcp_route(self, address: str, port: int, name: str = "") -> TcpRoute | None:
+        """The route for a captured connection that is not HTTP; None: unknown. `name` is its SNI in lower case."""
+        routes = self.tcp_place(address, port)
+        return routes.find(name) if routes is not None else None
+
+    def connect_route(self, name: str, port: int) -> TcpRoute | None:
+        """The route for CONNECT to a service, by name in lower case; None: unknown."""
+        routes = self.tcp_names.get(port)
+        return routes.find(name) if routes is not None else None
 
 
 PASSTHROUGH_CLUSTER = "PassthroughCluster"

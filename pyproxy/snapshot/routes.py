@@ -125,7 +125,7 @@ class Routes:
     def default(self, service: Service, port: ServicePort) -> Route:
         """The route to a service that no VirtualService is for: everything, default retries, no timeout."""
         name = cluster_name(port.number, "", service.host)
-        policy = self._policy(service.host)
+        policy = self.policy(service.host)
         block = None if policy is None else destination_hash(policy, "", port.number)
         return Route(
             name="default",
@@ -233,14 +233,31 @@ class Routes:
 
     # Where it goes
 
-    def _policy(self, host: str) -> DestinationPolicy | None:
+    def policy(self, host: str) -> DestinationPolicy | None:
+        """The DestinationRule of a service, by its host."""
         if host not in self._policies:
             service = self._services.get(host)
             self._policies[host] = None if service is None else self._destination_rules.for_service(service)
         return self._policies[host]
 
+    def hashes_source(self, host: str, subset: str) -> bool:
+        """Whether connections to a service are balanced by their client's address."""
+        policy = self.policy(host)
+        if policy is None:
+            return False
+        chosen = policy.subsets.get(subset)
+        own = chosen.traffic_policy if chosen is not None else None
+        balancer = own.load_balancer if own is not None else None
+        if balancer is None and policy.traffic_policy is not None:
+            balancer = policy.traffic_policy.load_balancer
+        return (
+            balancer is not None
+            and balancer.consistent_hash is not None
+            and bool(balancer.consistent_hash.use_source_ip)
+        )
+
     def _destination_hash(self, destination: DestinationRef) -> ConsistentHashLB | None:
-        policy = self._policy(destination.host)
+        policy = self.policy(destination.host)
         if policy is None:
             return None
         port = destination.port.number if destination.port is not None else None

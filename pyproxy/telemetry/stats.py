@@ -23,6 +23,7 @@ from pyproxy.runtime.counters import (
     ListenerStats,
     ServerStats,
     StatGroup,
+    TcpProxyStats,
     TcpStats,
 )
 from pyproxy.telemetry.exposition import escape
@@ -92,6 +93,7 @@ def reset_counters(groups: Groups) -> None:
 _ROOTS: dict[type[StatGroup], tuple[str, str]] = {
     ClusterStats: ("cluster.", "cluster_name"),
     HttpStats: ("http.", "http_conn_manager_prefix"),
+    TcpProxyStats: ("tcp.", "tcp_prefix"),
     TcpStats: ("tcp", ""),
     ListenerStats: ("listener.", "listener_address"),
     ClusterManagerStats: ("cluster_manager", ""),

@@ -1,4 +1,4 @@
-"""A connection to a host of its own, for tunnels: dialled once, never kept."""
+"""A connection to a host of its own, for tunnels: dialled once, never kept. Source: Envoy conn_pool_base.cc."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ class Holding(asyncio.Protocol):
     def __init__(self) -> None:
         self.transport: asyncio.Transport = None  # type: ignore[assignment]  # set before any use
         self.early = b""
+        self.ended = False
+        """The server has sent all it will send."""
         self.peer: Peer | None = None
         """The other end of TLS; None: plaintext."""
 
@@ -37,12 +39,53 @@ class Holding(asyncio.Protocol):
         self.early += data
         self.transport.pause_reading()
 
+    def eof_received(self) -> bool:
+        self.ended = True
+        return True
+
 
 async def dial(host: HostState, contexts: Contexts | None) -> Holding:
-    """A connection to the host, secured as its cluster says. Raises DialError."""
-    stats = host.cluster.stats
-    stats.upstream_cx_total += 1
-    host.stats.cx_total += 1
+    """A connection to the host, secured as its cluster says. Raises DialError.
+
+    From here on it counts as a request too: that is what balancers and `/clusters` look at. `hung_up` ends both.
+    """
+    cluster = host.cluster
+    stats = cluster.stats
+    if not cluster.ceilings.may_connect:
+        stats.upstream_cx_overflow += 1
+        raise DialError(Outcome.OVERFLOW, "")
+    if not cluster.ceilings.may_wait:
+        stats.upstream_rq_pending_overflow += 1
+        raise DialError(Outcome.OVERFLOW, "")
+    host.count_dial()
+    stats.upstream_rq_pending_total += 1
+    _count_waiting(host, 1)
+    try:
+        holding = await _connect(host, contexts)
+    except DialError as error:
+        stats.upstream_cx_connect_fail += 1
+        host.stats.cx_connect_fail += 1
+        host.count_closed(here=error.outcome is Outcome.CONNECTION_TIMEOUT, cut=False)
+        if host.monitor is not None:
+            host.monitor.record_failure(error.outcome)
+        raise
+    except asyncio.CancelledError:
+        host.count_closed(here=True, cut=False)
+        raise
+    finally:
+        _count_waiting(host, -1)
+    host.begin_request()
+    _count_success(host)
+    return holding
+
+
+def hung_up(host: HostState, *, here: bool = True) -> None:
+    """A dialled connection is closed, by us or not."""
+    host.end_tunnel()
+    host.count_closed(here=here, cut=True)
+
+
+async def _connect(host: HostState, contexts: Contexts | None) -> Holding:
     holding = Holding()
     tls = tls_of(host, contexts)
     try:
@@ -52,26 +95,27 @@ async def dial(host: HostState, contexts: Contexts | None) -> Holding:
             else:
                 await TlsDialler(host, tls, contexts, "", TCP).connect(holding)
     except TimeoutError:
-        stats.upstream_cx_connect_timeout += 1
+        host.cluster.stats.upstream_cx_connect_timeout += 1
         raise DialError(Outcome.CONNECTION_TIMEOUT, "") from None
     except TlsFailed as failed:
-        _count_failure(host)
         raise DialError(Outcome.REMOTE_CONNECTION_FAILURE, str(failed)) from None
     except OSError as error:
-        _count_failure(host)
         raise DialError(*connect_failure(error)) from error
-    stats.upstream_cx_active += 1
-    host.stats.cx_active += 1
     return holding
 
 
-def hung_up(host: HostState) -> None:
-    """A dialled connection is closed."""
-    host.cluster.stats.upstream_cx_active -= 1
-    host.cluster.stats.upstream_cx_destroy += 1
-    host.stats.cx_active -= 1
+def _count_waiting(host: HostState, change: int) -> None:
+    host.cluster.ceilings.count_pending(change)
+    host.cluster.stats.upstream_rq_pending_active += change
+    host.stats.rq_pending_active += change
 
 
-def _count_failure(host: HostState) -> None:
-    host.cluster.stats.upstream_cx_connect_fail += 1
-    host.stats.cx_connect_fail += 1
+def _count_success(host: HostState) -> None:
+    """For outlier detection a connection that was made is all the success that there is."""
+    if host.monitor is None:
+        return
+    policy = host.cluster.cluster.outlier
+    if policy is not None and policy.split_local_origin:
+        host.monitor.record_connected()
+    else:
+        host.monitor.record_response(200)

@@ -8,7 +8,7 @@ from dataclasses import fields
 from typing import Any, TypeAlias
 
 from pyproxy.runtime.clusters import ClusterState
-from pyproxy.runtime.counters import GAUGES, ClusterStats, HostStats, HttpStats, ListenerStats, TcpStats
+from pyproxy.runtime.counters import GAUGES, ClusterStats, HostStats, HttpStats, ListenerStats, TcpProxyStats, TcpStats
 from pyproxy.runtime.live import Live
 from pyproxy.snapshot.model import Discovery
 from pyproxy.worker import Worker
@@ -25,7 +25,7 @@ def _names(kind: type[Any]) -> tuple[str, ...]:
 
 
 _CLUSTER, _HOST, _HTTP, _TCP = _names(ClusterStats), _names(HostStats), _names(HttpStats), _names(TcpStats)
-_LISTENER = _names(ListenerStats)
+_LISTENER, _TCP_PROXY = _names(ListenerStats), _names(TcpProxyStats)
 
 
 async def report(worker: Worker) -> Numbers:
@@ -51,6 +51,7 @@ async def report(worker: Worker) -> Numbers:
         "http": {prefix: _numbers(stats, _HTTP) for prefix, stats in worker.http_stats.items()},
         "listeners": {name: _numbers(stats, _LISTENER) for name, stats in worker.connection_stats.items()},
         "tcp": _numbers(worker.tcp_stats, _TCP),
+        "tcp proxies": {prefix: _numbers(stats, _TCP_PROXY) for prefix, stats in worker.tcp_proxies.items()},
         "istio": worker.env.metrics.numbers(),
         "connections": connections,
     }
@@ -96,6 +97,7 @@ def show(
     http_stats: dict[str, HttpStats],
     connection_stats: dict[str, ListenerStats],
     tcp_stats: TcpStats,
+    tcp_proxies: dict[str, TcpProxyStats],
 ) -> None:
     """Write a sum into the supervisor's own statistics, which every page reads."""
     clusters = numbers.get("clusters", {})
@@ -108,6 +110,8 @@ def show(
     for name, values in numbers.get("listeners", {}).items():
         _write(connection_stats.setdefault(name, ListenerStats()), _LISTENER, values)
     _write(tcp_stats, _TCP, numbers.get("tcp", {}))
+    for prefix, values in numbers.get("tcp proxies", {}).items():
+        _write(tcp_proxies.setdefault(prefix, TcpProxyStats()), _TCP_PROXY, values)
 
 
 def _show_hosts(state: ClusterState, hosts: Mapping[str, Mapping[str, int]]) -> None:
@@ -125,7 +129,7 @@ def _numbers(stats: object, names: Iterable[str]) -> Numbers:
 
 
 def _write(
-    stats: ClusterStats | HostStats | HttpStats | ListenerStats | TcpStats,
+    stats: ClusterStats | HostStats | HttpStats | ListenerStats | TcpProxyStats | TcpStats,
     names: Iterable[str],
     values: Mapping[str, Any],
 ) -> None:

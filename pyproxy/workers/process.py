@@ -116,6 +116,7 @@ class WorkerProcess(Worker):
     def _on_reset(self) -> None:
         reset_counters([(state.name, state.stats) for state in self.live.serving.clusters.values()])
         reset_counters([*self.http_stats.items(), *self.connection_stats.items(), ("", self.tcp_stats)])
+        reset_counters(self.tcp_proxies.items())
         self.env.metrics.reset_counters()
 
     def _on_fail(self, failing: bool) -> None:

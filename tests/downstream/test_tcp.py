@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from pyproxy.downstream.tcp import cluster_for
+from pyproxy.downstream.tcp import route_for
 from pyproxy.proxy.environment import ClientConnection
 from pyproxy.runtime.counters import HttpStats
 from pyproxy.snapshot.model import Cluster, HttpSettings, Identity, Listener, ListenerKind, Snapshot
+from pyproxy.snapshot.tcp_routes import TcpRoutes, route_to
 from tests.in_process import connected, service, until, worker
 
 
@@ -59,10 +60,14 @@ async def test_nowhere_to_go_is_a_close_without_a_byte(tmp_path: Path) -> None:
 
 def where(kind: ListenerKind, target: tuple[str, int] | None, *, allow_any: bool = True) -> str:
     clusters = {"inbound|5432||": Cluster("inbound|5432||")}
-    routes = {("10.0.0.1", 5432): "by-address", ("", 6379): "by-port"}
+    routes = {
+        ("10.0.0.1", 5432): TcpRoutes(default=route_to("by-address")),
+        ("", 6379): TcpRoutes(default=route_to("by-port")),
+    }
     snapshot = Snapshot(Identity(), (), {}, clusters, tcp_routes=routes, allow_any=allow_any)
-    listener = Listener("l", kind, "127.0.0.1", 1, HttpSettings(), tcp_cluster="named")
-    return cluster_for(snapshot, ClientConnection(listener, HttpSettings(), HttpStats(), original_destination=target))
+    listener = Listener("l", kind, "127.0.0.1", 1, HttpSettings(), tcp=TcpRoutes(default=route_to("named")))
+    connection = ClientConnection(listener, HttpSettings(), HttpStats(), original_destination=target)
+    return route_for(snapshot, connection).name
 
 
 @pytest.mark.parametrize(

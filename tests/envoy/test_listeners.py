@@ -30,6 +30,8 @@ def listener(snapshot: Snapshot, name: str, port: int | None = None) -> dict[str
 def target(chain: Any) -> str:
     """The route table or the cluster that a chain leads to."""
     config = chain["filters"][0]["typed_config"]
+    if "weighted_clusters" in config:
+        return str(config["stat_prefix"])
     return str(config["cluster"] if "cluster" in config else config["rds"]["route_config_name"])
 
 
@@ -139,6 +141,39 @@ def test_a_gateways_listener_leads_out_as_istios_do() -> None:
     found = listener(snapshot, snapshot.listeners[0].name)
     assert found["traffic_direction"] == "OUTBOUND"
     assert target(found["filter_chains"][0]) == "http.80"
+
+
+def test_tcp_routes_by_subnet_name_and_weight() -> None:
+    keeping = rules(
+        "host: other.com\ntrafficPolicy:\n  connectionPool: {tcp: {idleTimeout: 7s, maxConnectionDuration: 9s}}\n"
+        "  loadBalancer: {consistentHash: {useSourceIp: true}}",
+        kind="DestinationRule",
+    )
+    shift = rules(
+        "hosts: [other.com]\ntcp:\n- match: [{destinationSubnets: [10.9.0.0/16]}]\n"
+        "  route: [{destination: {host: other.com}, weight: 3}, {destination: {host: db.com}, weight: 1}]"
+    )
+    named_too = rules(
+        "hosts: [secure.com]\ntls:\n- match: [{sniHosts: [secure.com], destinationSubnets: [10.9.0.0/16]}]\n"
+        "  route: [{destination: {host: shop.com, port: {number: 80}}}]",
+        "secure",
+    )
+    found = listener(compiled(SHOP, BASE, SHARED, SECURE, keeping, shift, named_too, listening=AT), "virtualOutbound")
+    (divided,) = [each for each in found["filter_chains"] if "weighted_clusters" in str(each)]
+    assert match(divided)["prefix_ranges"] == [{"address_prefix": "10.9.0.0", "prefix_len": 16}]
+    proxy = divided["filters"][0]["typed_config"]
+    assert (proxy["stat_prefix"], proxy["idle_timeout"], proxy["max_downstream_connection_duration"]) == (
+        "rules.default",
+        "7s",
+        "9s",
+    )
+    assert proxy["hash_policy"] == [{"source_ip": {}}]
+    assert chosen(found, "10.1.1.1", 5432) == "outbound|5432||db.com"
+    assert chosen(found, "10.8.1.1", 5432) == "outbound|5432||other.com"
+    by_name = [each for each in found["filter_chains"] if "server_names" in match(each)]
+    assert [(match(each)["prefix_ranges"], target(each)) for each in by_name] == [
+        ([{"address_prefix": "10.9.0.0", "prefix_len": 16}], "outbound|80||shop.com")
+    ]
 
 
 # TLS

@@ -16,6 +16,7 @@ from pyproxy.snapshot.model import (
     PathNormalization,
     Snapshot,
 )
+from pyproxy.snapshot.tcp_routes import route_to
 
 SNAPSHOT = Snapshot(Identity(), (), {}, {}, access_log=AccessLog("/dev/stdout"))
 
@@ -70,7 +71,7 @@ def test_the_inbound_capture_has_istios_prefix() -> None:
 
 
 def test_bytes_that_pass() -> None:
-    found: Any = tcp_filter("c", SNAPSHOT)
+    found: Any = tcp_filter(route_to("c"), SNAPSHOT)
     assert (found["typed_config"]["cluster"], found["typed_config"]["stat_prefix"]) == ("c", "c")
     assert found["typed_config"]["access_log"]
 

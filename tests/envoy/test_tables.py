@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pyproxy.envoy.tables import BLOCKED, Table, server_names, tables_of
+from pyproxy.envoy.tables import BLOCKED, Table, names_by_route, tables_of
 from pyproxy.snapshot.model import Identity, RouteTable, Snapshot, VirtualHost
+from pyproxy.snapshot.tcp_routes import route_to, routes_by_name
 from tests.snapshot.documents import compiled, entry, mesh, rules
 
 SHOP = entry("shop.default.svc.cluster.local", "80/HTTP", "8080/HTTP", endpoints="{address: 10.0.0.1}")
@@ -72,12 +73,12 @@ def test_the_table_of_a_port_looks_at_no_port(host: str) -> None:
         (MESH, "db.com:5432", "outbound|5432||db.com"),
         (MESH, "secure.com:443", "outbound|443||secure.com"),
         (MESH, "*", "PassthroughCluster"),
-        (compiled(SHOP, CLOSED), "*", BLOCKED),
+        (compiled(SHOP, CLOSED), "*", ""),
     ],
 )
 def test_where_connect_leads(snapshot: Snapshot, domain: str, cluster: str) -> None:
     tables = tables_of(snapshot)
-    assert tables["http_proxy"].tunnels[domain] == cluster
+    assert tables["http_proxy"].tunnels[domain] == route_to(cluster)
     assert tables["any"].tunnels == {}
 
 
@@ -108,6 +109,17 @@ def test_a_gateway_has_its_own_tables_alone() -> None:
     assert list(tables_of(compiled(SHOP, door, identity=Identity(gateway=True)))) == ["http.80"]
 
 
-def test_only_tls_services_are_told_by_server_name() -> None:
-    assert list(server_names(MESH, 443)) == [("outbound|443||secure.com", ["secure.com"])]
-    assert list(server_names(MESH, 5432)) == []
+def test_connect_is_divided_as_a_tcp_route_says() -> None:
+    shift = rules(
+        "hosts: [db.com]\ntcp: [{route: [{destination: {host: db.com}, weight: 3}, {destination: {host: shop}, weight: 1}]}]"
+    )
+    tunnel = tables_of(compiled(SHOP, BASE, shift))["http_proxy"].tunnels["db.com:5432"]
+    assert tunnel.clusters == (("outbound|5432||db.com", 3), ("outbound|5432||shop.default.svc.cluster.local", 1))
+    assert BLOCKED != tunnel
+
+
+def test_the_names_of_one_route_stand_together() -> None:
+    one, two = route_to("one"), route_to("two")
+    routes = routes_by_name({"a.com": one, "*.b.com": one, "c.com": two, "*": two})
+    assert list(names_by_route(routes)) == [(one, ["a.com", "*.b.com"]), (two, ["c.com", "*"])]
+    assert list(names_by_route(routes, {"c.com"})) == [(two, ["c.com"])]

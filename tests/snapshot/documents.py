@@ -11,7 +11,7 @@ from pyproxy.istio.loader import load
 from pyproxy.istio.problems import ConfigError
 from pyproxy.istio.resources import Document
 from pyproxy.snapshot.compile import Compilation, compile_snapshot
-from pyproxy.snapshot.model import Forward, Identity, Listening, Route, RouteTable, Snapshot
+from pyproxy.snapshot.model import Forward, Identity, Listener, Listening, Route, RouteTable, Snapshot
 
 HERE = Identity()
 FLAGS = Listening()
@@ -125,3 +125,9 @@ def target(snapshot: Snapshot, port: int, host: str, head: RequestHead | None = 
     """The one cluster that a request goes to."""
     (cluster,) = shares(find(snapshot, port, host, head))
     return cluster
+
+
+def leads(listener: Listener, name: str = "") -> str:
+    """The cluster that a listener's connections go to which are not HTTP; empty: none."""
+    route = listener.tcp.find(name)
+    return route.clusters[0][0] if route is not None else ""

@@ -14,7 +14,9 @@ BANK = entry("bank.com", "443/HTTPS")
 
 
 def where(snapshot: Snapshot, address: str, port: int, name: str = "") -> str | None:
-    return snapshot.tcp_cluster(address, port, name.encode())
+    """The first cluster for a captured connection; without an address, for CONNECT."""
+    route = snapshot.tcp_route(address, port, name) if address else snapshot.connect_route(name, port)
+    return route.clusters[0][0] if route is not None else None
 
 
 def test_http_ports_are_known_by_number_and_tcp_by_address() -> None:
@@ -123,3 +125,97 @@ def test_ports_of_an_egress_listener_are_its_alone() -> None:
 
     assert where(snapshot, "10.9.9.9", 5432) == "outbound|5432||two.com"
     assert where(snapshot, "10.9.9.9", 5433) == "outbound|5433||two.com"
+
+
+def test_weights_share_connections_under_the_rules_own_name() -> None:
+    shift = rules(
+        "hosts: [db.com]\ntcp:\n- route:\n  - {destination: {host: db.com}, weight: 90}\n"
+        "  - {destination: {host: web.com}, weight: 10}\n  - {destination: {host: none.com}, weight: 0}"
+    )
+    route = compiled(DB, WEB, shift).tcp_route("10.1.1.1", 5432)
+
+    assert route is not None
+    assert route.name == "rules.default"
+    assert route.clusters == (("outbound|5432||db.com", 90), ("outbound|80||web.com", 10))
+    assert route.cumulative == (90, 100)
+
+
+SUBNETS = rules(
+    """
+hosts: [db.com]
+tcp:
+- match: [{destinationSubnets: [10.0.0.0/8, 10.1.0.0/16]}]
+  route: [{destination: {host: one.com}}]
+- match: [{destinationSubnets: [10.1.1.1]}, {destinationSubnets: [fd00::/8], port: 5432}]
+  route: [{destination: {host: two.com}}]
+- match: [{port: 1}]
+  route: [{destination: {host: never.com}}]
+"""
+)
+
+
+def test_the_longest_subnet_that_holds_the_destination_decides() -> None:
+    snapshot = compiled(entry("db.com", "5432/TCP"), SUBNETS)
+
+    assert where(snapshot, "10.9.9.9", 5432) == "outbound|5432||one.com"
+    assert where(snapshot, "10.1.1.1", 5432) == where(snapshot, "fd00::1", 5432) == "outbound|5432||two.com"
+    assert where(snapshot, "11.1.1.1", 5432) == "outbound|5432||db.com"
+    assert where(snapshot, "", 5432, "db.com") == "outbound|5432||db.com", "CONNECT knows no address"
+
+
+def test_a_service_with_an_address_meets_the_subnets_that_hold_it() -> None:
+    snapshot = compiled(DB, SUBNETS)
+
+    assert where(snapshot, "10.1.1.1", 5432) == "outbound|5432||two.com"
+    assert where(snapshot, "10.9.9.9", 5432) is None
+    assert snapshot.tcp_subnets == {}
+
+
+def test_a_service_with_a_network_of_addresses_has_those_alone() -> None:
+    snapshot = compiled(entry("db.com", "5432/TCP", addresses="10.1.0.0/16"))
+
+    assert where(snapshot, "10.1.2.3", 5432) == "outbound|5432||db.com"
+    assert where(snapshot, "10.2.2.3", 5432) is None
+
+
+def test_tls_matches_look_at_name_and_subnet_together() -> None:
+    """No way back: where a subnet holds the address, and knows the name not, what all have counts."""
+    snapshot = compiled(
+        BANK,
+        rules(
+            """
+hosts: [bank.com]
+tls:
+- match: [{sniHosts: [bank.com]}]
+  route: [{destination: {host: far.com}}]
+- match: [{sniHosts: [bank.com], destinationSubnets: [10.0.0.0/8]}]
+  route: [{destination: {host: near.com}}]
+"""
+        ),
+    )
+
+    assert where(snapshot, "10.1.1.1", 443, "bank.com") == "outbound|443||near.com"
+    assert where(snapshot, "11.1.1.1", 443, "bank.com") == "outbound|443||far.com"
+    assert where(snapshot, "10.1.1.1", 443, "other.com") is None
+    assert where(snapshot, "10.1.1.1", 443) is None
+
+
+def test_the_first_destinations_rule_keeps_the_connections() -> None:
+    keeping = rules(
+        "host: db.com\ntrafficPolicy:\n  connectionPool: {tcp: {idleTimeout: 30s, maxConnectionDuration: 60s}}\n"
+        "  loadBalancer: {consistentHash: {useSourceIp: true}}\n"
+        "subsets: [{name: v1, labels: {v: '1'}, trafficPolicy: {loadBalancer: {simple: RANDOM}}}]",
+        kind="DestinationRule",
+    )
+    route = compiled(DB, keeping).tcp_route("10.1.1.1", 5432)
+    assert route is not None
+    assert (route.name, route.idle_timeout, route.max_duration, route.by_source) == (
+        "outbound|5432||db.com",
+        30.0,
+        60.0,
+        True,
+    )
+    to_subset = rules("hosts: [db.com]\ntcp: [{route: [{destination: {host: db.com, subset: v1}}]}]")
+    route = compiled(DB, keeping, to_subset).tcp_route("10.1.1.1", 5432)
+    assert route is not None
+    assert (route.name, route.idle_timeout, route.by_source) == ("outbound|5432|v1|db.com", 30.0, False)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pyproxy.core.tls import ServerTlsMode
 from pyproxy.snapshot.model import Direction, Identity, Listening, Redirect, Snapshot
-from tests.snapshot.documents import compilation, entry, find_in, mesh, request, rules, shares
+from tests.snapshot.documents import compilation, entry, find_in, leads, mesh, request, rules, shares
 from tests.snapshot.test_registry import kubernetes
 
 DOOR = Identity(namespace="default", labels={"istio": "ingress"}, gateway=True)
@@ -187,7 +187,7 @@ def test_tcp_goes_where_the_first_route_says() -> None:
     )
 
     (listener,) = snapshot.listeners
-    assert (listener.protocol, listener.tcp_cluster) == ("tcp", "outbound|9080||reviews.default.svc.cluster.local")
+    assert (listener.protocol, leads(listener)) == ("tcp", "outbound|9080||reviews.default.svc.cluster.local")
 
 
 def test_binds_have_tables_of_their_own_and_a_flag_has_the_last_word() -> None:
@@ -242,7 +242,7 @@ def test_each_https_server_of_a_port_has_a_table_of_its_own() -> None:
     )
 
     (listener,) = snapshot.listeners
-    assert (listener.protocol, listener.route_table, listener.tcp_cluster) == ("http", "", "")
+    assert (listener.protocol, listener.route_table, leads(listener)) == ("http", "", "")
     assert [(each.hosts, each.certificate_file, each.key_file, each.route_table) for each in listener.server_tls] == [
         (("a.com",), "a.pem", "a.key", "https.8443.a.door.default"),
         (("*.b.com",), "b.pem", "b.key", "https.8443.b.door.default"),
@@ -282,11 +282,11 @@ def test_passthrough_goes_by_server_name_to_what_tls_routes_say() -> None:
     assert [(each.mode, each.hosts) for each in listener.server_tls] == [
         (ServerTlsMode.PASSTHROUGH, ("a.shop.com", "b.shop.com"))
     ]
-    assert snapshot.tcp_cluster("", 8443, b"a.shop.com") == "outbound|9080||reviews.default.svc.cluster.local"
-    assert shares(find_in(snapshot.tcp_tables[8443], "b.shop.com")) == {
-        "outbound|1||c.com": 1,
-        "outbound|9080||reviews.default.svc.cluster.local": 3,
-    }
+    assert leads(listener, "a.shop.com") == "outbound|9080||reviews.default.svc.cluster.local"
+    divided = listener.tcp.find("b.shop.com")
+    assert divided is not None
+    assert divided.name == "rules.default"
+    assert divided.clusters == (("outbound|1||c.com", 1), ("outbound|9080||reviews.default.svc.cluster.local", 3))
 
 
 def test_tls_that_ends_here_goes_on_as_tcp() -> None:
@@ -298,9 +298,9 @@ def test_tls_that_ends_here_goes_on_as_tcp() -> None:
 
     (listener,) = snapshot.listeners
     assert listener.protocol == "tcp"
-    assert snapshot.tcp_cluster("", 8443) is None
+    assert leads(listener) == ""
     assert [(each.hosts, each.route_table) for each in listener.server_tls] == [(("db.com",), "")]
-    assert snapshot.tcp_cluster("", 8443, b"db.com") == "outbound|9080||reviews.default.svc.cluster.local"
+    assert leads(listener, "db.com") == "outbound|9080||reviews.default.svc.cluster.local"
 
 
 def test_a_client_without_a_server_name_meets_the_server_for_all() -> None:
@@ -309,7 +309,7 @@ def test_a_client_without_a_server_name_meets_the_server_for_all() -> None:
         rules("hosts: [db.com]\ngateways: [door]\ntcp:\n- route: [{destination: {host: reviews}}]"),
     )
 
-    assert snapshot.tcp_cluster("", 8443) == "outbound|9080||reviews.default.svc.cluster.local"
+    assert leads(snapshot.listeners[0]) == "outbound|9080||reviews.default.svc.cluster.local"
 
 
 def test_automatic_passthrough_knows_every_cluster_of_the_mesh_by_istios_name() -> None:
@@ -326,7 +326,7 @@ def test_automatic_passthrough_knows_every_cluster_of_the_mesh_by_istios_name() 
         ServerTlsMode.AUTO_PASSTHROUGH,
         ("outbound_.80_._.shop.mesh", "outbound_.80_.v1_.shop.mesh"),
     )
-    cluster = snapshot.clusters[snapshot.tcp_cluster("", 8443, b"outbound_.80_._.shop.mesh") or ""]
+    cluster = snapshot.clusters[leads(snapshot.listeners[0], "outbound_.80_._.shop.mesh")]
     assert cluster.tls is None
     assert [each.address for each in cluster.endpoints] == ["10.0.0.1"]
     assert snapshot.clusters["outbound|80||shop.mesh"].tls is not None

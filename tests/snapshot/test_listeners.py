@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pyproxy.snapshot.model import Direction, Identity, Listener, ListenerKind, Listening
-from tests.snapshot.documents import compiled, entry, mesh, rules
+from tests.snapshot.documents import compiled, entry, leads, mesh, rules
 
 REVIEWS = entry("reviews.default.svc.cluster.local", "9080/HTTP")
 DB = entry("db.com", "5432/TCP")
@@ -80,8 +80,8 @@ ingress:
         "10.0.0.5_9081": ("10.0.0.5", 9081),
     }
     first, second = found["0.0.0.0_9080"], found["10.0.0.5_9081"]
-    assert (first.protocol, first.route_table, first.tcp_cluster) == ("http", "inbound|9080||", "")
-    assert (second.protocol, second.route_table, second.tcp_cluster) == ("tcp", "", "inbound|9081||")
+    assert (first.protocol, first.route_table, leads(first)) == ("http", "inbound|9080||", "")
+    assert (second.protocol, second.route_table, leads(second)) == ("tcp", "", "inbound|9081||")
     assert first.http.direction is Direction.INBOUND
     assert snapshot.inbound_ports == {9082: "http", 9083: "http"}
 
@@ -125,7 +125,7 @@ egress:
         found[name] for name in ("127.0.0.1_9080", "127.0.0.2_5432", "127.0.0.1_3128", "unix:///tmp/mesh.sock")
     )
     assert (http.kind, http.protocol, http.route_table) == (ListenerKind.NAMED, "http", "9080")
-    assert (tcp.protocol, tcp.tcp_cluster) == ("tcp", "outbound|5432||db.com")
+    assert (tcp.protocol, leads(tcp)) == ("tcp", "outbound|5432||db.com")
     assert (proxy.kind, proxy.route_table) == (ListenerKind.HTTP_PROXY, "3128")
     assert (socket.address, socket.port, socket.route_table) == ("unix:///tmp/mesh.sock", 0, "unix:///tmp/mesh.sock")
     assert http.http.direction is Direction.OUTBOUND
@@ -136,4 +136,4 @@ def test_without_interception_every_service_port_is_a_local_port() -> None:
     found = listeners(REVIEWS, DB, mesh("defaultConfig: {interceptionMode: NONE}"))
 
     assert found["127.0.0.1_9080"].route_table == "9080"
-    assert found["127.0.0.1_5432"].tcp_cluster == "outbound|5432||db.com"
+    assert leads(found["127.0.0.1_5432"]) == "outbound|5432||db.com"

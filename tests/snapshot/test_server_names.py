@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from pyproxy.core.tls import ClientTls, ClientTlsMode
-from pyproxy.snapshot.connections import weighted
 from pyproxy.snapshot.model import Cluster, Endpoint, ServiceName
 from pyproxy.snapshot.server_names import ServerNames
-from tests.snapshot.documents import find_in, shares
+from pyproxy.snapshot.tcp_routes import route_to
 
 SHOP = ServiceName("shop.mesh", "shop", "default")
 
@@ -25,22 +24,21 @@ def cluster(name: str, subset: str = "", **more: bool) -> Cluster:
 
 def test_the_first_of_two_destinations_of_a_name_holds() -> None:
     names = ServerNames()
-    names.add(443, ["a.com", "*.b.com"], weighted([("one", 1)]))
-    names.add(443, ["a.com"], weighted([("two", 1)]))
+    names.add(443, ["a.com", "*.b.com"], route_to("one"))
+    names.add(443, ["a.com"], route_to("two"))
 
     assert names.knows(443, ["x.com", "a.com"])
     assert not names.knows(444, ["a.com"])
-    table = names.tables()[443]
-    assert shares(find_in(table, "a.com")) == shares(find_in(table, "x.b.com")) == {"one": 1}
-    assert find_in(table, "other") is None
+    routes = names.routes(443)
+    assert routes.find("a.com") == routes.find("x.b.com") == route_to("one")
+    assert routes.find("other") is None
 
 
 def test_any_name_at_all() -> None:
     names = ServerNames()
-    names.add(443, ["*"], weighted([("one", 1)]))
+    names.add(443, ["*"], route_to("one"))
 
-    assert shares(find_in(names.tables()[443], "whatever")) == {"one": 1}
-    assert names.nameless() == {("", 443): "one"}
+    assert names.routes(443).find("whatever") == names.routes(443).find("") == route_to("one")
 
 
 def test_mutual_tls_passes_on_to_those_alone_who_end_it() -> None:
@@ -61,4 +59,4 @@ def test_mutual_tls_passes_on_to_those_alone_who_end_it() -> None:
     twin = names.clusters[passed[1]]
     assert twin.tls is None
     assert [each.address for each in twin.endpoints] == ["10.0.0.1"]
-    assert shares(find_in(names.tables()[15443], passed[0])) == {passed[0]: 1}
+    assert names.routes(15443).find(passed[0]) == route_to(passed[0])
