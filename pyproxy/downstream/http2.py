@@ -44,7 +44,7 @@ class ServerStream(ClientStream):
         self.whole = False
         """The request is."""
         self.tunnel: StreamTransport | None = None
-        self.unread = b""
+        self._unread: list[bytes] = []
         """Of an extended CONNECT that is not answered yet."""
         self._paused = False
         self._held = 0
@@ -90,11 +90,13 @@ class ServerStream(ClientStream):
         connection = attempt.connection
         assert connection is not None
         self.tunnel = client = StreamTransport(self.server, self.identifier)
-        early, self.unread = self.unread, b""
+        early = b"".join(self._unread)
+        self._unread.clear()
         self.exchange.ctx.bytes_received -= len(early)  # the tunnel counts them
         tunnel = Tunnel(client, connection.transport, self._tunnel_ended)
         self._tunnel = tunnel
         tunnel.start(from_client=early, from_upstream=rest)
+        self.resume_request()
         if self.whole:
             client.ended()
 
@@ -110,7 +112,8 @@ class ServerStream(ClientStream):
             self.tunnel.received(data, size)
             return
         if self.exchange.upgrade:
-            self.unread += data
+            self._paused = True
+            self._unread.append(data)
             self.exchange.ctx.bytes_received += len(data)
         elif data:
             self.exchange.on_body(data)

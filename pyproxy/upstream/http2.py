@@ -290,6 +290,7 @@ class Http2Client(Session):
         """A stream carries nothing any more."""
         if stream.client_counts:
             stream.client_counts = False
+            stream.resume_reading()  # nobody will ask for what was held back; the connection's window must not shrink
             self._lent -= 1
             self.streams.pop(stream.identifier, None)
             self.pool.released(self)

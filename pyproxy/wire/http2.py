@@ -148,6 +148,8 @@ class Session:
         engine = self.engine
         before = engine.unsent
         if not engine.put_response(stream, lines, end=end):
+            if stream not in engine.streams:  # reset in this very read
+                return 0
             engine.send_headers(stream, lines, end_stream=end)
         size = engine.unsent - before
         if end:
@@ -182,9 +184,10 @@ class Session:
             box.trailers = lines
             box.ended = True
             return
-        self.engine.send_headers(stream, lines, end_stream=True)
-        self._sent_all(stream)
-        self._want_write()
+        if stream in self.engine.streams:
+            self.engine.send_headers(stream, lines, end_stream=True)
+            self._sent_all(stream)
+            self._want_write()
 
     def reset(self, stream: int, code: ErrorCodes) -> None:
         """Nothing more of a stream, in either direction."""

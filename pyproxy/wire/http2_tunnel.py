@@ -126,4 +126,7 @@ class StreamTransport(asyncio.Transport):
     def _lose(self) -> None:
         if not self._lost:
             self._lost = True
+            self._held.clear()
+            size, self._held_size = self._held_size, 0
+            self._session.acknowledge(self._stream, size)  # the connection's window must not shrink
             self._protocol.connection_lost(None)

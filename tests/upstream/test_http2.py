@@ -315,6 +315,29 @@ def test_a_slow_client_closes_the_streams_window_alone(world: World, network: Ht
     assert Http2ClientEnd(world).request().status == 200
 
 
+@pytest.mark.parametrize("end", ["client leaves", "upstream ends"])
+def test_what_a_slow_client_left_unread_is_given_back_to_the_connection(
+    world: World, network: Http2Network, end: str
+) -> None:
+    network.answers = [silent]
+    slow = Http2ClientEnd(world, window=1000)
+    slow.request()
+    (there,) = network.ends
+    before = there.h2.outbound_flow_control_window
+    there.h2.send_headers(1, [(b":status", b"200")])
+    while there.h2.local_flow_control_window(1) > 20_000:
+        there.h2.send_data(1, bytes(16384))
+        world.call(there.flush)
+    assert before - there.h2.outbound_flow_control_window > 10_000_000
+    if end == "upstream ends":
+        there.h2.send_data(1, b"end", end_stream=True)
+        world.call(there.flush)
+    else:
+        slow.end.leave()
+    world.call(there.take)
+    assert before - there.h2.outbound_flow_control_window < 100_000
+
+
 def test_an_idle_connection_is_closed(world: World, network: Http2Network) -> None:
     Http2ClientEnd(world).request()
     (end,) = network.ends
