@@ -159,7 +159,7 @@ def server_name(name: str) -> str | None:
 
 
 def offered(tls: ClientTls, protocol: str) -> tuple[str, ...]:
-    """The protocols to offer: what will be spoken decides. Source: Istio's istio.alpn filter, Envoy conn_pool_base.cc."""
+    """The protocols to offer: what will be spoken decides. Source: Istio's alpn filter, Envoy conn_pool_base.cc."""
     if tls.mode is ClientTlsMode.ISTIO_MUTUAL:
         return {HTTP1: HTTP1_ALPN, HTTP2: HTTP2_ALPN}.get(protocol, TCP_ALPN)
     return tuple(each for each in tls.alpn or (protocol,) if each and each == protocol)
