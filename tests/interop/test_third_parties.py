@@ -77,8 +77,8 @@ def start(kind: str, envoy_path: str, folder: Path, application: int, started: l
         flags = ("--workload", "reviews-v1", "--certs", str(folder / "certs"))
         started.append(Proxy(kind, envoy_path, folder / kind / name, called(application, ports[name], more), *flags))
     gateway = free_port()
-    flags = ("--gateway", "--labels", "istio=edge", "--certs", str(folder / "edge-certs"))
-    started.append(Proxy(kind, envoy_path, folder / kind / "edge", doors(gateway, application), *flags))
+    who = ("--gateway", "--labels", "istio=edge", "--certs", str(folder / "edge-certs"))
+    started.append(Proxy(kind, envoy_path, folder / kind / "edge", doors(gateway, application), *who))
     return Side(kind, ports, gateway, folder)
 
 
