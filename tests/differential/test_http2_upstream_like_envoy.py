@@ -165,7 +165,6 @@ CASES = {
     "websocket refused": Exchange2(get(*SOCKET), answer(status(b"403"), body=b"no"), at_once=True),
 }
 NOT_THE_SAME = {
-    "reset 10": "Envoy has words of its own for CONNECT_ERROR",
     "websocket": "Envoy takes a client that sends no more for one that is gone; pyproxy passes the end on",
 }
 DOCUMENTS = """
