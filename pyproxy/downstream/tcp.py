@@ -70,7 +70,7 @@ class TcpProxy(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._gone = True
-        self._log(len(self._early), 0)
+        self._log(0, 0)  # what came was for nobody, and Envoy has not read it
 
     # On the way to the upstream
 
@@ -151,7 +151,7 @@ class TcpProxy(asyncio.Protocol):
             cluster=cluster.cluster if cluster is not None else None,
             endpoint=self._host.endpoint if self._host is not None else None,
             sent_bytes=0,
-            received_bytes=len(self._early),
+            received_bytes=0,
         )
         self.transport.close()
 
@@ -167,7 +167,7 @@ class TcpProxy(asyncio.Protocol):
         ctx.bytes_sent = sent
         ctx.response_body_ended = self._env.clock.monotonic()
         if self._env.access_log is not None:
-            self._env.access_log.log(ctx)
+            self._env.access_log.log(ctx, self._connection.settings.direction)
         self._closed()
 
 
@@ -225,7 +225,7 @@ class Session:
             self._silent_since = now
         elif idle and now - self._silent_since >= idle - self._tick_every / 2:
             self._stats.idle_timeout += 1
-            self._cut("tcp_session_idle_timeout")
+            self._cut()
             return
         if now - self._reported_at >= REPORTING_INTERVAL - self._tick_every / 2:
             self._reported_at = now
@@ -237,10 +237,9 @@ class Session:
         self._limit = None
         self._stats.max_downstream_connection_duration += 1
         self._ctx.add_flag("DT")
-        self._cut("max_connection_duration_reached")
+        self._cut()
 
-    def _cut(self, why: str) -> None:
-        self._ctx.connection_termination_details = why
+    def _cut(self) -> None:
         self._tunnel.lost_by = self._tunnel.client
         self._tunnel.cut()
 
@@ -248,7 +247,10 @@ class Session:
         for timer in (self._tick, self._limit):
             if timer is not None:
                 timer.cancel()
-        hung_up(self._host, here=self._tunnel.lost_by is not self._tunnel.upstream)
+        tunnel = self._tunnel
+        hung_up(self._host, here=tunnel.lost_by is not tunnel.upstream)
+        if tunnel.reset_by is tunnel.upstream:
+            self._ctx.add_flag("UR")
         more_received, more_sent = self._count_bytes()
         self._env.metrics.record_tcp_closed(
             self._ctx,

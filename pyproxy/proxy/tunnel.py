@@ -23,6 +23,8 @@ class Tunnel:
         """The side that sent its end first."""
         self.lost_by: TunnelSide | None = None
         """The side whose connection was gone first."""
+        self.reset_by: TunnelSide | None = None
+        """The side that was cut from its other end."""
         self.client = TunnelSide(self, client)
         self.upstream = TunnelSide(self, upstream)
         self.client.peer = self.upstream
@@ -47,10 +49,12 @@ class Tunnel:
         if self.ended_by is None:
             self.ended_by = side
 
-    def side_lost(self, side: TunnelSide) -> None:
+    def side_lost(self, side: TunnelSide, *, reset: bool) -> None:
         """One side is gone for good: so is the other, once it has what was meant for it."""
         if self.lost_by is None:
             self.lost_by = side
+            if reset:
+                self.reset_by = side
         self.client.transport.close()
         self.upstream.transport.close()
         if self._ended is None:
@@ -112,4 +116,4 @@ class TunnelSide(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True
         self._tunnel.side_ended(self)
-        self._tunnel.side_lost(self)
+        self._tunnel.side_lost(self, reset=isinstance(exc, ConnectionResetError))

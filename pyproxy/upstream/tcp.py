@@ -64,6 +64,7 @@ async def dial(host: HostState, contexts: Contexts | None) -> Holding:
         holding = await _connect(host, contexts)
     except DialError as error:
         stats.upstream_cx_connect_fail += 1
+        stats.upstream_rq_pending_failure_eject += 1
         host.stats.cx_connect_fail += 1
         host.count_closed(here=error.outcome is Outcome.CONNECTION_TIMEOUT, cut=False)
         if host.monitor is not None:
