@@ -1,4 +1,4 @@
-"""Counts the messages of a gRPC call as they pass, without keeping any. Source: Istio's stats filter, gRPC over HTTP/2."""
+"""Counts the messages of a gRPC call as they pass, without keeping any. Source: Istio stats filter, gRPC on HTTP/2."""
 
 from __future__ import annotations
 
