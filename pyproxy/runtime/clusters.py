@@ -131,7 +131,7 @@ class HostState:
         cluster.stats.count_closed(here=here, cut=cut)
 
     def renew_pool(self) -> None:
-        """Connections are secured otherwise from now on, or speak another HTTP: the old ones end with their requests."""
+        """Connections are secured otherwise from now on, or speak another HTTP: old ones end with their requests."""
         pool, self.pool = self.pool, None
         if pool is not None:
             pool.retire()
