@@ -85,6 +85,7 @@ def bearer(**more: object) -> tuple[str, ...]:
 
 ISTIO_MUTUAL = "mode: ISTIO_MUTUAL"
 DISABLE = "mode: DISABLE"
+HTTP2 = "connectionPool: {http: {h2UpgradePolicy: UPGRADE}}"
 CASES = {
     # who is called
     "right": Case(),
@@ -139,6 +140,16 @@ CASES = {
     "no-token": Case(path="/token", expect=403),
     "bad-token": Case(headers=("authorization: Bearer a.b.c",), expect=401),
     "expired-token": Case(headers=bearer(exp=1000), expect=401),
+    # HTTP/2
+    "http2": Case(path="/principal", policy=HTTP2),
+    "http2-to-permissive": Case(path="/principal", port="permissive", policy=HTTP2),
+    "http2-in-plaintext": Case(port="disable", policy=HTTP2),
+    "http2-wrong-account": Case("account", expect=503, policy=HTTP2),
+    "http2-not-allowed": Case(path="/closed", expect=403, policy=HTTP2),
+    "http2-told-before": Case(headers=("x-forwarded-client-cert: By=x;Hash=y",), policy=HTTP2),
+    "http2-plaintext-to-strict": Case(tls=DISABLE, expect=503, policy=HTTP2),
+    "http2-no-certificate": Case(tls="mode: SIMPLE, caCertificates: ROOT", expect=503, policy=HTTP2),
+    "http2-token": Case(path="/token", headers=bearer(), policy=HTTP2),
     # connections
     "resumed": Case(times=3, policy="connectionPool: {http: {maxRequestsPerConnection: 1}}"),
 }
