@@ -84,7 +84,9 @@ def envoy(place: Place) -> Iterator[Contestant]:
     with running(command, cores=place.cores, log=place.log("envoy")) as pid:
         wait_for_ok(f"http://127.0.0.1:{admin}/ready", pid=pid, log=place.log("envoy"))
         wait_for_port(port, pid=pid, log=place.log("envoy"))
-        metrics = f"http://127.0.0.1:{admin}/stats/prometheus?filter=upstream_rq_completed"
+        metrics = (
+            f"http://127.0.0.1:{admin}/stats/prometheus?filter=upstream_rq_completed" if not place.mesh.tcp else ""
+        )
         yield Contestant("envoy", pid, port, metrics, certificate=place.shown)
 
 
@@ -116,7 +118,8 @@ def _built(name: str, workers: int, place: Place) -> Iterator[Contestant]:
 def _pyproxy(name: str, tree: Path, remark: str, workers: int, place: Place) -> Iterator[Contestant]:
     """pyproxy from a folder, as a user runs it."""
     folder = place.folder / f"{name}-config"
-    documents.write(folder, place.mesh, place.ports)
+    tcp_port = free_port()
+    documents.write(folder, place.mesh, place.ports, tcp_port)
     names = ("outbound", "inbound", "http-proxy", "admin", "status", "metrics")
     ports = {name: free_port() for name in names}
     command = ["env", f"PYTHONPATH={tree}", sys.executable, "-P", "-m", "pyproxy", "run"]
@@ -128,8 +131,8 @@ def _pyproxy(name: str, tree: Path, remark: str, workers: int, place: Place) -> 
         command += ["--certs", str(place.own_certificates)]
     with running(command, cores=place.cores, log=place.log(name)) as pid:
         wait_for_ok(f"http://127.0.0.1:{ports['status']}/healthz/ready", pid=pid, log=place.log(name))
-        metrics = f"http://127.0.0.1:{ports['metrics']}/stats/prometheus"
-        port = ports["inbound" if place.mesh.inbound else "outbound"]
+        metrics = f"http://127.0.0.1:{ports['metrics']}/stats/prometheus" if not place.mesh.tcp else ""
+        port = tcp_port if place.mesh.tcp else ports["inbound" if place.mesh.inbound else "outbound"]
         yield Contestant(name, pid, port, metrics, remark, place.shown)
 
 

@@ -18,10 +18,15 @@ WORKLOAD = "client"
 Document = dict[str, Any]
 
 
-def documents(mesh: Mesh, ports: dict[str, int]) -> list[Document]:
-    """Everything that a proxy needs to serve the mesh; `ports` says where each subset listens."""
+def documents(mesh: Mesh, ports: dict[str, int], tcp_port: int = SERVICE_PORT) -> list[Document]:
+    """Everything that a proxy needs to serve the mesh; `ports` says where each subset listens.
+
+    A service that is TCP has `tcp_port`, and there a listener.
+    """
     if mesh.inbound:
         return _before_the_service(mesh, ports)
+    if mesh.tcp:
+        return _tcp(ports["v1"], tcp_port)
     return [
         _document("networking", "WorkloadEntry", WORKLOAD, {"address": "127.0.0.1", "labels": {"app": "client"}}),
         _document("telemetry", "Telemetry", "tracing", {"tracing": [{"randomSamplingPercentage": 0}]}),
@@ -32,11 +37,28 @@ def documents(mesh: Mesh, ports: dict[str, int]) -> list[Document]:
     ]
 
 
-def write(folder: Path, mesh: Mesh, ports: dict[str, int]) -> None:
+def write(folder: Path, mesh: Mesh, ports: dict[str, int], tcp_port: int = SERVICE_PORT) -> None:
     """The documents as one YAML file in `folder`."""
     folder.mkdir()
     dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-    (folder / "mesh.yaml").write_text(yaml.dump_all(documents(mesh, ports), Dumper=dumper, sort_keys=False))
+    (folder / "mesh.yaml").write_text(yaml.dump_all(documents(mesh, ports, tcp_port), Dumper=dumper, sort_keys=False))
+
+
+def _tcp(port: int, tcp_port: int) -> list[Document]:
+    named = {"number": tcp_port, "name": "tcp", "protocol": "TCP"}
+    spec = {
+        "hosts": [HOST],
+        "location": "MESH_EXTERNAL",
+        "resolution": "STATIC",
+        "ports": [named],
+        "endpoints": [{"address": "127.0.0.1", "ports": {"tcp": port}}],
+    }
+    egress = {"port": named, "captureMode": "NONE", "hosts": ["*/*"]}
+    return [
+        _document("networking", "WorkloadEntry", WORKLOAD, {"address": "127.0.0.1", "labels": {"app": "client"}}),
+        _document("networking", "ServiceEntry", "reviews", spec),
+        _document("networking", "Sidecar", "default", {"egress": [egress]}),
+    ]
 
 
 def _before_the_service(mesh: Mesh, ports: dict[str, int]) -> list[Document]:

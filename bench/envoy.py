@@ -59,6 +59,8 @@ def cluster_name(host: str, subset: str = "") -> str:
 
 
 def _listener(mesh: Mesh, port: int) -> Config:
+    if mesh.tcp:
+        return _tcp_listener(port)
     settings = _manager(f"outbound_127.0.0.1_{SERVICE_PORT}", _route_config(mesh))
     manager = {"name": "envoy.filters.network.http_connection_manager", "typed_config": settings}
     return {
@@ -66,6 +68,22 @@ def _listener(mesh: Mesh, port: int) -> Config:
         "address": _address(port),
         "traffic_direction": "OUTBOUND",
         "filter_chains": [{"filters": [manager]}],
+    }
+
+
+def _tcp_listener(port: int) -> Config:
+    cluster = cluster_name(HOST, "v1")
+    proxy = {
+        "@type": f"{_TYPE}.extensions.filters.network.tcp_proxy.v3.TcpProxy",
+        "stat_prefix": cluster,
+        "cluster": cluster,
+        "idle_timeout": "3600s",
+    }
+    return {
+        "name": f"127.0.0.1_{SERVICE_PORT}",
+        "address": _address(port),
+        "traffic_direction": "OUTBOUND",
+        "filter_chains": [{"filters": [{"name": "envoy.filters.network.tcp_proxy", "typed_config": proxy}]}],
     }
 
 

@@ -67,6 +67,8 @@ class Mesh:
     """Outbound: the service asks for it and gets it. Inbound: the proxy takes nothing else."""
     inbound: bool = False
     """The proxy stands before the service, not before its client; there is no route to choose."""
+    tcp: bool = False
+    """The port says TCP: bytes are passed on, and nobody looks at requests."""
     rules: int = 0
     """Of an ALLOW AuthorizationPolicy before the service; only the last lets the load through."""
 
@@ -176,6 +178,19 @@ SCENARIOS: dict[str, Scenario] = {
             Load(path="/item/", paths=500),
             proxies=(WITHOUT_RULES, "pyproxy", "envoy"),
             reference=WITHOUT_RULES,
+        ),
+        Scenario(
+            "tcp",
+            "a TCP port; responses of 16 MiB from nginx on 8 connections: a request is 16 MiB of bytes passed on",
+            replace(PLAIN, tcp=True),
+            Load(connections=8, path="/16m"),
+            proxies=WITH_POLICIES,
+        ),
+        Scenario(
+            "tcp-small",
+            "a TCP port; small keep-alive GETs, passed on as bytes",
+            replace(PLAIN, tcp=True),
+            proxies=WITH_POLICIES,
         ),
     )
 }

@@ -42,6 +42,7 @@ _SERVER = """\
             return 200 '{{"subset": "{subset}", $ids, "attempt": "$http_x_envoy_attempt_count"}}';
         }}
         location = /64k {{ }}
+        location = /16m {{ }}
         location / {{
             return 200 '{{"id": 0, "author": "Reviewer1", "subset": "{subset}", "text": "A most entertaining play"}}';
         }}
@@ -99,6 +100,7 @@ def upstream(folder: Path, *, cores: str, failing: int = 0, certificates: Path |
     files = folder / "files"
     files.mkdir()
     (files / "64k").write_bytes(b"x" * 65536)
+    (files / "16m").write_bytes(b"x" * (1 << 24))
     (folder / "nginx.conf").write_text(config(folder, ports, failing, certificates))
     log = folder / "nginx.log"
     with running(["nginx", "-p", str(folder), "-c", str(folder / "nginx.conf")], cores=cores, log=log) as pid:

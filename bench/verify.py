@@ -30,6 +30,9 @@ def check(contestant: Contestant, mesh: Mesh) -> None:
     """Raises RuntimeError naming the first policy that a contestant does not apply. The copy floor has none."""
     if contestant.name == "copy":
         return
+    if mesh.tcp:
+        _check_bytes(contestant)
+        return
     headers = {"host": (mesh.hosts() or [f"{HOST}:{SERVICE_PORT}"])[0]}
     if mesh.header_match is not None:
         plain = _echoes(contestant, headers, REQUESTS // 10, mesh.failing)
@@ -38,6 +41,17 @@ def check(contestant: Contestant, mesh: Mesh) -> None:
         headers |= dict([mesh.header_match])
     if not mesh.extra_hosts:
         _check_split(contestant.name, _echoes(contestant, headers, REQUESTS, mesh.failing), mesh)
+
+
+def _check_bytes(contestant: Contestant) -> None:
+    """What passes as bytes passes as it is: nobody has added a header."""
+    connection = _connection(contestant)
+    connection.request("GET", "/echo", headers={"host": HOST})
+    response = connection.getresponse()
+    found = json.loads(response.read())
+    connection.close()
+    if found["request_id"] or response.getheader("x-envoy-upstream-service-time") is not None:
+        raise RuntimeError(f"{contestant.name}: took bytes for a request")
 
 
 def _check_split(name: str, found: Counter[str], mesh: Mesh) -> None:
@@ -99,7 +113,7 @@ def _connection(contestant: Contestant) -> HTTPConnection:
 def counted(contestant: Contestant) -> int | None:
     """How many requests a contestant's own metrics speak of; None for one that has none."""
     name = _COUNTERS.get(contestant.name)
-    if name is None:
+    if name is None or not contestant.metrics_url:
         return None
     with urllib.request.urlopen(contestant.metrics_url, timeout=30) as response:
         text = response.read().decode()

@@ -64,7 +64,9 @@ def test_every_route_of_the_bootstrap_leads_to_a_cluster_of_it(name: str) -> Non
     clusters = {cluster["name"] for cluster in config["static_resources"]["clusters"]}
     (listener,) = config["static_resources"]["listeners"]
     manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
-    for host in manager["route_config"]["virtual_hosts"]:
+    assert SMALL[name].mesh.tcp is ("cluster" in manager)
+    assert manager.get("cluster") in {None, *clusters}
+    for host in manager.get("route_config", {}).get("virtual_hosts", []):
         for route in host["routes"]:
             action = route.get("route", {})
             named = [one["name"] for one in action.get("weighted_clusters", {}).get("clusters", [])]
