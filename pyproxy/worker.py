@@ -22,7 +22,7 @@ from pyproxy.runtime.keyring import KeyRing
 from pyproxy.runtime.live import Discoverer, Live
 from pyproxy.settings import Settings
 from pyproxy.snapshot.model import Direction, Listener, ListenerKind, Snapshot
-from pyproxy.telemetry.access_log import AccessLogger
+from pyproxy.telemetry.access_logs import AccessLogs
 from pyproxy.telemetry.metrics import IstioMetrics
 from pyproxy.telemetry.peer_metadata import own_metadata
 from pyproxy.upstream.dns import DnsDiscovery, Resolver
@@ -54,7 +54,7 @@ class Worker:
         self.listener_stats = ListenerManagerStats()
         self.resolver = Resolver()
         self.keys = KeyRing()
-        self._access_log: AccessLogger | None = None
+        self._access_log: AccessLogs | None = None
         self.tls: Contexts = None  # type: ignore[assignment]  # set in wire, before any use
         self.live: Live = None  # type: ignore[assignment]  # likewise
         self.env: Environment = None  # type: ignore[assignment]  # likewise
@@ -183,11 +183,13 @@ class Worker:
             await asyncio.sleep(0.02)
 
     def _set_access_log(self, snapshot: Snapshot) -> None:
+        telemetry = snapshot.telemetry
         if self._access_log is not None:
-            if self._access_log.settings == snapshot.access_log:
+            if self._access_log.fits(telemetry):
                 return
             self._access_log.close()
-        self._access_log = AccessLogger(snapshot.access_log, self.clock) if snapshot.access_log.path else None
+        logged = telemetry.client.access_logs or telemetry.server.access_logs
+        self._access_log = AccessLogs(telemetry, self.clock) if logged else None
         self.env.access_log = self._access_log
 
     def _count_listeners(self) -> None:

@@ -255,7 +255,7 @@ class Entrance(asyncio.Protocol):
             ctx.requested_server_name = connection.server_name
             ctx.add_flag("NR")
             ctx.details = "filter_chain_not_found"
-            log.log(ctx)
+            log.log(ctx, connection.settings.direction)
         reset(self.transport)
 
 

@@ -94,9 +94,10 @@ def _clusters(snapshot: Snapshot, certificates: Certificates) -> Iterator[Resour
 
 
 def collectors(snapshot: Snapshot) -> list[Resource]:
-    """Where spans would go: a cluster without hosts, because a tracer must name one. No span is ever sent."""
-    tracing = snapshot.tracing
-    return [_static(COLLECTORS[tracing.propagation], [])] if tracing.enabled else []
+    """Where spans of a mesh without a collector would go: a cluster without hosts, because a tracer must name one."""
+    sides = (snapshot.telemetry.client.tracing, snapshot.telemetry.server.tracing)
+    wanted = {COLLECTORS[each.propagation]: None for each in sides if each.enabled and each.export is None}
+    return [_static(name, []) for name in wanted if name not in snapshot.clusters]
 
 
 def _own_clusters(process: Process) -> Iterator[Resource]:

@@ -224,7 +224,7 @@ class Listeners:
 
     def _tcp(self, listener: Listener, route: TcpRoute, match: Resource, socket: Resource | None = None) -> Resource:
         filters = network_filters(listener, self._snapshot)
-        return _chain(match, socket, *filters, tcp_filter(route, self._snapshot))
+        return _chain(match, socket, *filters, tcp_filter(route, self._snapshot, listener.http.direction))
 
 
 def _chain(match: Resource, socket: Resource | None, *filters: Resource) -> Resource:

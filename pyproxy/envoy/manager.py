@@ -9,9 +9,9 @@ from pyproxy.envoy.actions import NOBODY
 from pyproxy.envoy.authentication import token_filters
 from pyproxy.envoy.authorization import filters_after_tokens, filters_before_tokens
 from pyproxy.envoy.filters import http_filters
-from pyproxy.envoy.observability import access_log, tracing
+from pyproxy.envoy.observability import access_logs, side, tracing
 from pyproxy.envoy.values import TYPE, Resource, duration, given
-from pyproxy.snapshot.model import ForwardClientCert, HttpSettings, Listener, ListenerKind, PathNormalization, Snapshot
+from pyproxy.snapshot.model import Direction, ForwardClientCert, HttpSettings, Listener, ListenerKind, PathNormalization, Snapshot
 from pyproxy.snapshot.tcp_routes import TcpRoute
 
 _FILTERS = f"{TYPE}.extensions.filters.network"
@@ -23,6 +23,7 @@ _MERGING = (PathNormalization.MERGE_SLASHES, PathNormalization.DECODE_AND_MERGE_
 def http_filter(listener: Listener, routes: Resource, snapshot: Snapshot, *, by_name: bool) -> Resource:
     """The network filter that serves HTTP; `routes` is `route_config` or `rds`."""
     http = listener.http
+    told = side(snapshot, http.direction)
     manager: Resource = {
         "@type": f"{_FILTERS}.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": _prefix(listener),
@@ -40,7 +41,7 @@ def http_filter(listener: Listener, routes: Resource, snapshot: Snapshot, *, by_
         **_paths(http.path_normalization),
         "generate_request_id": http.generate_request_id,
         "request_id_extension": {
-            "typed_config": {"@type": _REQUEST_ID, "use_request_id_for_trace_sampling": True},
+            "typed_config": {"@type": _REQUEST_ID, "use_request_id_for_trace_sampling": told.tracing.by_request_id},
         },
         "proxy_100_continue": http.proxy_100_continue,
         "upgrade_configs": [{"upgrade_type": "websocket"}],
@@ -50,7 +51,7 @@ def http_filter(listener: Listener, routes: Resource, snapshot: Snapshot, *, by_
         },
         "stream_idle_timeout": duration(http.stream_idle_timeout),
         "max_request_headers_kb": http.max_request_headers_kb,
-        **given(("tracing", tracing(snapshot.tracing)), ("access_log", access_log(snapshot.access_log))),
+        **given(("tracing", tracing(told.tracing)), ("access_log", access_logs(told.access_logs))),
     }
     if http.request_headers_timeout:
         manager["request_headers_timeout"] = duration(http.request_headers_timeout)
@@ -59,14 +60,14 @@ def http_filter(listener: Listener, routes: Resource, snapshot: Snapshot, *, by_
     return {"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}
 
 
-def tcp_filter(route: TcpRoute, snapshot: Snapshot) -> Resource:
+def tcp_filter(route: TcpRoute, snapshot: Snapshot, direction: Direction) -> Resource:
     """The network filter that passes bytes on."""
     proxy: Resource = {
         "@type": f"{_FILTERS}.tcp_proxy.v3.TcpProxy",
         "stat_prefix": route.name,
         **clusters_of(route),
         "idle_timeout": duration(route.idle_timeout),
-        **given(("access_log", access_log(snapshot.access_log))),
+        **given(("access_log", access_logs(side(snapshot, direction).access_logs))),
     }
     if route.max_duration:
         proxy["max_downstream_connection_duration"] = duration(route.max_duration)

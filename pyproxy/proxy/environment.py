@@ -15,7 +15,7 @@ from pyproxy.mtls.contexts import Contexts
 from pyproxy.runtime.counters import HttpStats, TcpProxyStats, TcpStats
 from pyproxy.runtime.live import Live
 from pyproxy.snapshot.model import HttpSettings, Listener, ListenerKind, Snapshot, VirtualHost
-from pyproxy.telemetry.access_log import AccessLogger
+from pyproxy.telemetry.access_logs import AccessLogs
 from pyproxy.telemetry.metrics import IstioMetrics
 
 Resolve = Callable[[str], Awaitable[list[str]]]
@@ -38,7 +38,7 @@ class Environment:
     rng: random.Random
     metrics: IstioMetrics
     resolve: Resolve
-    access_log: AccessLogger | None = None
+    access_log: AccessLogs | None = None
     own_metadata: tuple[bytes, bytes] = (b"", b"")
     """x-envoy-peer-metadata-id and x-envoy-peer-metadata of this proxy."""
     draining: bool = False

@@ -31,7 +31,7 @@ from pyproxy.proxy.internal_requests import FORCE_TRACE, asked_by_client, asked_
 from pyproxy.proxy.mirror import Mirroring, Terms
 from pyproxy.proxy.routing import abort_or_preflight, answer, choose_destination, find_route, rewrite, wants_upgrade
 from pyproxy.runtime.clusters import ClusterState, HostState
-from pyproxy.snapshot.model import Destination, Direction, Forward, Route
+from pyproxy.snapshot.model import Destination, Direction, Forward, Route, Tracing
 from pyproxy.telemetry.trace_headers import continue_trace
 from pyproxy.wire.http1 import bodiless
 
@@ -45,6 +45,7 @@ _DECORATOR: Final = b"x-envoy-decorator-operation"
 _NOTHING_KNOWN: Final[dict[bytes, bytes]] = {}
 _INBOUND: Final = Direction.INBOUND  # an enum's member costs a call at every use
 _OUTBOUND: Final = Direction.OUTBOUND
+_NOT_TRACED: Final = Tracing(enabled=False)
 _log: Final = logging.getLogger("pyproxy.proxy")
 
 
@@ -111,6 +112,7 @@ class Exchange(Forwarder):
     """Its client may steer by x-envoy-* headers."""
     traced = False
     """Sampled, as far as this proxy decides."""
+    tracing: Tracing = _NOT_TRACED
     response_header_bytes = 0
     _mirroring: Mirroring | None = None
     _messages: Messages | None = None
@@ -281,7 +283,7 @@ class Exchange(Forwarder):
         """What the caller's proxy says of itself, and what it is told: also when the request goes no further."""
         notable = self.head.notable
         self.ctx.peer_metadata = notable.get(b"x-envoy-peer-metadata")
-        if self.route is not None and self.serving.snapshot.tracing.enabled and not notable.get(_DECORATOR):
+        if self.route is not None and self.tracing.enabled and not notable.get(_DECORATOR):
             self._operation = self.route.operation
 
     def take_route(self, route: Route | None) -> None:
@@ -363,7 +365,7 @@ class Exchange(Forwarder):
         notable = head.notable
         ctx = self.ctx
         self.retry_policy = action.retry
-        tracing = self.serving.snapshot.tracing
+        tracing = self.tracing
         ctx.trace = continue_trace(
             head.headers,
             notable if head.carries_trace else _NOTHING_KNOWN,
@@ -765,7 +767,7 @@ class Exchange(Forwarder):
         if self._messages is not None:
             self._tell_messages(self._messages, last=True)
         if env.access_log is not None:
-            env.access_log.log(ctx)
+            env.access_log.log(ctx, connection.settings.direction)
         self.stream.exchange_finished()
 
     def _settle_grpc_status(self) -> None:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 BASE: Final = PathNormalization.BASE
 _NONE: Final = PathNormalization.NONE
+_INBOUND: Final = Direction.INBOUND  # an enum's member costs a call at every use
 _SPECIAL_METHODS: Final = frozenset({b"CONNECT", b"QUERY"})
 
 
@@ -47,11 +48,14 @@ def find_route(exchange: Exchange) -> Route | replies.Reply | None:
     if connection.tls is not None or CLIENT_CERT in head.notable:
         forward_client_cert(head, connection)
     snapshot = exchange.serving.snapshot
+    telemetry = snapshot.telemetry
+    side = telemetry.server if connection.settings.direction is _INBOUND else telemetry.client
+    exchange.tracing = side.tracing
     ctx = exchange.ctx
     ctx.request_id, exchange.traced = ensure_request_id(
         head.headers,
         head.notable,
-        snapshot.tracing,
+        side.tracing,
         exchange.env.rng,
         generate=connection.settings.generate_request_id,
         forced=exchange.internal and FORCE_TRACE in head.notable,

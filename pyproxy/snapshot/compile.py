@@ -42,6 +42,7 @@ from pyproxy.snapshot.routes import Routes
 from pyproxy.snapshot.rules import Rules, collect_rules
 from pyproxy.snapshot.sidecars import Scope, gateway_scope, sidecar_scope
 from pyproxy.snapshot.tables import OutboundTables
+from pyproxy.snapshot.telemetry import compile_telemetry
 from pyproxy.snapshot.tls import ClientSide
 
 
@@ -64,6 +65,7 @@ def compile_snapshot(documents: Sequence[Document], identity: Identity, listenin
     problems += values_left_out(documents)
     problems += policies_without_effect(known.registry.authentication)
     problems += known.authorizers.problems(documents)
+    problems += known.telemetry.problems(documents)
     if identity.gateway:
         snapshot, more = _gateway(documents, known, identity, listening, mesh)
         problems += more
@@ -94,6 +96,8 @@ class _Known:
             cluster.name: cluster
             for cluster in (*built_in_clusters(mesh), *self.clusters.compile(self.scope.services.values()))
         }
+        self.telemetry = compile_telemetry(documents, identity, mesh, self.registry)
+        self.outbound_clusters |= self.telemetry.clusters
 
 
 def _sidecar(
@@ -121,8 +125,7 @@ def _sidecar(
         tcp_routes=connections.tcp_routes,
         tcp_subnets=connections.tcp_subnets,
         allow_any=scope.allow_any,
-        access_log=mesh.access_log,
-        tracing=mesh.tracing,
+        telemetry=known.telemetry.telemetry,
         version=_digest(documents),
         documents=tuple(document.raw for document in documents),
         authorization=compile_authorization(documents, identity, mesh, http_providers=known.authorizers.usable),
@@ -154,8 +157,7 @@ def _gateway(
         clusters=known.outbound_clusters | side.passing_clusters(),
         allow_any=False,
         mesh_tls=mesh.mesh_tls,
-        access_log=mesh.access_log,
-        tracing=mesh.tracing,
+        telemetry=known.telemetry.telemetry,
         version=_digest(documents),
         documents=tuple(document.raw for document in documents),
         authorization=compile_authorization(documents, identity, mesh, http_providers=known.authorizers.usable),

@@ -18,6 +18,7 @@ from pyproxy.policy.ext_authz import FRAMING, ExtAuthz, HeaderNames
 from pyproxy.snapshot.clusters import cluster_name
 from pyproxy.snapshot.findings import warn
 from pyproxy.snapshot.mesh import MeshSettings
+from pyproxy.snapshot.providers import ProviderError, service_host
 from pyproxy.snapshot.registry import Registry
 from pyproxy.wire.format import FormatError, compile_header_value
 
@@ -86,7 +87,10 @@ def _compile(provider: ExtensionProvider, registry: Registry, *, taken: bool) ->
 def _http(name: str, spec: EnvoyExternalAuthorizationHttpProvider, registry: Registry) -> ExtAuthz:
     if not 1 <= (spec.port or 0) <= 65535:
         raise _Unusable("its port must be from 1 to 65535")
-    host = _host(spec.service or "", registry)
+    try:
+        host = service_host(spec.service or "", registry)
+    except ProviderError as error:
+        raise _Unusable(str(error)) from error
     _check_patterns(spec)
     if spec.path_prefix and not spec.path_prefix.startswith("/"):
         raise _Unusable("its pathPrefix must begin with /")
@@ -119,19 +123,6 @@ def _http(name: str, spec: EnvoyExternalAuthorizationHttpProvider, registry: Reg
         client_on_allow=HeaderNames.of(spec.headers_to_downstream_on_allow),
         client_on_deny=HeaderNames.of(spec.headers_to_downstream_on_deny),
     )
-
-
-def _host(service: str, registry: Registry) -> str:
-    """Of `namespace/host`, or of a host that one namespace alone has."""
-    namespace, _, host = service.rpartition("/")
-    found = registry.by_host.get(host.lower(), {})
-    if namespace and namespace not in found:
-        found = {}
-    if not found:
-        raise _Unusable(f"no service is called {service}")
-    if not namespace and len(found) > 1:
-        raise _Unusable(f"{host} is there in several namespaces: write NAMESPACE/{host}")
-    return host.lower()
 
 
 def _check_patterns(spec: EnvoyExternalAuthorizationHttpProvider) -> None:

@@ -15,7 +15,7 @@ from pyproxy.istio.mesh.proxy import ConnectionSettings, ProxyConfig, ProxyHeade
 from pyproxy.istio.operator import GlobalConfig, IstioOperator
 from pyproxy.istio.resources import Document
 from pyproxy.istio.rules.server_tls import CIPHERS
-from pyproxy.snapshot.model import AccessLog, Direction, ForwardClientCert, HttpSettings, PathNormalization, Tracing
+from pyproxy.snapshot.model import AccessLog, Direction, ForwardClientCert, HttpSettings, PathNormalization
 
 _TRUE = frozenset(("1", "t", "T", "true", "TRUE", "True"))  # Go's strconv.ParseBool
 EVERYONE = frozenset({"*"})
@@ -152,15 +152,6 @@ class MeshSettings:
             path=config.access_log_file or "",
             encoding=config.access_log_encoding or "TEXT",
             format=config.access_log_format or "",
-        )
-
-    @property
-    def tracing(self) -> Tracing:
-        """Sampling when no Telemetry says."""
-        sampling = self.proxy.tracing.sampling if self.proxy.tracing else None
-        return Tracing(
-            enabled=self.config.enable_tracing is not False,
-            random_sampling=1.0 if sampling is None else sampling,
         )
 
     def http(self, direction: Direction) -> HttpSettings:

@@ -28,6 +28,13 @@ from pyproxy.policy.outlier import OutlierPolicy
 from pyproxy.policy.rbac import Authorization
 from pyproxy.policy.retry import RetryPolicy
 from pyproxy.policy.token_rules import TokenRule
+from pyproxy.snapshot.reporting import AccessLog as AccessLog
+from pyproxy.snapshot.reporting import Propagation as Propagation
+from pyproxy.snapshot.reporting import Reporting as Reporting
+from pyproxy.snapshot.reporting import SpanExport as SpanExport
+from pyproxy.snapshot.reporting import SpanFormat as SpanFormat
+from pyproxy.snapshot.reporting import Telemetry as Telemetry
+from pyproxy.snapshot.reporting import Tracing as Tracing
 from pyproxy.snapshot.tcp_routes import TcpRoute, TcpRoutes
 
 Predicate = Callable[[RequestHead], bool]
@@ -442,40 +449,6 @@ class Listener:
 
 
 @dataclass(frozen=True, slots=True)
-class AccessLog:
-    """MeshConfig accessLogFile and its format; `path` empty: off."""
-
-    path: str = ""
-    encoding: str = "TEXT"
-    format: str = ""
-    """Empty: Istio's default. For JSON, a JSON object of format strings."""
-
-
-class Propagation(Enum):
-    """Which trace headers go out; what Istio's tracing providers choose."""
-
-    B3 = "B3"
-    """Zipkin: x-b3-*, or one `b3` where the client sent one."""
-    B3_AND_W3C = "USE_B3_WITH_W3C_PROPAGATION"
-    """Zipkin with that traceContextOption: `traceparent` too, read where the client sent no B3."""
-    W3C = "W3C"
-    """OpenTelemetry: traceparent and tracestate."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tracing:
-    """Sampling in percent, 0 to 100."""
-
-    enabled: bool = True
-    random_sampling: float = 1.0
-    client_sampling: float = 100.0
-    overall_sampling: float = 100.0
-    propagation: Propagation = Propagation.B3
-    trace_id_128bit: bool = True
-    """New B3 trace ids have 32 digits; zipkin's enable64BitTraceId makes them 16."""
-
-
-@dataclass(frozen=True, slots=True)
 class Snapshot:
     """One compiled mesh, seen from one proxy."""
 
@@ -495,8 +468,7 @@ class Snapshot:
     """Port → destination subnets, the longest first, with routes of their own."""
     allow_any: bool = True
     """outboundTrafficPolicy ALLOW_ANY: unknown destinations pass through."""
-    access_log: AccessLog = AccessLog()
-    tracing: Tracing = Tracing()
+    telemetry: Telemetry = Telemetry()
     version: str = ""
     """Digest of the documents it came from."""
     documents: tuple[Mapping[str, object], ...] = ()
@@ -511,8 +483,6 @@ class Snapshot:
     """Seconds until a client that says nothing counts as one of TCP, where the first bytes decide; 0: never."""
     authorization: Authorization | None = None
     """AuthorizationPolicy documents that hold for requests into this workload; None: there are none."""
-    authorizers: Mapping[str, ExtAuthz] = field(default_factory=dict)
-    """External ones, by the names that rules of `authorization` have for them."""
     mesh_tls: MeshTls = MeshTls()
     inbound_mtls: Mapping[int, MtlsMode] = field(default_factory=dict)
     """Workload port → what the inbound capture port takes for it, where that is not `inbound_mtls_default`."""
@@ -533,6 +503,9 @@ class Snapshot:
                 if found is not None:
                     return found
         return self.route_tables["any"].virtual_host_for(host)
+
+    authorizers: Mapping[str, ExtAuthz] = field(default_factory=dict)
+    """External ones, by the names that rules of `authorization` have for them."""
 
     @property
     def guarded(self) -> bool:

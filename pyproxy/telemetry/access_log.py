@@ -65,9 +65,10 @@ _log = logging.getLogger(__name__)
 def compile_access_log(settings: AccessLog) -> Callable[[RequestContext], bytes]:
     """The line of one exchange, with its newline. Raises FormatError."""
     if settings.encoding == "JSON":
-        return compile_json_format(_json_fields(settings.format) if settings.format else ISTIO_JSON)
+        fields = _json_fields(settings.format) if settings.format else ISTIO_JSON
+        return compile_json_format(fields, omit_empty=settings.omit_empty)
     text = settings.format or ISTIO_TEXT
-    return compile_format(text if text.endswith("\n") else text + "\n")
+    return compile_format(text if text.endswith("\n") else text + "\n", missing=b"" if settings.omit_empty else b"-")
 
 
 def _json_fields(text: str) -> dict[str, object]:
@@ -96,7 +97,7 @@ class AccessLogger:
             self._render = compile_access_log(settings)
         except FormatError as error:  # documents are checked before; Istio too falls back to its own format
             _log.error("access log: %s; Istio's default format is used", error)
-            self._render = compile_access_log(AccessLog(settings.path, settings.encoding))
+            self._render = compile_access_log(AccessLog(settings.path, settings.encoding, omit_empty=settings.omit_empty))
         self._file: int | None = None
         self._is_pipe = False
         self._open()

@@ -7,6 +7,7 @@ that Istio writes for sidecars and gateways (pilot/pkg/model/telemetry.go); orac
 from __future__ import annotations
 
 from pyproxy.core.tls import Peer as TlsPeer
+from pyproxy.snapshot.canonical import canonical_revision, canonical_service
 from pyproxy.snapshot.model import (
     BLACKHOLE_CLUSTER,
     INBOUND_PASSTHROUGH_CLUSTER,
@@ -16,7 +17,7 @@ from pyproxy.snapshot.model import (
     Endpoint,
     Identity,
 )
-from pyproxy.telemetry.peer_metadata import Peer, canonical_revision, canonical_service
+from pyproxy.telemetry.peer_metadata import Peer
 
 Labels = tuple[str, ...]
 

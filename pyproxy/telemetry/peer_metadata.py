@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
+from pyproxy.snapshot.canonical import canonical_revision, canonical_service, first_label
 from pyproxy.snapshot.model import Identity
 from pyproxy.wire.protobuf import decode_struct, encode_struct
 
@@ -20,8 +21,6 @@ PEER_METADATA_ID = b"x-envoy-peer-metadata-id"
 MAX_LENGTH = 8192
 """A longer value is nobody's metadata: not decoded, and not kept."""
 
-_CANONICAL_NAMES = ("service.istio.io/canonical-name", "app.kubernetes.io/name", "app")
-_CANONICAL_REVISIONS = ("service.istio.io/canonical-revision", "app.kubernetes.io/version", "version")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,24 +37,14 @@ class Peer:
     identity: str = ""
 
 
-def canonical_service(labels: Mapping[str, str], workload: str) -> str:
-    """Istio's name for a workload's service (pkg/kube/labels)."""
-    return _first(labels, _CANONICAL_NAMES) or workload
-
-
-def canonical_revision(labels: Mapping[str, str]) -> str:
-    """Istio's revision of a workload, `latest` without a label."""
-    return _first(labels, _CANONICAL_REVISIONS) or "latest"
-
-
 def own_metadata(identity: Identity) -> tuple[bytes, bytes]:
     """The values of PEER_METADATA_ID and PEER_METADATA that this proxy sends; computed once."""
     labels = identity.labels
     about_service = {
         "service.istio.io/canonical-name": canonical_service(labels, identity.workload),
         "service.istio.io/canonical-revision": canonical_revision(labels),
-        "app": _first(labels, ("app.kubernetes.io/name", "app")),
-        "version": _first(labels, ("app.kubernetes.io/version", "version")),
+        "app": first_label(labels, ("app.kubernetes.io/name", "app")),
+        "version": first_label(labels, ("app.kubernetes.io/version", "version")),
     }
     region, _, rest = identity.locality.partition("/")
     fields: dict[str, object] = {
@@ -95,19 +84,11 @@ def decode_peer(value: bytes) -> Peer | None:
         cluster=about.get("CLUSTER_ID", ""),
         canonical_service=texts.get("service.istio.io/canonical-name", ""),
         canonical_revision=texts.get("service.istio.io/canonical-revision", ""),
-        app=_first(texts, ("app.kubernetes.io/name", "app")),
-        version=_first(texts, ("app.kubernetes.io/version", "version")),
+        app=first_label(texts, ("app.kubernetes.io/name", "app")),
+        version=first_label(texts, ("app.kubernetes.io/version", "version")),
         identity=about.get("IDENTITY", ""),
     )
 
 
 def _texts(fields: Mapping[str, object]) -> dict[str, str]:
     return {name: value for name, value in fields.items() if isinstance(value, str)}
-
-
-def _first(labels: Mapping[str, str], names: tuple[str, ...]) -> str:
-    """The value of the first of these labels that is there."""
-    for name in names:
-        if name in labels:
-            return labels[name]
-    return ""

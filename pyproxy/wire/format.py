@@ -23,9 +23,9 @@ _ONLY_IN_LOGS = frozenset({"REQ_WITHOUT_QUERY"})
 _COMMAND = re.compile(r"%(?:%|(?P<name>[A-Z0-9_]+)(?:\((?P<argument>.*?)\))?(?::(?P<limit>[0-9]+))?%)")
 
 
-def compile_format(text: str) -> Callable[[RequestContext], bytes]:
-    """A log line's text. What is missing prints as `-`; nothing is quoted or escaped. Raises FormatError."""
-    return _compile_text(_parse(text), b"-")
+def compile_format(text: str, *, missing: bytes = b"-") -> Callable[[RequestContext], bytes]:
+    """A log line's text, with `missing` for what is; nothing is quoted or escaped. Raises FormatError."""
+    return _compile_text(_parse(text), missing)
 
 
 def compile_header_value(text: str) -> Callable[[RequestContext], bytes]:
@@ -39,12 +39,18 @@ def compile_header_value(text: str) -> Callable[[RequestContext], bytes]:
     return _compile_text(_parse(text), b"")
 
 
-def compile_json_format(mapping: Mapping[str, object]) -> Callable[[RequestContext], bytes]:
+def compile_json_format(
+    mapping: Mapping[str, object], *, omit_empty: bool = False
+) -> Callable[[RequestContext], bytes]:
     """One JSON object per call, with a newline after it; keys are sorted.
 
     Values are format strings, numbers, booleans, null, lists and mappings of these. A string that is one operator
-    keeps the operator's type (numbers unquoted, null when missing); any other becomes a string. Raises FormatError.
+    keeps the operator's type (numbers unquoted, null when missing); any other becomes a string. With `omit_empty`
+    there is no null: what is missing, and what is empty without it, is left out. Raises FormatError.
     """
+    if omit_empty:
+        sparse = _sparse(mapping)
+        return lambda ctx: (sparse(ctx) or b"{}") + b"\n"
     parts: list[Part] = []
     _add_json(parts, mapping)
     getters = [part for part in parts if not isinstance(part, bytes)]
@@ -157,14 +163,46 @@ def _add_json(parts: list[Part], value: object) -> None:
         raise FormatError(f"a JSON format cannot hold a {type(value).__name__}: {value!r}")
 
 
-def _json_string(text: str) -> Part:
+def _json_string(text: str, missing: bytes = b"-") -> Part:
     """A constant, quoted; or a getter, whose bytes are still to be quoted."""
     parts = _parse(text)
     if len(parts) == 1 and not isinstance(parts[0], bytes):
         return parts[0]
     if all(isinstance(part, bytes) for part in parts):
         return quote_json(b"".join([part for part in parts if isinstance(part, bytes)]))
-    return _compile_text(parts, b"-")
+    return _compile_text(parts, missing)
+
+
+def _sparse(value: object) -> Callable[[RequestContext], bytes | None]:
+    """JSON of a value without what is missing; None when nothing is left of it."""
+    if isinstance(value, str):
+        found = _json_string(value, b"")
+        return (lambda _ctx: found) if isinstance(found, bytes) else _sparse_text(found)
+    if isinstance(value, Mapping):
+        members = [(encode_basestring(key).encode() + b":", _sparse(value[key])) for key in sorted(value)]
+
+        def render(ctx: RequestContext) -> bytes | None:
+            lines = [key + text for key, part in members if (text := part(ctx)) is not None]
+            return b"{" + b",".join(lines) + b"}" if lines else None
+
+        return render
+    if isinstance(value, list | tuple):
+        items = [_sparse(item) for item in value]
+        return lambda ctx: b"[" + b",".join([text for item in items if (text := item(ctx)) is not None]) + b"]"
+    parts: list[Part] = []
+    _add_json(parts, value)
+    constant = b"".join([part for part in parts if isinstance(part, bytes)])
+    return lambda _ctx: None if value is None else constant
+
+
+def _sparse_text(getter: Getter) -> Callable[[RequestContext], bytes | None]:
+    def render(ctx: RequestContext) -> bytes | None:
+        value = getter(ctx)
+        if value is None:
+            return None
+        return b"%d" % value if isinstance(value, int) else quote_json(value)
+
+    return render
 
 
 def quote_json(value: bytes) -> bytes:

@@ -8,17 +8,21 @@ import pytest
 from pyproxy.envoy.manager import http_filter, tcp_filter
 from pyproxy.snapshot.model import (
     AccessLog,
+    Direction,
     ForwardClientCert,
     HttpSettings,
     Identity,
     Listener,
     ListenerKind,
     PathNormalization,
+    Reporting,
     Snapshot,
+    Telemetry,
 )
 from pyproxy.snapshot.tcp_routes import route_to
 
-SNAPSHOT = Snapshot(Identity(), (), {}, {}, access_log=AccessLog("/dev/stdout"))
+TOLD = Reporting(access_logs=(AccessLog("/dev/stdout"),))
+SNAPSHOT = Snapshot(Identity(), (), {}, {}, telemetry=Telemetry(client=TOLD, server=TOLD))
 
 
 def manager(kind: ListenerKind = ListenerKind.NAMED, **settings: Any) -> Any:
@@ -71,7 +75,7 @@ def test_the_inbound_capture_has_istios_prefix() -> None:
 
 
 def test_bytes_that_pass() -> None:
-    found: Any = tcp_filter(route_to("c"), SNAPSHOT)
+    found: Any = tcp_filter(route_to("c"), SNAPSHOT, Direction.OUTBOUND)
     assert (found["typed_config"]["cluster"], found["typed_config"]["stat_prefix"]) == ("c", "c")
     assert found["typed_config"]["access_log"]
 

@@ -55,8 +55,9 @@ def test_the_mesh_tells_the_proxy_what_it_is_part_of() -> None:
     )
 
     assert (snapshot.identity.workload, snapshot.identity.trust_domain) == ("w", "books.example")
-    assert snapshot.access_log.path == "/dev/stdout"
-    assert not snapshot.tracing.enabled
+    for side in (snapshot.telemetry.client, snapshot.telemetry.server):
+        assert [log.path for log in side.access_logs] == ["/dev/stdout"]
+        assert not side.tracing.enabled
 
 
 def test_a_thousand_virtual_services_compile_quickly_and_route_as_fast_as_ten() -> None:

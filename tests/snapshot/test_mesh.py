@@ -27,7 +27,6 @@ def test_istios_defaults() -> None:
     assert found.interception
     assert found.services_export == found.virtual_services_export == found.destination_rules_export == {"*"}
     assert found.access_log == AccessLog()
-    assert (found.tracing.enabled, found.tracing.random_sampling) == (True, 1.0)
 
 
 def test_the_oldest_document_gives_the_mesh_config() -> None:
@@ -56,7 +55,6 @@ def test_access_log_and_sampling() -> None:
     )
 
     assert found.access_log == AccessLog("/dev/stdout", "JSON", "{}")
-    assert (found.tracing.enabled, found.tracing.random_sampling) == (False, 0.0)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""The part of the Common Expression Language that Telemetry documents use. Start with expression.py."""
