@@ -326,6 +326,9 @@ STATISTICS = (
     *(f"upstream_rq_{each}" for each in ("total", "completed", "retry", "rx_reset", "pending_failure_eject")),
 )
 
+OVERTAKEN = {"http2-no-certificate ssl.connection_error"}
+"""A server that closes on what it has not read resets, and the reset may overtake its alert."""
+
 
 @pytest.mark.parametrize("server", KINDS)
 def test_both_callers_count_alike(server: str, meeting: Meeting) -> None:
@@ -336,7 +339,7 @@ def test_both_callers_count_alike(server: str, meeting: Meeting) -> None:
             if statistic in STATISTICS:
                 counted[client][f"{name} {statistic}"] = int(value)
     ours, theirs = counted["pyproxy"], counted["envoy"]
-    shared = ours.keys() & theirs.keys()
+    shared = ours.keys() & theirs.keys() - OVERTAKEN
     assert {each: ours[each] for each in shared} == {each: theirs[each] for each in shared}
     assert len(shared) > 500
 
