@@ -39,7 +39,7 @@ def validate(paths: tuple[Path, ...], output: str) -> None:
         click.echo(json.dumps([as_json(problem) for problem in loaded.problems], indent=2))
     else:
         for problem in loaded.problems:
-            click.echo(_as_text(problem))
+            click.echo(as_text(problem))
         click.echo(_summary(loaded))
         if not any(find_files(paths)):
             click.echo(f"A folder is searched for {', '.join('*' + suffix for suffix in SUFFIXES)}.")
@@ -60,9 +60,15 @@ def as_json(problem: Problem) -> dict[str, str | int]:
     }
 
 
-def _as_text(problem: Problem) -> str:
+def as_text(problem: Problem) -> str:
+    """A problem as one line for people."""
     severity = click.style(problem.severity, fg=_COLOURS[problem.severity], bold=True)
     return f"{severity}: {problem} [{problem.code}]"
+
+
+def summary(problems: Sequence[Problem], nothing: str) -> str:
+    """How many problems of each severity there are; `nothing` when there are none."""
+    return ", ".join(_counts(problems)) or click.style(nothing, fg="green", bold=True)
 
 
 def _summary(loaded: Loaded) -> str:

@@ -54,7 +54,7 @@ def missing_references(
         spec = document.spec
         if not isinstance(spec, VirtualService):
             continue
-        for path, destination in _destinations(spec):
+        for path, destination in destinations_of(spec):
             problem = _check(document, path, destination, registry, rules, domain)
             if problem is not None:
                 yield problem
@@ -159,7 +159,8 @@ def _value_problem(name: str, value: str) -> str:
     return ""
 
 
-def _destinations(spec: VirtualService) -> Iterator[tuple[FieldPath, Destination]]:
+def destinations_of(spec: VirtualService) -> Iterator[tuple[FieldPath, Destination]]:
+    """Every destination of a VirtualService, mirrors among them, with the path to it."""
     for index, route in enumerate(spec.http):
         yield from _http_destinations(("spec", "http", index), route)
     connections = [("tls", index, each.route) for index, each in enumerate(spec.tls)]

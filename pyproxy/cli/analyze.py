@@ -1,0 +1,104 @@
+"""`pyproxy analyze`: Istio's documents against each other: what leads nowhere, clashes, or cannot do what is hoped."""
+
+from __future__ import annotations
+
+import json
+import sys
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import get_args
+
+import click
+
+from pyproxy.cli.validate import as_json, as_text, summary
+from pyproxy.istio.problems import Problem, Severity
+
+_SEVERITIES: tuple[Severity, ...] = get_args(Severity)
+
+
+@click.command()
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to report.")
+@click.option(
+    "--suppress",
+    "-S",
+    metavar="CODE[=RESOURCE]",
+    multiple=True,
+    help="Leave a code out, everywhere or for resources such as VirtualService/default/*. Repeatable.",
+)
+@click.option(
+    "--failure-threshold",
+    type=click.Choice(_SEVERITIES),
+    default="error",
+    show_default=True,
+    help="The least severity that makes the exit code 1.",
+)
+@click.option(
+    "--certs", default="certs", show_default=True, help="Folder of certificates, for credentials of gateways."
+)
+def analyze(
+    paths: tuple[Path, ...], output: str, suppress: tuple[str, ...], failure_threshold: Severity, certs: str
+) -> None:
+    """Check documents alone, as validate does, and then together: names that lead nowhere, subsets without endpoints,
+    rules that hide or fight each other, retries that multiply. docs/analysis.md explains every code.
+
+    Exit code 0 when nothing is an error (or what --failure-threshold says), 1 when something is, 2 for bad usage.
+
+    \b
+    Example:
+      pyproxy analyze config/
+      pyproxy analyze config/ --suppress IST0118 --suppress 'PYP0104=VirtualService/default/*'
+    """
+    problems = [problem for problem in problems_of(paths, certs) if not _is_suppressed(problem, suppress)]
+    if output == "json":
+        click.echo(json.dumps([as_json(problem) for problem in problems], indent=2))
+    else:
+        for problem in problems:
+            click.echo(as_text(problem))
+        click.echo(summary(problems, "no problems"))
+    failing = _SEVERITIES[: _SEVERITIES.index(failure_threshold) + 1]
+    sys.exit(1 if any(problem.severity in failing for problem in problems) else 0)
+
+
+def problems_of(paths: tuple[Path, ...], certs: str) -> list[Problem]:
+    """Everything that validate finds and everything that analyzers find, by file and line."""
+    from pyproxy.analysis.analyze import analyze as find
+    from pyproxy.analysis.analyze import namespaces_named, suppressed, unusable_kinds
+    from pyproxy.analysis.catalogue import CODES
+    from pyproxy.analysis.subject import Subject
+    from pyproxy.istio.loader import load
+    from pyproxy.istio.positions import Positions
+
+    loaded = load(paths)
+    by_resource = {(document.file, document.resource): document for document in loaded.documents}
+    alone = [
+        problem
+        for problem in loaded.problems
+        if (document := by_resource.get((problem.file, problem.resource))) is None
+        or not suppressed(problem.code, document)
+    ]
+    positions = Positions()
+    subject = Subject(loaded.documents, certs, namespaces_named(loaded.problems))
+    together = [
+        Problem(
+            CODES[found.code].severity,
+            found.code,
+            found.document.file,
+            *positions.of(found.document, found.path, of_key=found.of_key),
+            found.document.resource,
+            found.dotted_path,
+            found.message,
+        )
+        for found in find(subject, unusable_kinds(loaded.problems))
+    ]
+    files = [*(document.file for document in loaded.documents), *(problem.file for problem in alone)]
+    place = {file: number for number, file in enumerate(dict.fromkeys(files))}
+    return sorted(alone + together, key=lambda each: (place[each.file], each.line, each.column))
+
+
+def _is_suppressed(problem: Problem, patterns: tuple[str, ...]) -> bool:
+    for pattern in patterns:
+        code, _, resource = pattern.partition("=")
+        if problem.code == code and (not resource or fnmatchcase(problem.resource, resource)):
+            return True
+    return False
