@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hpack import Encoder
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -47,12 +49,35 @@ PAYLOADS = st.sampled_from(
         bytes(8),
     ]
 ) | st.binary(max_size=40)
-FRAMES = st.tuples(
-    st.sampled_from([0, 0, 1, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 200]),
-    st.sampled_from([0, 1, 4, 5, 5, 8, 0x20, 0x25, 0x2D, 0xFF]),
-    st.sampled_from([0, 1, 1, 1, 3, 5, 2, 2**31 - 1]),
+ANY = st.tuples(
+    st.sampled_from([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 200]),
+    st.sampled_from([0, 1, 4, 5, 8, 0x20, 0x25, 0x2D, 0xFF]),
+    st.sampled_from([0, 1, 1, 3, 5, 2, 2**31 - 1]),
     PAYLOADS,
 )
+SENSIBLE = st.sampled_from(
+    [
+        (1, 4, 1, REQUEST),
+        (1, 4, 3, REQUEST),
+        (1, 5, 1, RESPONSE),
+        (1, 4, 1, RESPONSE),
+        (1, 0, 1, REQUEST),
+        (9, 4, 1, b""),
+        (1, 4, 1, SOCKET),
+        (0, 0, 1, b"ab"),
+        (0, 1, 1, b"abc"),
+        (0, 0, 1, b"abcdef"),
+        (0, 9, 1, b"\1x\0"),
+        (3, 0, 1, b"\0\0\0\1"),
+        (3, 0, 1, b"\0\0\0\7"),
+        (4, 0, 0, b"\0\4\0\0\0\0"),
+        (7, 0, 0, bytes(8)),
+        (8, 0, 1, b"\0\0\1\0"),
+    ]
+)
+FRAMES = st.one_of(SENSIBLE, SENSIBLE, SENSIBLE, ANY)
+OPENING = st.sampled_from([[], [(1, 4, 1, REQUEST)], [(1, 4, 1, REQUEST)], [(1, 4, 1, SOCKET)]])
+ANSWER = st.sampled_from([[], [(1, 4, 1, RESPONSE)], [(1, 4, 1, RESPONSE)]])
 
 
 def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
@@ -60,12 +85,12 @@ def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.lists(FRAMES, max_size=12), st.booleans())
-def test_a_client_may_send_what_it_likes(frames: list[tuple[int, int, int, bytes]], at_once: bool) -> None:
+@given(OPENING, st.lists(FRAMES, max_size=12), st.booleans())
+def test_a_client_may_send_what_it_likes(opening: list[Any], frames: list[Any], at_once: bool) -> None:
     with World(SERVICE) as world:
         client = world.client()
         client.send(PREFACE)
-        pieces = [frame(*each) for each in frames]
+        pieces = [frame(*each) for each in opening + frames]
         if at_once:
             client.send(b"".join(pieces))
         else:
@@ -77,10 +102,10 @@ def test_a_client_may_send_what_it_likes(frames: list[tuple[int, int, int, bytes
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.lists(FRAMES, max_size=12))
-def test_an_upstream_may_send_what_it_likes(frames: list[tuple[int, int, int, bytes]]) -> None:
+@given(ANSWER, st.lists(FRAMES, max_size=12))
+def test_an_upstream_may_send_what_it_likes(opening: list[Any], frames: list[Any]) -> None:
     def answer(end: Http2UpstreamEnd, stream: int, request: Message) -> None:
-        end.transport.deliver(b"".join(frame(*each) for each in frames))
+        end.transport.deliver(b"".join(frame(*each) for each in opening + frames))
 
     with World(UPGRADE) as world:
         network = Http2Network(world)
