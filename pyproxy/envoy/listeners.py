@@ -15,6 +15,7 @@ from pyproxy.envoy.authorization import network_filters
 from pyproxy.envoy.clusters import NO_CERTIFICATE
 from pyproxy.envoy.inspectors import HTTP, RAW, TLS, listener_filters
 from pyproxy.envoy.manager import http_filter, tcp_filter
+from pyproxy.envoy.observability import listener_logs, side
 from pyproxy.envoy.tables import INBOUND, INBOUND_PLAIN, names_by_route, plaintext_finds_less
 from pyproxy.envoy.tls import Certificates, gateway_socket, inbound_socket
 from pyproxy.envoy.values import Resource, address, given
@@ -66,6 +67,7 @@ class Listeners:
             "address": address(listener.address, port),
             "traffic_direction": _DIRECTIONS[listener.http.direction],
             **listener_filters(listener.kind, chains),
+            **given(("access_log", listener_logs(side(self._snapshot, listener.http.direction).access_logs))),
         }
         # With no port to tell them by, connections to nobody's port count as addressed to us.
         default = [chain for chain in chains if "filter_chain_match" not in chain]

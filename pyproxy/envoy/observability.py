@@ -32,6 +32,17 @@ def access_logs(logs: Iterable[AccessLog]) -> list[Resource]:
     return [_access_log(each) for each in logs if each.path]
 
 
+def listener_logs(logs: Iterable[AccessLog]) -> list[Resource]:
+    """The `access_log` of a listener itself: of connections that no filter chain takes."""
+    return [_of_nobody(each) for each in access_logs(logs)]
+
+
+def _of_nobody(log: Resource) -> Resource:
+    nobody: Resource = {"response_flag_filter": {"flags": ["NR"]}}
+    own = log.get("filter")
+    return log | {"filter": {"and_filter": {"filters": [nobody, own]}} if own else nobody}
+
+
 def _access_log(settings: AccessLog) -> Resource:
     try:
         compile_access_log(settings)

@@ -6,8 +6,9 @@ import asyncio
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,16 @@ import pytest
 
 from pyproxy.app import App
 from pyproxy.envoy.bootstrap import Process, bootstrap
-from pyproxy.snapshot.model import Listening
+from pyproxy.envoy.tls import Certificates
+from pyproxy.settings import Settings
+from pyproxy.snapshot.model import Identity, Listening
 from pyproxy.telemetry.stats import text_stats
+from tests.certificates import PRODUCTPAGE, REVIEWS
 from tests.differential.envoy_process import Envoy
-from tests.in_process import port_of, until, worker
-from tests.snapshot.documents import compiled, entry, mesh, rules
+from tests.in_process import connected, port_of, until, worker
+from tests.inbound_side import MESH, workload
+from tests.snapshot.documents import HERE, compiled, entry, mesh, rules
+from tests.snapshot.test_gateways import DOOR, gateway
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 StartEnvoy = Callable[..., Envoy]
@@ -217,12 +223,24 @@ def _numbers(text: str) -> dict[str, int]:
     return {name.replace(";.", "."): value for name, value in found.items() if name.rpartition(".")[2] in COUNTED}
 
 
+Documents = Callable[[dict[str, int], dict[str, int], Path], list[str]]
+"""Ports of upstreams, of listeners, and the access log → documents."""
+
+
 @asynccontextmanager
-async def both(folder: Path, start_envoy: StartEnvoy) -> AsyncIterator[Sides]:
+async def both(
+    folder: Path,
+    start_envoy: StartEnvoy,
+    documents: Documents = documents,
+    names: Collection[str] = SERVICES,
+    identity: Identity = HERE,
+) -> AsyncIterator[Sides]:
     async with upstreams() as ports:
-        numbers = _free(list(SERVICES))
+        numbers = _free(list(names))
         snapshot = compiled(
-            *documents(ports, numbers, folder / "envoy"), listening=Listening(address="127.0.0.1", http_proxy_port=None)
+            *documents(ports, numbers, folder / "envoy"),
+            listening=Listening(address="127.0.0.1", http_proxy_port=None),
+            identity=identity,
         )
         static: Any = bootstrap(snapshot, Process())["static_resources"]
         wanted = {f"127.0.0.1_{number}" for number in numbers.values()}
@@ -234,10 +252,29 @@ async def both(folder: Path, start_envoy: StartEnvoy) -> AsyncIterator[Sides]:
             own = folder / "documents"
             own.mkdir()
             texts = documents(ports, numbers, folder / "ours")
-            async with worker(own, *(f"\n---\n{text}" for text in texts)) as app:
+            (own / "documents.yaml").write_text("".join(f"\n---\n{text}" for text in texts))
+            async with served(own, identity) as app:
                 yield Sides(app, envoy, numbers, folder)
         finally:
             await asyncio.to_thread(envoy.close)
+
+
+@asynccontextmanager
+async def served(folder: Path, identity: Identity) -> AsyncIterator[App]:
+    names = ("outbound_port", "inbound_port", "http_proxy_port", "admin_port", "status_port", "metrics_port")
+    base = Settings(
+        config=(folder,),
+        address="127.0.0.1",
+        gateway=identity.gateway,
+        labels=dict(identity.labels),
+        drain_duration=0.1,
+    )
+    app = App(replace(base, **dict.fromkeys(names, 0)))  # type: ignore[arg-type]
+    await app.start()
+    try:
+        yield app
+    finally:
+        await app.shut_down()
 
 
 def _free(names: list[str]) -> dict[str, int]:
@@ -346,17 +383,22 @@ CASES: list[tuple[str, Client, int]] = [
 ]
 
 
+async def run(sides: Sides, cases: list[tuple[str, Client, int]]) -> None:
+    """Every case through both, one after the other."""
+    told: tuple[list[str], list[str]] = ([], [])
+    for name, client, count in cases:
+        heard = [await client(port) for port in sides.ports(name)]
+        before, told = told, await sides.lines(len(told[0]) + count)
+        ours, envoys = [now[len(then) :] for then, now in zip(before, told, strict=True)]
+        assert (name, heard[0][:80], ours) == (name, heard[1][:80], envoys)
+        assert len(heard[0]) == len(heard[1])
+    our_numbers, envoy_numbers = sides.counted()
+    assert our_numbers == envoy_numbers
+
+
 async def test_every_case_ends_alike(tmp_path: Path, start_envoy: StartEnvoy) -> None:
     async with both(tmp_path, start_envoy) as sides:
-        told: tuple[list[str], list[str]] = ([], [])
-        for name, client, count in CASES:
-            heard = [await client(port) for port in sides.ports(name)]
-            before, told = told, await sides.lines(len(told[0]) + count)
-            ours, envoys = [now[len(then) :] for then, now in zip(before, told, strict=True)]
-            assert (name, heard[0][:80], ours) == (name, heard[1][:80], envoys)
-            assert len(heard[0]) == len(heard[1])
-        our_numbers, envoy_numbers = sides.counted()
-    assert our_numbers == envoy_numbers
+        await run(sides, CASES)
 
 
 async def test_weights_are_kept_to(tmp_path: Path, start_envoy: StartEnvoy) -> None:
@@ -367,3 +409,135 @@ async def test_weights_are_kept_to(tmp_path: Path, start_envoy: StartEnvoy) -> N
             assert 190 < heard.count(b"one") < 260
         ours, envoys = sides.counted()
     assert ours["tcp.split.default.downstream_cx_total"] == envoys["tcp.split.default.downstream_cx_total"] == 300
+
+
+# A gateway
+
+
+def door(ports: dict[str, int], numbers: dict[str, int], log: Path) -> list[str]:
+    """A TCP server, and one that passes TLS on by name."""
+    tcp, tls = numbers["tcp"], numbers["tls"]
+    servers = (
+        f"- port: {{number: {tcp}, name: tcp, protocol: TCP}}\n  hosts: ['*']\n"
+        f"- port: {{number: {tls}, name: tls, protocol: TLS}}\n  hosts: ['*.a.test', b.test]\n"
+        "  tls: {mode: PASSTHROUGH}\n"
+    )
+    routes = (
+        "hosts: ['*.a.test', b.test]\ngateways: [door]\ntls:\n"
+        "- match: [{sniHosts: ['*.a.test']}]\n  route: [{destination: {host: one.test}}]\n"
+        "- match: [{sniHosts: [x.a.test], port: 1}]\n  route: [{destination: {host: echo.test}}]\n"
+        "- match: [{sniHosts: [y.a.test, b.test]}]\n  route: [{destination: {host: two.test}}]"
+    )
+    shares = (
+        "hosts: ['*']\ngateways: [door]\ntcp:\n"
+        "- match: [{port: 1}]\n  route: [{destination: {host: one.test}}]\n"
+        f"- match: [{{port: {tcp}}}]\n  route: [{{destination: {{host: echo.test}}}}]"
+    )
+    services = [
+        entry(f"{name}.test", "80/TCP", endpoints=f"{{address: 127.0.0.1, ports: {{p80: {ports[name]}}}}}")
+        for name in ("one", "two", "echo")
+    ]
+    logging = mesh(f'accessLogFile: {log}\naccessLogFormat: "{FORMAT}"')
+    return [logging, *services, gateway(servers), rules(routes, "names"), rules(shares, "shares")]
+
+
+async def test_a_gateway_passes_on_alike(tmp_path: Path, start_envoy: StartEnvoy) -> None:
+    cases: list[tuple[str, Client, int]] = [
+        ("tcp", says(b"hello"), 1),
+        ("tls", hello("x.a.test"), 1),
+        ("tls", hello("y.a.test"), 1),
+        ("tls", hello("B.test"), 1),
+        ("tls", hello("a.test"), 1),
+        ("tls", hello("c.test"), 1),
+        ("tls", hello(None), 1),
+        ("tls", says(b"plain", half_close=False), 1),
+    ]
+    async with both(tmp_path, start_envoy, door, ("tcp", "tls"), DOOR) as sides:
+        await run(sides, cases)
+
+
+# Mutual TLS
+
+
+@pytest.mark.parametrize("alpn", [["istio"], ["istio-peer-exchange", "istio"]])
+@pytest.mark.parametrize("mode", ["STRICT", "PERMISSIVE"])
+async def test_an_envoy_speaks_mutual_tls_to_our_tcp_port(
+    alpn: list[str], mode: str, tmp_path: Path, start_envoy: StartEnvoy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with workload(tmp_path, mode, "TCP") as side:
+        target = ("127.0.0.1", side.application.port)
+        monkeypatch.setattr("pyproxy.downstream.listener.original_destination", lambda transport: target)
+        number = _free(["tcp"])["tcp"]
+        inbound = port_of(side.app, "virtualInbound")
+        endpoint = f"{{address: 127.0.0.1, ports: {{p{number}: {inbound}}}, serviceAccount: reviews}}"
+        egress = (
+            f"egress: [{{port: {{number: {number}, name: tcp, protocol: TCP}}, captureMode: NONE, hosts: ['*/*']}}]"
+        )
+        snapshot = compiled(
+            entry("reviews.mesh", f"{number}/TCP", endpoints=endpoint),
+            rules(egress, kind="Sidecar"),
+            listening=Listening(address="127.0.0.1"),
+        )
+        certs = MESH.workload(tmp_path / "client", PRODUCTPAGE)
+        static: Any = bootstrap(snapshot, Process(certificates=Certificates(str(certs))))["static_resources"]
+        for cluster in static["clusters"]:
+            _offer(cluster, alpn)
+        listeners = [each for each in static["listeners"] if each["name"] == f"127.0.0.1_{number}"]
+        listeners[0]["address"]["socket_address"]["port_value"] = 0
+        envoy = start_envoy(listeners, static["clusters"])
+        reader, writer = await asyncio.open_connection("127.0.0.1", envoy.ports[f"127.0.0.1_{number}"])
+        writer.write(b"bytes")
+        assert await asyncio.wait_for(reader.readexactly(8), 10) == b"not HTTP"
+        writer.close()
+        assert side.application.began == [b"bytes"]
+        assert side.stats["ssl_handshake"] == 1
+        await asyncio.to_thread(envoy.close)
+
+
+def _offer(resource: Any, alpn: list[str]) -> None:
+    """These protocols wherever some are offered."""
+    if isinstance(resource, list):
+        for each in resource:
+            _offer(each, alpn)
+    elif isinstance(resource, dict):
+        if "alpn_protocols" in resource:
+            resource["alpn_protocols"] = alpn
+        for each in resource.values():
+            _offer(each, alpn)
+
+
+async def test_we_speak_mutual_tls_to_an_envoys_tcp_port(tmp_path: Path, start_envoy: StartEnvoy) -> None:
+    async with upstreams() as ports:
+        number = _free(["tcp"])["tcp"]
+        ingress = (
+            f"ingress: [{{port: {{number: {number}, name: tcp, protocol: TCP}}, captureMode: NONE, "
+            f"defaultEndpoint: '127.0.0.1:{ports['echo']}'}}]"
+        )
+        snapshot = compiled(
+            rules(ingress, kind="Sidecar"),
+            "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\n"
+            "metadata: {name: default}\nspec: {mtls: {mode: STRICT}}",
+            listening=Listening(address="127.0.0.1"),
+        )
+        certs = MESH.workload(tmp_path / "server", REVIEWS)
+        static: Any = bootstrap(snapshot, Process(certificates=Certificates(str(certs))))["static_resources"]
+        listeners = [each for each in static["listeners"] if each["name"] == f"127.0.0.1_{number}"]
+        listeners[0]["address"]["socket_address"]["port_value"] = 0
+        envoy = start_envoy(listeners, static["clusters"])
+        port = envoy.ports[f"127.0.0.1_{number}"]
+        local = _free(["tcp"])["tcp"]
+        endpoint = f"{{address: 127.0.0.1, ports: {{p{local}: {port}}}, serviceAccount: reviews}}"
+        egress = f"egress: [{{port: {{number: {local}, name: tcp, protocol: TCP}}, captureMode: NONE, hosts: ['*/*']}}]"
+        texts = entry("reviews.mesh", f"{local}/TCP", endpoints=endpoint), rules(egress, kind="Sidecar")
+        (tmp_path / "client").mkdir()
+        own = MESH.workload(tmp_path / "certs", PRODUCTPAGE)
+        async with (
+            worker(tmp_path / "client", *(f"\n---\n{text}" for text in texts), certs=own) as app,
+            connected(app, f"127.0.0.1_{local}") as client,
+        ):
+            client.send(b"over mutual TLS")
+            client.writer.write_eof()
+            assert await client.rest() == b"over mutual TLSbye"
+            (stats,) = [state.stats for name, state in app.live.serving.clusters.items() if "reviews" in name]
+            assert stats.ssl_handshake == 1
+        await asyncio.to_thread(envoy.close)

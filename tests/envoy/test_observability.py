@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pyproxy.envoy.observability import access_logs, tracing
+from pyproxy.envoy.observability import access_logs, listener_logs, tracing
 from pyproxy.snapshot.model import AccessLog, Propagation, SpanExport, SpanFormat, Tracing
 from pyproxy.snapshot.reporting import SpanTag, TagSource
 from pyproxy.telemetry.access_log import ISTIO_JSON, ISTIO_TEXT
@@ -30,6 +30,15 @@ def test_an_own_format_ends_its_lines_and_loads_what_it_needs() -> None:
 
 def test_a_format_that_nobody_understands_becomes_istios_as_in_pyproxy() -> None:
     assert log_format(AccessLog("/dev/stdout", format="%NO_SUCH%"))["text_format_source"]["inline_string"] == ISTIO_TEXT
+
+
+def test_the_listener_itself_logs_whom_no_chain_takes() -> None:
+    nobody = {"response_flag_filter": {"flags": ["NR"]}}
+    (plain,) = listener_logs([AccessLog("/dev/stdout"), AccessLog()])
+    assert plain["filter"] == nobody
+    (filtered,) = listener_logs([AccessLog("/dev/stdout", filter="true")])
+    own = access_logs([AccessLog("/dev/stdout", filter="true")])[0]["filter"]
+    assert filtered["filter"] == {"and_filter": {"filters": [nobody, own]}}
 
 
 def provider(**fields: Any) -> Any:
