@@ -23,7 +23,8 @@ from pyproxy.downstream.http2 import Http2Server
 from pyproxy.downstream.tracker import Tracker
 from pyproxy.proxy import replies
 from pyproxy.proxy.environment import ClientConnection, Environment
-from pyproxy.proxy.exchange import ClientStream, Exchange
+from pyproxy.proxy.client_stream import ClientStream
+from pyproxy.proxy.exchange import Exchange
 from pyproxy.proxy.headers import DROP, HOST, REQUEST_FATES, TRACE
 from pyproxy.proxy.tunnel import Tunnel
 from pyproxy.wire.http1 import LAST_CHUNK, encode_chunk, encode_response

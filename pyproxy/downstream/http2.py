@@ -11,7 +11,8 @@ from pyproxy.core.http import Headers, RequestHead, ResponseHead
 from pyproxy.downstream.http2_head import NAMES, request_head
 from pyproxy.downstream.tracker import Tracker
 from pyproxy.proxy.environment import ClientConnection, Environment
-from pyproxy.proxy.exchange import ClientStream, Exchange
+from pyproxy.proxy.client_stream import ClientStream
+from pyproxy.proxy.exchange import Exchange
 from pyproxy.proxy.tunnel import Tunnel
 from pyproxy.wire.http2 import HIGHEST_STREAM, MAX_STREAMS, Session
 from pyproxy.wire.http2_fields import BadHead, read_trailers
@@ -233,8 +234,10 @@ class Http2Server(Session):
         if not exchange.reading:
             exchange.reading = True
             self._uploading.append(exchange)
-        one.on_data(data, size)
         if end:
+            one.whole = True
+        one.on_data(data, size)
+        if end and stream in self._streams:  # the data may have ended the exchange
             one.on_end()
 
     def trailers_received(self, stream: int, lines: Headers) -> None:

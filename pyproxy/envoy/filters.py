@@ -18,9 +18,10 @@ DNS_CACHE: Resource = {"name": "dynamic_forward_proxy", "dns_lookup_family": "V4
 """The one cache of names that are looked up for single requests; filter and cluster must name the same."""
 
 
-def http_filters(*, by_name: bool) -> list[Resource]:
-    """Outermost first. `by_name`: hosts that nobody declared are looked up."""
-    filters = [
+def http_filters(*, by_name: bool, grpc_web: bool) -> list[Resource]:
+    """Outermost first. `by_name`: hosts that nobody declared are looked up; `grpc_web`: some port says so."""
+    filters = [_filter("grpc_web", "grpc_web.v3.GrpcWeb")] if grpc_web else []
+    filters += [
         _filter("grpc_stats", "grpc_stats.v3.FilterConfig", emit_filter_state=True, stats_for_all_methods=False),
         _filter("fault", "fault.v3.HTTPFault"),
         _filter("cors", "cors.v3.Cors"),

@@ -32,7 +32,7 @@ def http_filter(listener: Listener, routes: Resource, snapshot: Snapshot, *, by_
             *filters_before_tokens(listener, snapshot),
             *token_filters(listener, snapshot),
             *filters_after_tokens(listener, snapshot),
-            *http_filters(by_name=by_name),
+            *http_filters(by_name=by_name, grpc_web=_has_grpc_web(snapshot)),
         ],
         **_server(http),
         "use_remote_address": http.use_remote_address,
@@ -58,6 +58,11 @@ def http_filter(listener: Listener, routes: Resource, snapshot: Snapshot, *, by_
     if http.accept_http_10:
         manager["http_protocol_options"] = {"accept_http_10": True}
     return {"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}
+
+
+def _has_grpc_web(snapshot: Snapshot) -> bool:
+    hosts = (host for table in snapshot.route_tables.values() for host in (*table.exact.values(), table.default))
+    return any(host is not None and host.grpc_web for host in hosts)
 
 
 def tcp_filter(route: TcpRoute, snapshot: Snapshot, direction: Direction) -> Resource:

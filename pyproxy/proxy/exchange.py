@@ -22,10 +22,12 @@ from pyproxy.policy.retry import steered
 from pyproxy.policy.timeouts import effective_timeouts
 from pyproxy.proxy import gate, replies
 from pyproxy.proxy.attempt import Attempt
+from pyproxy.proxy.client_stream import ClientStream
 from pyproxy.proxy.environment import ClientConnection, Environment
 from pyproxy.proxy.ext_authz import Check
 from pyproxy.proxy.forwarder import Forwarder
 from pyproxy.proxy.grpc_messages import Messages
+from pyproxy.proxy.grpc_web import GrpcWebCall, is_grpc_web
 from pyproxy.proxy.headers import apply_ops, operation_line, without
 from pyproxy.proxy.internal_requests import FORCE_TRACE, asked_by_client, asked_by_route
 from pyproxy.proxy.mirror import Mirroring, Terms
@@ -53,54 +55,6 @@ Step = Callable[["Exchange"], replies.Reply | None]
 """One of the gate's: an answer, `gate.HELD`, or None."""
 
 
-class ClientStream:
-    """What an exchange may ask of the protocol that carries it."""
-
-    def send_informational(self, head: ResponseHead) -> None:
-        """A 1xx."""
-        raise NotImplementedError
-
-    def send_head(self, head: ResponseHead, *, end: bool, close: bool = False) -> int:
-        """The response head; gives the bytes it took. `end`: no body follows. `close`: the connection ends with it."""
-        raise NotImplementedError
-
-    def send_body(self, chunk: bytes) -> None:
-        """Body bytes."""
-        raise NotImplementedError
-
-    def send_end(self) -> None:
-        """The body is whole."""
-        raise NotImplementedError
-
-    def send_trailers(self, trailers: Headers) -> None:
-        """The body is whole, and header lines follow it."""
-        raise NotImplementedError
-
-    def flush(self) -> None:
-        """Write what was sent."""
-        raise NotImplementedError
-
-    def abort(self) -> None:
-        """The response cannot be finished: cut the connection."""
-        raise NotImplementedError
-
-    def pause_request(self) -> None:
-        """Read no more of the request."""
-        raise NotImplementedError
-
-    def resume_request(self) -> None:
-        """Read on."""
-        raise NotImplementedError
-
-    def switch_to_tunnel(self, attempt: Attempt, rest: bytes) -> None:
-        """101 was sent: from now on bytes pass both ways."""
-        raise NotImplementedError
-
-    def exchange_finished(self) -> None:
-        """Called once, when nothing more will be asked."""
-        raise NotImplementedError
-
-
 class Exchange(Forwarder):
     """One request and its response."""
 
@@ -108,6 +62,8 @@ class Exchange(Forwarder):
     """The CORS origin that may read the response."""
     workload_port = 0
     """The workload's port that the request is for; 0 when its virtual host does not say."""
+    speaks_grpc_web = False
+    """It is for a port of gRPC-Web."""
     internal = False
     """Its client may steer by x-envoy-* headers."""
     traced = False
@@ -117,6 +73,8 @@ class Exchange(Forwarder):
     _mirroring: Mirroring | None = None
     _messages: Messages | None = None
     """Those of a gRPC call."""
+    _web: GrpcWebCall | None = None
+    """The call is one of gRPC-Web: between us and the client."""
     _destination: Destination | None = None
     _operating = False
     """Destination or route have operations on response headers."""
@@ -198,6 +156,12 @@ class Exchange(Forwarder):
         if self.finished:
             return
         self.ctx.bytes_received += len(chunk)
+        if self._web is not None:
+            try:
+                chunk = self._web.decode(chunk)
+            except ValueError:
+                self.reply(replies.BAD_BASE64)
+                return
         if self._mirroring is not None:
             self._mirroring.on_body(chunk)
         attempt = self.attempt
@@ -222,6 +186,9 @@ class Exchange(Forwarder):
             return
         self.request_ended = True
         self.ctx.request_body_ended = self.env.clock.monotonic()
+        if self._web is not None and not self._web.whole:
+            self.reply(replies.BAD_BASE64_SIZE)
+            return
         if self._check is not None:
             self._check.on_request_end()
         if self._mirroring is not None:
@@ -312,6 +279,10 @@ class Exchange(Forwarder):
 
     def _let_in(self) -> replies.Reply | None:
         """Past the gate: the delay, if there is one."""
+        if self.speaks_grpc_web and is_grpc_web(self.head):
+            reply = self._translate_grpc_web()
+            if reply is not None:
+                return reply
         route = self.route
         if route is None:
             self.connection.stats.no_route += 1
@@ -326,6 +297,15 @@ class Exchange(Forwarder):
                 self._backoff = asyncio.get_running_loop().call_later(delay, self._after_delay, route)
                 return None
         return self._admitted(route)
+
+    def _translate_grpc_web(self) -> replies.Reply | None:
+        """From here on the call is one of gRPC: also what came of its body while it was held."""
+        self._web = self.stream = web = GrpcWebCall(self.stream, self.head, self.ctx)
+        try:
+            self.kept = [web.decode(chunk) for chunk in self.kept]
+        except ValueError:
+            return replies.BAD_BASE64
+        return None if web.whole or not self.request_ended else replies.BAD_BASE64_SIZE
 
     def _count_delayed(self, change: int) -> None:
         self._delayed = change > 0
@@ -625,7 +605,7 @@ class Exchange(Forwarder):
     def _complete_reply(self, head: ResponseHead, reply: replies.Reply) -> bytes:
         """What a reply of ours says of its body, after the route's operations; gives the body."""
         body = reply.body
-        if self.is_grpc:
+        if self.is_grpc and self._web is None:  # a call of gRPC-Web gets what it makes of a plain answer
             added = replies.grpc_reply_headers(reply, message=self.head.method != b"HEAD")
             head.headers = without(head.headers, b"content-length", *(name for name, _ in added)) + added
             head.status = 200

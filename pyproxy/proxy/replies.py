@@ -50,6 +50,10 @@ RETRY_BUFFER_FULL: Final = Reply(
     charged=False,
 )
 INTERNAL_ERROR: Final = Reply(500, b"Internal Server Error", details="internal_error", close=True)
+BAD_BASE64: Final = Reply(
+    400, b"Bad gRPC-web request, invalid base64 data.", details="grpc_base_64_decode_failed", charged=False
+)
+BAD_BASE64_SIZE: Final = replace(BAD_BASE64, details="grpc_base_64_decode_failed_bad_size")
 FAULT_DETAILS: Final = "fault_filter_abort"
 FAULT_BODY: Final = b"fault filter abort"
 
@@ -98,10 +102,10 @@ def grpc_reply_headers(reply: Reply, *, message: bool = True) -> list[tuple[byte
     status = reply.grpc_status if reply.grpc_status is not None else GRPC_OF_HTTP.get(reply.status, 2)
     headers = [(b"content-type", b"application/grpc"), (b"grpc-status", b"%d" % status)]
     if reply.body and message:
-        headers.append((b"grpc-message", _percent_encode(reply.body)))
+        headers.append((b"grpc-message", percent_encode(reply.body)))
     return headers
 
 
-def _percent_encode(message: bytes) -> bytes:
+def percent_encode(message: bytes) -> bytes:
     """gRPC's encoding of grpc-message: printable ASCII but for `%` stays."""
     return b"".join(bytes((byte,)) if 0x20 <= byte <= 0x7E and byte != 0x25 else b"%%%02X" % byte for byte in message)

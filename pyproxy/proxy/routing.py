@@ -68,6 +68,7 @@ def find_route(exchange: Exchange) -> Route | replies.Reply | None:
     if virtual_host is None:
         return None
     exchange.workload_port = virtual_host.workload_port
+    exchange.speaks_grpc_web = virtual_host.grpc_web
     route = virtual_host.route_for(head)
     if route is not None:
         ctx.virtual_host = virtual_host.name

@@ -36,6 +36,7 @@ from pyproxy.snapshot.routes import Place, Routes
 from pyproxy.snapshot.rules import Rules, visible_rules
 from pyproxy.snapshot.server_names import ServerNames
 from pyproxy.snapshot.server_tls import compile_server_tls, mode_of
+from pyproxy.snapshot.services import GRPC_WEB
 from pyproxy.snapshot.tcp_routes import TcpRoute, TcpRoutes
 
 _ANY_ADDRESS = "0.0.0.0"
@@ -48,6 +49,7 @@ class _Host:
     port: int
     routes: list[Route] = field(default_factory=list)
     https_only: bool = False
+    grpc_web: bool = False
 
 
 class GatewaySide:
@@ -182,11 +184,13 @@ class GatewaySide:
                     found = hosts.setdefault(host, _Host(place.port))
                     found.routes += routes
                     found.https_only |= each.redirects
+                    found.grpc_web |= each.protocol == GRPC_WEB
             for host in each.hosts if each.redirects else ():
                 hosts.setdefault(host, _Host(place.port)).https_only = True
         table = TableBuilder()
         for host, found in hosts.items():
-            table.add(VirtualHost(f"{host}:{found.port}", (host_domain(host),), _ordered(found)))
+            domains = (host_domain(host),)
+            table.add(VirtualHost(f"{host}:{found.port}", domains, _ordered(found), grpc_web=found.grpc_web))
         empty = VirtualHost(f"blackhole:{servers[0].server.port.number}", ("*",), ())
         return table.build(name, None if hosts else empty)
 

@@ -28,7 +28,7 @@ from pyproxy.snapshot.model import (
 from pyproxy.snapshot.policies import circuit_breakers, connection_settings
 from pyproxy.snapshot.registry import Registry
 from pyproxy.snapshot.retries import compile_inbound_retry
-from pyproxy.snapshot.services import AUTO, HTTP2_PROTOCOLS, Service, ServicePort, parse_protocol
+from pyproxy.snapshot.services import AUTO, GRPC_WEB, HTTP2_PROTOCOLS, Service, ServicePort, parse_protocol
 from pyproxy.snapshot.sidecars import Scope
 from pyproxy.snapshot.workloads import UNIX
 
@@ -142,14 +142,14 @@ class Inbound:
         route = Route(
             name="default",
             matches=None,
-            action=Forward(
-                (Destination(cluster),), retry=None if port.protocol in ("grpc", "grpc-web") else self._retry
-            ),
+            action=Forward((Destination(cluster),), retry=None if port.protocol in ("grpc", GRPC_WEB) else self._retry),
             matched_prefix=b"/",
             description="everything",
             operation=f"{service.host if service else ''}:{port.number}/*",
         )
-        host = VirtualHost(f"inbound|http|{port.number}", ("*",), (route,), service, workload_port)
+        host = VirtualHost(
+            f"inbound|http|{port.number}", ("*",), (route,), service, workload_port, port.protocol == GRPC_WEB
+        )
         return RouteTable(cluster, {}, default=host)
 
     def _service_name(self, each: InboundPort) -> ServiceName:

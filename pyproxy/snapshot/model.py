@@ -319,6 +319,8 @@ class VirtualHost:
     service: ServiceName | None = None
     workload_port: int = 0
     """The workload's port behind an inbound table; 0: known by the connection alone."""
+    grpc_web: bool = False
+    """Its port says so: calls of gRPC-Web are translated."""
 
     def route_for(self, head: RequestHead) -> Route | None:
         """The first route that the request matches."""

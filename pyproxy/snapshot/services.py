@@ -13,7 +13,8 @@ from pyproxy.snapshot.model import Endpoint, ServiceName
 
 AUTO = "auto"
 """A port whose protocol is told from its first bytes."""
-HTTP2_PROTOCOLS = frozenset({"http2", "grpc", "grpc-web"})
+GRPC_WEB = "grpc-web"
+HTTP2_PROTOCOLS = frozenset({"http2", "grpc", GRPC_WEB})
 HTTP_PROTOCOLS = HTTP2_PROTOCOLS | {"http", "http_proxy"}
 TLS_PROTOCOLS = frozenset({"https", "tls"})
 _KNOWN = HTTP_PROTOCOLS | TLS_PROTOCOLS | {"tcp", "udp", "mongo", "redis", "mysql"}
@@ -34,8 +35,8 @@ def kubernetes_protocol(port: int, name: str | None, transport: str | None, app_
     word = (app_protocol if app_protocol is not None else name) or ""
     if app_protocol in _APP_PROTOCOLS:
         return _APP_PROTOCOLS[app_protocol]
-    if word.lower().startswith("grpc-web"):
-        return "grpc-web"
+    if word.lower().startswith(GRPC_WEB):
+        return GRPC_WEB
     found = parse_protocol(word.partition("-")[0])
     return "tcp" if found == AUTO and port in _ALWAYS_TCP else found
 

@@ -22,7 +22,7 @@ from pyproxy.snapshot.model import (
     VirtualHost,
 )
 from pyproxy.snapshot.routes import Place, Routes
-from pyproxy.snapshot.services import Service
+from pyproxy.snapshot.services import GRPC_WEB, Service
 from pyproxy.snapshot.sidecars import Scope
 
 ANY, HTTP_PROXY, ALLOW_ANY = "any", "http_proxy", "allow_any"
@@ -117,7 +117,9 @@ class OutboundTables:
             known = self._domains[service.host] = domains_of(service, self._namespace, self._domain)
         domains = table.free(name, *known)
         if domains:
-            table.add(VirtualHost(name, domains, routes, service.name))
+            number = service.port(port)
+            web = number is not None and number.protocol == GRPC_WEB
+            table.add(VirtualHost(name, domains, routes, service.name, grpc_web=web))
 
     # No port
 

@@ -137,6 +137,8 @@ class Scenario:
     """The HTTP that clients speak."""
     upstream: int = 1
     """And the one of the hosts."""
+    grpc_web: bool = False
+    """The port says so; all of a comparison must be alike in this."""
 
 
 @dataclass
@@ -605,6 +607,8 @@ def envoy_listeners(
         {"address_prefix": address, "prefix_len": int(length)}
         for address, _, length in (network.partition("/") for network in internal)
     ]
+    translator = {"name": "web", "typed_config": {"@type": f"{EXTENSIONS}.filters.http.grpc_web.v3.GrpcWeb"}}
+    web = [translator] if any(scenario.grpc_web for scenario in named.values()) else []
     found = []
     for direction, server in (("outbound", "envoy"), ("inbound", "istio-envoy")):
         inbound = direction == "inbound"
@@ -614,7 +618,7 @@ def envoy_listeners(
         listener = http_listener(
             direction,
             [],
-            [{"name": "fault", "typed_config": {"@type": f"{EXTENSIONS}.filters.http.fault.v3.HTTPFault"}}],
+            [*web, {"name": "fault", "typed_config": {"@type": f"{EXTENSIONS}.filters.http.fault.v3.HTTPFault"}}],
             server_name=server,
             stream_idle_timeout="0s",
             delayed_close_timeout="0.2s",
@@ -688,7 +692,9 @@ def _access_log(path: Path) -> dict[str, Any]:
 
 # Our documents
 
-_PROTOCOLS = {1: "HTTP", 2: "HTTP2"}
+
+def _protocol(scenario: Scenario) -> str:
+    return "GRPC-WEB" if scenario.grpc_web else {1: "HTTP", 2: "HTTP2"}[scenario.upstream]
 
 
 def documents(named: Mapping[str, Scenario], log: Path, hosts: ScriptedHosts, internal: Sequence[str] = ()) -> str:
@@ -738,7 +744,7 @@ def _outbound(name: str, scenario: Scenario, hosts: ScriptedHosts) -> list[dict[
         for host, label in zip(scenario.hosts, labels, strict=True)
     ]
     found = [
-        _service(name, endpoints, scenario.upstream),
+        _service(name, endpoints, _protocol(scenario)),
         _document("VirtualService", name, {"hosts": [name], "http": [rule]}),
     ]
     if scenario.shadow is not None:
@@ -758,18 +764,18 @@ def _inbound_documents(name: str, scenario: Scenario, hosts: ScriptedHosts) -> l
     spec = {
         "hosts": [name],
         "resolution": "STATIC",
-        "ports": [{"number": port, "name": "http", "protocol": _PROTOCOLS[scenario.upstream]}],
+        "ports": [{"number": port, "name": "http", "protocol": _protocol(scenario)}],
         "workloadSelector": {"labels": {"app": "client"}},
     }
     return [_document("ServiceEntry", name, spec)]
 
 
-def _service(name: str, endpoints: Sequence[Block], http: int = 1) -> dict[str, Any]:
+def _service(name: str, endpoints: Sequence[Block], protocol: str = "HTTP") -> dict[str, Any]:
     spec = {
         "hosts": [name],
         "location": "MESH_EXTERNAL",
         "resolution": "STATIC",
-        "ports": [{"number": 80, "name": "http", "protocol": _PROTOCOLS[http]}],
+        "ports": [{"number": 80, "name": "http", "protocol": protocol}],
         "endpoints": endpoints,
     }
     return _document("ServiceEntry", name, spec)

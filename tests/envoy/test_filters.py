@@ -14,13 +14,14 @@ ROUTE = Route("r", None, Forward((Destination("a"),)))
 
 
 def names(*, by_name: bool) -> list[str]:
-    return [str(each["name"]).rpartition(".")[2] for each in http_filters(by_name=by_name)]
+    return [str(each["name"]).rpartition(".")[2] for each in http_filters(by_name=by_name, grpc_web=False)]
 
 
 def test_faults_come_before_cors_and_the_router_is_last() -> None:
     assert names(by_name=False) == ["grpc_stats", "fault", "cors", "router"]
     assert names(by_name=True) == ["grpc_stats", "fault", "cors", "dynamic_forward_proxy", "router"]
-    assert http_filters(by_name=True)[3]["typed_config"]["dns_cache_config"] == DNS_CACHE  # type: ignore[index]
+    assert http_filters(by_name=False, grpc_web=True)[0]["name"] == "envoy.filters.http.grpc_web"
+    assert http_filters(by_name=True, grpc_web=False)[3]["typed_config"]["dns_cache_config"] == DNS_CACHE  # type: ignore[index]
 
 
 @pytest.mark.parametrize(
