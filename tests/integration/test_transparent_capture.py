@@ -25,6 +25,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 
 # Addresses set aside for benchmarks of network devices (RFC 2544): nobody's.
 MESH, OUTSIDE, VIRTUAL = "198.18.0.1", "198.18.0.2", "198.19.0.80"
+DATABASE = "198.19.0.33"
 PROXY_USER = 1337
 
 DOCUMENTS = f"""
@@ -72,6 +73,79 @@ spec:
   - match: [{{headers: {{end-user: {{exact: jason}}}}}}]
     route: [{{destination: {{host: reviews, subset: v2}}}}]
   - route: [{{destination: {{host: reviews, subset: v1}}}}]
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: db}}
+spec:
+  hosts: [db.default.svc.cluster.local]
+  addresses: [{DATABASE}]
+  location: MESH_INTERNAL
+  resolution: STATIC
+  ports: [{{number: 3306, name: mysql, protocol: MySQL}}]
+  endpoints:
+  - {{address: {OUTSIDE}, ports: {{mysql: 7071}}, labels: {{version: v1}}}}
+  - {{address: {OUTSIDE}, ports: {{mysql: 7072}}, labels: {{version: v2}}}}
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {{name: db}}
+spec:
+  host: db
+  subsets: [{{name: v1, labels: {{version: v1}}}}, {{name: v2, labels: {{version: v2}}}}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: db}}
+spec:
+  hosts: [db]
+  tcp:
+  - match: [{{destinationSubnets: [198.19.0.0/24], port: 3306}}]
+    route:
+    - {{destination: {{host: db, subset: v1}}, weight: 50}}
+    - {{destination: {{host: db, subset: v2}}, weight: 50}}
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: secure}}
+spec:
+  hosts: [one.secure.test, two.secure.test]
+  location: MESH_INTERNAL
+  resolution: STATIC
+  ports: [{{number: 443, name: tls, protocol: TLS}}]
+  endpoints: [{{address: {OUTSIDE}, ports: {{tls: 7071}}}}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: secure}}
+spec:
+  hosts: [two.secure.test]
+  tls:
+  - match: [{{sniHosts: [two.secure.test]}}]
+    route: [{{destination: {{host: db, subset: v2, port: {{number: 3306}}}}}}]
+"""
+
+# A server that speaks first: its name, and what it then hears as it is. Arguments: name, address, port.
+GREETING = """
+import socketserver, sys
+class Handler(socketserver.BaseRequestHandler):
+    def handle(self):
+        self.request.sendall(sys.argv[1].encode() + b"\\n")
+        self.request.recv(65536)
+socketserver.ThreadingTCPServer((sys.argv[2], int(sys.argv[3])), Handler).serve_forever()
+"""
+
+# Hears a line; with a server name it says first what TLS says first. Arguments: address, port, server name or nothing.
+LISTENER = """
+import socket, ssl, sys
+with socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=10) as connection:
+    if sys.argv[3]:
+        outgoing = ssl.MemoryBIO()
+        try:
+            ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname=sys.argv[3]).do_handshake()
+        except ssl.SSLWantReadError:
+            connection.sendall(outgoing.read())
+    print(connection.makefile().readline().strip())
 """
 
 # A server that tells its name and what it was asked. Arguments: name, address, port.
@@ -217,11 +291,13 @@ def captured(namespaces: tuple[Namespace, Namespace]) -> Iterator[tuple[Namespac
     outside.serve(SERVER, "reviews v2", OUTSIDE, "9082")
     outside.serve(SERVER, "stranger", OUTSIDE, "7777")
     outside.serve(BACKWARDS, OUTSIDE, "7070")
+    outside.serve(GREETING, "database v1", OUTSIDE, "7071")
+    outside.serve(GREETING, "database v2", OUTSIDE, "7072")
     # Not pytest's tmp_path, which only root may enter.
     with tempfile.TemporaryDirectory() as folder:
         _start_proxy(mesh, Path(folder))
         _wait_for(mesh, "127.0.0.1", 8080)
-        for port in (9081, 9082, 7777, 7070):
+        for port in (9081, 9082, 7777, 7070, 7071, 7072):
             _wait_for(outside, OUTSIDE, port)
         mesh.pyproxy("iptables", "apply", "--proxy-uid", str(PROXY_USER), "--proxy-gid", str(PROXY_USER))
         yield mesh, outside
@@ -288,6 +364,18 @@ def test_what_is_not_http_is_passed_on_untouched(captured: tuple[Namespace, Name
     mesh, _ = captured
     printed = mesh.run(sys.executable, "-c", TCP_CLIENT, OUTSIDE, "7070", "desserts")
     assert printed.strip() == "stressed"
+
+
+def test_a_tcp_route_divides_connections_to_a_server_that_speaks_first(captured: tuple[Namespace, Namespace]) -> None:
+    mesh, _ = captured
+    greeted = {mesh.run(sys.executable, "-c", LISTENER, DATABASE, "3306", "").strip() for _ in range(16)}
+    assert greeted == {"database v1", "database v2"}
+
+
+@pytest.mark.parametrize(("name", "expected"), [("one.secure.test", "database v1"), ("two.secure.test", "database v2")])
+def test_tls_goes_by_its_server_name(name: str, expected: str, captured: tuple[Namespace, Namespace]) -> None:
+    mesh, _ = captured
+    assert mesh.run(sys.executable, "-c", LISTENER, "198.19.0.44", "443", name).strip() == expected
 
 
 def test_the_proxys_own_ports_are_answered_by_the_proxy(captured: tuple[Namespace, Namespace]) -> None:
