@@ -30,7 +30,7 @@ def documents(mesh: Mesh, ports: dict[str, int], tcp_port: int = SERVICE_PORT) -
     return [
         _document("networking", "WorkloadEntry", WORKLOAD, {"address": "127.0.0.1", "labels": {"app": "client"}}),
         _document("telemetry", "Telemetry", "tracing", {"tracing": [{"randomSamplingPercentage": 0}]}),
-        _service([HOST], "reviews", ports),
+        _service([HOST], "reviews", ports, "HTTP2" if mesh.http2 else "HTTP"),
         _subsets(mesh, ports),
         _document("networking", "VirtualService", "reviews", {"hosts": [HOST], "http": _routes(mesh)}),
         *_extra(mesh, ports),
@@ -109,7 +109,7 @@ def _document(group: str, kind: str, name: str, spec: Document) -> Document:
     }
 
 
-def _service(hosts: list[str], name: str, ports: dict[str, int]) -> Document:
+def _service(hosts: list[str], name: str, ports: dict[str, int], protocol: str = "HTTP") -> Document:
     endpoints = [
         {
             "address": "127.0.0.1",
@@ -123,7 +123,7 @@ def _service(hosts: list[str], name: str, ports: dict[str, int]) -> Document:
         "hosts": hosts,
         "location": "MESH_INTERNAL",
         "resolution": "STATIC",
-        "ports": [{"number": SERVICE_PORT, "name": "http", "protocol": "HTTP"}],
+        "ports": [{"number": SERVICE_PORT, "name": "http", "protocol": protocol}],
         "endpoints": endpoints,
     }
     return _document("networking", "ServiceEntry", name, spec)

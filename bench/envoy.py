@@ -326,6 +326,10 @@ def _clusters(mesh: Mesh, ports: dict[str, int], certificates: Path | None) -> l
         *(_cluster(cluster_name(HOST, subset), [port], mesh.guards) for subset, port in ports.items()),
         *(_cluster(cluster_name(host), everywhere) for host in mesh.hosts()),
     ]
+    if mesh.http2:
+        for cluster in clusters:
+            (options,) = cluster["typed_extension_protocol_options"].values()
+            options["explicit_http_config"] = {"http2_protocol_options": {}}
     if mesh.mutual_tls and certificates is not None:
         for cluster in clusters:
             cluster["transport_socket"] = _upstream_tls(cluster["name"], certificates)

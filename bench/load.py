@@ -1,4 +1,4 @@
-"""Runs wrk, or a program of our own in Go where the client shows a certificate, and reads what it measured."""
+"""Runs wrk, h2load, or a program of our own in Go where the client shows a certificate, and reads what it measured."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.scenarios import APPLICATION_HEADERS, HOST, SERVICE_PORT, Scenario
+from bench.upstream import GRPC_MESSAGE
 
 _REQUESTS = """\
 local headers = {{ {headers} }}
@@ -88,6 +89,39 @@ def run_wrk(scenario: Scenario, port: int, *, seconds: int, cores: str, folder: 
     command += ["--timeout", "10s", "-s", str(lua), f"http://127.0.0.1:{port}"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 30, check=True)
     return parse_result(done.stdout)
+
+
+def run_h2load(scenario: Scenario, port: int, *, seconds: int, cores: str, folder: Path) -> LoadResult:
+    """One run of HTTP/2 against a proxy's port."""
+    load, log = scenario.load, folder / "h2load.log"
+    log.unlink(missing_ok=True)
+    command = ["taskset", "-c", cores, "h2load", "-t1", f"-c{load.connections}", f"-m{load.streams}", f"-D{seconds}"]
+    headers = [(":authority", f"{HOST}:{SERVICE_PORT}"), *APPLICATION_HEADERS]
+    headers += [scenario.mesh.header_match] if scenario.mesh.header_match is not None else []
+    if load.grpc:
+        (folder / "message").write_bytes(GRPC_MESSAGE)
+        headers += [("content-type", "application/grpc"), ("te", "trailers")]
+        command += ["-d", str(folder / "message")]
+    for name, value in headers:
+        command += ["-H", f"{name}: {value}"]
+    command += [f"--log-file={log}", f"http://127.0.0.1:{port}{load.path}"]
+    subprocess.run(command, capture_output=True, text=True, timeout=seconds + 30, check=True)
+    return parse_h2load(log.read_text(), seconds)
+
+
+def parse_h2load(log: str, seconds: float) -> LoadResult:
+    """h2load's log → numbers: a line a request, with when it began, its status (-1: none), and microseconds."""
+    lines = [line.split("\t") for line in log.splitlines()]
+    taken = sorted(int(line[2]) for line in lines)
+    if not taken:
+        raise RuntimeError("h2load got no answer at all")
+    return LoadResult(
+        requests=len(taken),
+        seconds=seconds,
+        p50=taken[len(taken) // 2] / 1e6,
+        p99=taken[len(taken) * 99 // 100] / 1e6,
+        errors=sum(line[1] != "200" for line in lines),
+    )
 
 
 def run_tlsload(

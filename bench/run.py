@@ -15,7 +15,7 @@ import click
 from bench import memory
 from bench.contestants import STARTERS, VARIANTS, Contestant, Place
 from bench.identities import make
-from bench.load import LoadResult, run_tlsload, run_wrk
+from bench.load import LoadResult, run_h2load, run_tlsload, run_wrk
 from bench.process import (
     core_seconds,
     cpu_seconds,
@@ -125,7 +125,9 @@ class Bench:
             mesh = scenario.mesh
             identities = make(folder / "identities") if mesh.mutual_tls else None
             asked = identities.service if identities is not None and not mesh.inbound else None
-            nginx = stack.enter_context(upstream(folder, cores=cores.load, failing=mesh.failing, certificates=asked))
+            nginx = stack.enter_context(
+                upstream(folder, cores=cores.load, failing=mesh.failing, certificates=asked, http2=mesh.http2)
+            )
             place = Place(folder, cores.proxy, mesh, nginx.ports, identities)
             contestants = self._start(scenario, place, stack)
             measured = {contestant.name: Measured(remark=contestant.remark) for contestant in contestants}
@@ -177,7 +179,9 @@ class Bench:
 
 
 def _load(scenario: Scenario, contestant: Contestant, *, seconds: int, cores: str, folder: Path) -> LoadResult:
-    """By wrk, which cannot show a certificate, or where one is asked for by tlsload."""
+    """By wrk; HTTP/2 by h2load; by tlsload where a certificate is asked for, which neither can show."""
+    if scenario.load.streams:
+        return run_h2load(scenario, contestant.port, seconds=seconds, cores=cores, folder=folder)
     if contestant.certificate is None:
         return run_wrk(scenario, contestant.port, seconds=seconds, cores=cores, folder=folder)
     return run_tlsload(scenario, contestant.port, contestant.certificate, seconds=seconds, cores=cores, folder=folder)

@@ -69,6 +69,8 @@ class Mesh:
     """The proxy stands before the service, not before its client; there is no route to choose."""
     tcp: bool = False
     """The port says TCP: bytes are passed on, and nobody looks at requests."""
+    http2: bool = False
+    """The service speaks HTTP/2."""
     rules: int = 0
     """Of an ALLOW AuthorizationPolicy before the service; only the last lets the load through."""
 
@@ -79,13 +81,17 @@ class Mesh:
 
 @dataclass(frozen=True)
 class Load:
-    """What wrk sends."""
+    """What wrk sends; h2load where it is HTTP/2."""
 
     connections: int = 50
     path: str = "/"
     body: int = 0
     """Bytes of request body; more than none makes it a POST."""
     keep_alive: bool = True
+    streams: int = 0
+    """At once on each connection, over HTTP/2; 0 is HTTP/1.1."""
+    grpc: bool = False
+    """Each request is a unary call."""
     paths: int = 1
     """Each request takes the next of so many paths: `path`, or `path` and a number."""
 
@@ -178,6 +184,27 @@ SCENARIOS: dict[str, Scenario] = {
             Load(path="/item/", paths=500),
             proxies=(WITHOUT_RULES, "pyproxy", "envoy"),
             reference=WITHOUT_RULES,
+        ),
+        Scenario(
+            "http2-to-http1",
+            "HTTP/2 from h2load, 10 connections with 10 streams each, HTTP/1.1 to nginx; routed as in routing",
+            ROUTED,
+            Load(connections=10, streams=10),
+            proxies=WITH_POLICIES,
+        ),
+        Scenario(
+            "http2",
+            "HTTP/2 on both sides, as http2-to-http1",
+            replace(ROUTED, http2=True),
+            Load(connections=10, streams=10),
+            proxies=WITH_POLICIES,
+        ),
+        Scenario(
+            "grpc",
+            "unary gRPC calls of 32 bytes each way, HTTP/2 on both sides, as http2-to-http1",
+            replace(ROUTED, http2=True),
+            Load(path="/grpc", connections=10, streams=10, grpc=True),
+            proxies=WITH_POLICIES,
         ),
         Scenario(
             "tcp",

@@ -35,7 +35,7 @@ http {{
 
 _SERVER = """\
     server {{
-        listen 127.0.0.1:{port}{tls} backlog=4096;
+        listen 127.0.0.1:{port}{how} backlog=4096;
         root {folder}/files;
 {refusal}        location = /echo {{
             set $ids '"request_id": "$http_x_request_id", "trace": "$http_x_b3_traceid"';
@@ -43,6 +43,10 @@ _SERVER = """\
         }}
         location = /64k {{ }}
         location = /16m {{ }}
+        location = /grpc {{
+            default_type application/grpc;
+            add_trailer grpc-status 0;
+        }}
         location / {{
             return 200 '{{"id": 0, "author": "Reviewer1", "subset": "{subset}", "text": "A most entertaining play"}}';
         }}
@@ -69,6 +73,10 @@ _TLS = """\
 """
 
 
+GRPC_MESSAGE = b"\0\0\0\0\x20" + b"x" * 32
+"""Length-prefixed."""
+
+
 @dataclass(frozen=True)
 class Upstream:
     """Where each subset listens."""
@@ -76,15 +84,17 @@ class Upstream:
     ports: dict[str, int]
 
 
-def config(folder: Path, ports: dict[str, int], failing: int = 0, certificates: Path | None = None) -> str:
+def config(
+    folder: Path, ports: dict[str, int], failing: int = 0, certificates: Path | None = None, *, http2: bool = False
+) -> str:
     """nginx's configuration, one server for each subset; `failing` percent of the requests are answered with 503.
 
-    With `certificates` it takes nothing but mutual TLS.
+    With `certificates` it takes nothing but mutual TLS, with `http2` nothing but HTTP/2.
     """
-    tls = " ssl" if certificates is not None else ""
+    how = " ssl" * (certificates is not None) + " http2" * http2
     refusal = _REFUSAL if failing else ""
     servers = "".join(
-        _SERVER.format(port=port, folder=folder, subset=subset, refusal=refusal, tls=tls)
+        _SERVER.format(port=port, folder=folder, subset=subset, refusal=refusal, how=how)
         for subset, port in ports.items()
     )
     before = _FAILING.format(failing) if failing else ""
@@ -94,14 +104,17 @@ def config(folder: Path, ports: dict[str, int], failing: int = 0, certificates: 
 
 
 @contextmanager
-def upstream(folder: Path, *, cores: str, failing: int = 0, certificates: Path | None = None) -> Iterator[Upstream]:
+def upstream(
+    folder: Path, *, cores: str, failing: int = 0, certificates: Path | None = None, http2: bool = False
+) -> Iterator[Upstream]:
     """A running nginx."""
     ports = {subset: free_port() for subset in SUBSETS}
     files = folder / "files"
     files.mkdir()
     (files / "64k").write_bytes(b"x" * 65536)
+    (files / "grpc").write_bytes(GRPC_MESSAGE)
     (files / "16m").write_bytes(b"x" * (1 << 24))
-    (folder / "nginx.conf").write_text(config(folder, ports, failing, certificates))
+    (folder / "nginx.conf").write_text(config(folder, ports, failing, certificates, http2=http2))
     log = folder / "nginx.log"
     with running(["nginx", "-p", str(folder), "-c", str(folder / "nginx.conf")], cores=cores, log=log) as pid:
         for port in ports.values():
