@@ -140,6 +140,10 @@ class BoundListener:
             target = original_destination(transport)
             if target is not None and target not in self._env.own_addresses:
                 connection.original_destination = target
+                connection.local_address, connection.local_port = (
+                    _text(target),
+                    target[1],
+                )  # as original_dst restores it
         return connection
 
     def http(self, connection: ClientConnection) -> asyncio.Protocol:

@@ -367,6 +367,19 @@ def sample(app: App, name: bytes) -> int:
     return int(line(app, name).rpartition(b" ")[2])
 
 
+async def test_a_line_of_the_access_log(tmp_path: Path, redirect: Redirect) -> None:
+    log = tmp_path / "access.log"
+    logging = f'accessLogFile: {log}\naccessLogFormat: "%DOWNSTREAM_LOCAL_ADDRESS% %UPSTREAM_CLUSTER% %BYTES_SENT%"'
+    async with server(named(b"one")) as upstream:
+        redirect("10.1.1.1", 5432)
+        documents = at("one.test", "5432/TCP", upstream), "\n---\n" + mesh(logging)
+        (tmp_path / "own").mkdir()
+        async with worker(tmp_path / "own", *documents) as app:
+            assert await heard(app) == b"one"
+            await until(lambda: sample(app, b"istio_tcp_connections_closed_total") == 1)
+    assert log.read_text() == "10.1.1.1:5432 outbound|5432||one.test; 3\n"
+
+
 # Mutual TLS
 
 
