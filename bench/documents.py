@@ -12,6 +12,7 @@ from bench.scenarios import HOST, SERVICE_PORT, Guards, Mesh
 HOSTS_PER_ENTRY = 100
 """The extra hosts come in ServiceEntries of so many hosts; each has a VirtualService of its own."""
 
+COLLECTOR = "zipkin.bench"
 WORKLOAD = "client"
 """The WorkloadEntry that the measured proxy stands beside."""
 
@@ -29,7 +30,7 @@ def documents(mesh: Mesh, ports: dict[str, int], tcp_port: int = SERVICE_PORT) -
         return _tcp(ports["v1"], tcp_port)
     return [
         _document("networking", "WorkloadEntry", WORKLOAD, {"address": "127.0.0.1", "labels": {"app": "client"}}),
-        _document("telemetry", "Telemetry", "tracing", {"tracing": [{"randomSamplingPercentage": 0}]}),
+        *_tracing(),
         _service([HOST], "reviews", ports, "HTTP2" if mesh.http2 else "HTTP"),
         _subsets(mesh, ports),
         _document("networking", "VirtualService", "reviews", {"hosts": [HOST], "http": _routes(mesh)}),
@@ -74,7 +75,7 @@ def _before_the_service(mesh: Mesh, ports: dict[str, int]) -> list[Document]:
     workload = {"address": "127.0.0.1", "labels": labels, "serviceAccount": "reviews", "ports": {"http": ports["v1"]}}
     found = [
         _document("networking", "WorkloadEntry", WORKLOAD, workload),
-        _document("telemetry", "Telemetry", "tracing", {"tracing": [{"randomSamplingPercentage": 0}]}),
+        *_tracing(),
         _document("networking", "ServiceEntry", "reviews", spec),
     ]
     if mesh.mutual_tls:
@@ -107,6 +108,24 @@ def _document(group: str, kind: str, name: str, spec: Document) -> Document:
         "metadata": {"name": name, "namespace": "default"},
         "spec": spec,
     }
+
+
+def _tracing() -> list[Document]:
+    """Trace headers on every request and no span of any: there is a collector, which hears nothing."""
+    provider = {"name": "zipkin", "zipkin": {"service": COLLECTOR, "port": 9411}}
+    mesh = {"meshConfig": {"extensionProviders": [provider], "defaultProviders": {"tracing": ["zipkin"]}}}
+    collector = {
+        "hosts": [COLLECTOR],
+        "location": "MESH_EXTERNAL",
+        "resolution": "STATIC",
+        "ports": [{"number": 9411, "name": "http", "protocol": "HTTP"}],
+        "endpoints": [{"address": "127.0.0.1"}],
+    }
+    return [
+        _document("install", "IstioOperator", "mesh", mesh) | {"apiVersion": "install.istio.io/v1alpha1"},
+        _document("networking", "ServiceEntry", "zipkin", collector),
+        _document("telemetry", "Telemetry", "tracing", {"tracing": [{"randomSamplingPercentage": 0}]}),
+    ]
 
 
 def _service(hosts: list[str], name: str, ports: dict[str, int], protocol: str = "HTTP") -> Document:

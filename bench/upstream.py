@@ -46,6 +46,7 @@ _SERVER = """\
         location = /grpc {{
             default_type application/grpc;
             add_trailer grpc-status 0;
+            error_page 405 =200 $uri;
         }}
         location / {{
             return 200 '{{"id": 0, "author": "Reviewer1", "subset": "{subset}", "text": "A most entertaining play"}}';
