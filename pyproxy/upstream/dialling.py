@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import os
 import re
+import socket
 import ssl
 from typing import Any, Final, Protocol, cast
 
@@ -17,6 +19,7 @@ from pyproxy.mtls.contexts import NOT_READY, Contexts
 from pyproxy.mtls.failure import REFUSED, SYSTEM
 from pyproxy.mtls.peers import EXPIRED, peer_of, verify_server
 from pyproxy.runtime.clusters import HostState
+from pyproxy.snapshot.model import TcpKeepalive
 from pyproxy.snapshot.tls import HTTP1_ALPN, HTTP2_ALPN, TCP_ALPN
 
 HTTP1: Final = "http/1.1"
@@ -128,8 +131,22 @@ async def open_socket(host: HostState, upper: object) -> None:
     protocol = cast(asyncio.Protocol, upper)
     if host.address.startswith("unix:"):
         await loop.create_unix_connection(lambda: protocol, host.address.removeprefix("unix:").replace("///", "/"))
-    else:
-        await loop.create_connection(lambda: protocol, host.address, host.port)
+        return
+    transport, _ = await loop.create_connection(lambda: protocol, host.address, host.port)
+    keepalive = host.cluster.cluster.connection.keepalive
+    wrapped = transport.get_extra_info("socket") if keepalive is not None else None
+    if keepalive is not None and wrapped is not None:
+        with socket.socket(fileno=os.dup(wrapped.fileno())) as sock:
+            set_keepalive(sock, keepalive)
+
+
+def set_keepalive(sock: socket.socket, keepalive: TcpKeepalive) -> None:
+    """TCP keepalive as DestinationRule `tcpKeepalive` says; None leaves the system's value."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    values = (keepalive.probes, keepalive.time, keepalive.interval)
+    for option, value in zip(("TCP_KEEPCNT", "TCP_KEEPIDLE", "TCP_KEEPINTVL"), values, strict=True):
+        if value is not None and hasattr(socket, option):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
 
 
 def tls_of(host: HostState, contexts: Contexts | None) -> ClientTls | None:

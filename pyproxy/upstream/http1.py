@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 from typing import TYPE_CHECKING, Final
 
 import httptools
@@ -355,11 +354,3 @@ def _take_framing_off(head: ResponseHead) -> None:
     if b"transfer-encoding" in head.notable or head.notable[b"content-length"] != b"0":
         raise _BadResponse("http1.codec_error")
     head.headers = [line for line in head.headers if line[0] != b"content-length"]
-
-
-def set_keepalive(sock: socket.socket, probes: int | None, time: int | None, interval: int | None) -> None:
-    """TCP keepalive as DestinationRule `tcpKeepalive` says; None leaves the system's value."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for option, value in (("TCP_KEEPCNT", probes), ("TCP_KEEPIDLE", time), ("TCP_KEEPINTVL", interval)):
-        if value is not None and hasattr(socket, option):
-            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import socket
 from collections import deque
 from typing import Final
 
@@ -17,7 +16,7 @@ from pyproxy.core.loop import Clock, spawn
 from pyproxy.core.outcome import Outcome
 from pyproxy.runtime.clusters import HostState
 from pyproxy.upstream.dialling import TlsDialler, TlsFailed, open_socket
-from pyproxy.upstream.http1 import Http1Client, set_keepalive
+from pyproxy.upstream.http1 import Http1Client
 from pyproxy.upstream.stream import Borrower, Lender
 
 _LOCAL_FAILURES: Final = frozenset(
@@ -103,7 +102,6 @@ class HostPool(Lender):
         """It is there: lend it at once, or keep it."""
         self._connecting -= 1
         self._open.add(connection)
-        self._set_options(connection)
         duration = self.host.cluster.cluster.connection.max_connection_duration
         if duration:
             connection.expiry = asyncio.get_running_loop().call_later(duration, self._expire, connection)
@@ -233,14 +231,6 @@ class HostPool(Lender):
             await open_socket(self.host, connection)
         else:
             await self._dialler.connect(connection)
-
-    def _set_options(self, connection: Http1Client) -> None:
-        keepalive = self.host.cluster.cluster.connection.keepalive
-        if keepalive is None or self.host.address.startswith("unix:"):
-            return
-        descriptor = connection.transport.get_extra_info("socket").fileno()
-        with socket.socket(fileno=os.dup(descriptor)) as sock:
-            set_keepalive(sock, keepalive.probes, keepalive.time, keepalive.interval)
 
     def _lend(self, connection: Http1Client, queue: deque[Borrower]) -> None:
         borrower = queue.popleft()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from pyproxy.core.loop import SystemClock
 from pyproxy.core.tls import ClientTls, ClientTlsMode, MeshTls
 from pyproxy.mtls.contexts import Contexts
 from pyproxy.runtime.clusters import ClusterState, HostState
-from pyproxy.snapshot.model import Cluster, Endpoint
+from pyproxy.snapshot.model import Cluster, ConnectionSettings, Endpoint, TcpKeepalive
 from pyproxy.upstream.dialling import (
     HTTP1,
     HTTP2,
@@ -23,6 +24,7 @@ from pyproxy.upstream.dialling import (
     named_by_request,
     offered,
     server_name,
+    set_keepalive,
     tls_of,
 )
 from pyproxy.upstream.tcp import DialError, Holding, dial
@@ -115,3 +117,23 @@ def test_what_will_be_spoken_decides_what_is_offered() -> None:
     assert offered(SIMPLE, HTTP1) == ("http/1.1",)
     assert offered(SIMPLE, TCP) == ()
     assert offered(replace(SIMPLE, alpn=("h2",)), HTTP2) == ("h2",)
+
+
+def test_keepalive_as_the_document_says_or_the_system() -> None:
+    with socket.socket() as sock:
+        set_keepalive(sock, TcpKeepalive(probes=3, time=60))
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        if hasattr(socket, "TCP_KEEPCNT") and hasattr(socket, "TCP_KEEPIDLE"):
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT) == 3
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 60
+
+
+async def test_connections_are_kept_alive() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        endpoint = Endpoint(*server.getsockname())
+        cluster = Cluster("c", endpoints=(endpoint,), connection=ConnectionSettings(keepalive=TcpKeepalive(time=61)))
+        holding = await dial(ClusterState(cluster, SystemClock(), random.Random(1)).hosts[0], None)
+        sock = holding.transport.get_extra_info("socket")
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 61
+        holding.transport.abort()
+        await asyncio.sleep(0)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 
 import pytest
 
-from pyproxy.upstream.http1 import set_keepalive
 from tests.in_process import connected, get, header, service, status, upstream, worker
 
 
@@ -83,12 +81,3 @@ async def test_a_response_that_is_none_is_502(tmp_path: Path, answer: bytes) -> 
         assert status(response) == 502
         assert b"reset reason: protocol error" in response
         assert status(await client.ask(get())) == 200
-
-
-def test_keepalive_as_the_document_says_or_the_system() -> None:
-    with socket.socket() as sock:
-        set_keepalive(sock, 3, 60, None)
-        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
-        if hasattr(socket, "TCP_KEEPCNT") and hasattr(socket, "TCP_KEEPIDLE"):
-            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT) == 3
-            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 60
