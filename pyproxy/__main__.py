@@ -17,6 +17,7 @@ _COMMANDS = {
     "gateway": ("pyproxy.cli.run", "gateway", "Run one proxy as a gateway."),
     "validate": ("pyproxy.cli.validate", "validate", "Check Istio documents, each alone."),
     "analyze": ("pyproxy.cli.analyze", "analyze", "Check Istio documents against each other."),
+    "explain": ("pyproxy.cli.explain", "explain", "What one request would meet, and why."),
     "export": ("pyproxy.cli.export", "export", "The same mesh as an Envoy bootstrap."),
     "certs": ("pyproxy.cli.certs", "certs", "The mesh's own authority: an identity for every workload."),
     "iptables": ("pyproxy.cli.iptables", "iptables", "Transparent capture: write, remove or show the rules."),
