@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -87,3 +88,51 @@ def test_where_a_captured_connection_goes(
     kind: ListenerKind, target: tuple[str, int] | None, allow_any: bool, cluster: str
 ) -> None:
     assert where(kind, target, allow_any=allow_any) == cluster
+
+
+def keeping(connection_pool: str) -> str:
+    return f"""
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {{name: x}}
+spec: {{host: x, trafficPolicy: {{connectionPool: {{tcp: {connection_pool}}}}}}}
+"""
+
+
+async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(100):
+        writer.write(data)
+    writer.close()
+
+
+@pytest.mark.parametrize(
+    ("pool", "counter"),
+    [
+        ("{idleTimeout: 0.2s}", "idle_timeout"),
+        ("{maxConnectionDuration: 0.2s}", "max_downstream_connection_duration"),
+    ],
+)
+async def test_what_is_silent_or_too_old_is_cut(tmp_path: Path, pool: str, counter: str) -> None:
+    async with await asyncio.start_server(echo, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        documents = tcp_service(port, 8909), sidecar(8909), keeping(pool)
+        async with worker(tmp_path, *documents) as app, connected(app, "127.0.0.1_8909") as client:
+            client.send(b"x")
+            assert await client.reader.read(1) == b"x"
+            with contextlib.suppress(ConnectionResetError):
+                assert await client.rest() == b""
+            (stats,) = app.tcp_proxies.values()
+            await until(lambda: stats.downstream_cx_rx_bytes_total == 1)
+            assert getattr(stats, counter) == 1
+
+
+async def test_what_speaks_now_and_then_is_not_silent(tmp_path: Path) -> None:
+    async with await asyncio.start_server(echo, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        documents = tcp_service(port, 8910), sidecar(8910), keeping("{idleTimeout: 0.4s}")
+        async with worker(tmp_path, *documents) as app, connected(app, "127.0.0.1_8910") as client:
+            for _ in range(8):
+                client.send(b"x")
+                assert await client.reader.read(1) == b"x"
+                await asyncio.sleep(0.1)

@@ -93,3 +93,13 @@ async def test_one_side_lost_closes_the_other_and_ends_once(joined: Joined) -> N
     tunnel.client.connection_lost(None)
     tunnel.client.connection_lost(None)
     assert len(ended) == 1
+
+
+@pytest.mark.parametrize(("side", "why"), [("client", None), ("upstream", ConnectionResetError())])
+async def test_who_ended_it_is_remembered(side: str, why: Exception | None, joined: Joined) -> None:
+    tunnel, *_ = joined
+    first = tunnel.client if side == "client" else tunnel.upstream
+    first.connection_lost(why)
+    first.peer.connection_lost(ConnectionResetError())
+    assert tunnel.lost_by is first
+    assert tunnel.reset_by is (first if why else None)

@@ -12,6 +12,7 @@ from pyproxy.runtime.counters import (
     ListenerStats,
     ServerStats,
     StatGroup,
+    TcpProxyStats,
     TcpStats,
 )
 from pyproxy.telemetry.stats import json_stats, prometheus_stats, reset_counters, text_stats
@@ -189,3 +190,14 @@ def test_what_rules_decided_is_one_family_told_by_labels() -> None:
     ]
     reset_counters(groups)
     assert "".join(text_stats(groups, used_only=True)) == ""
+
+
+def test_tcp_proxies_are_told_by_their_prefix() -> None:
+    groups: list[tuple[str, StatGroup]] = [
+        ("outbound|5432||db.com", TcpProxyStats(downstream_cx_total=2, idle_timeout=1))
+    ]
+    assert "".join(text_stats(groups, used_only=True)).splitlines() == [
+        "tcp.outbound|5432||db.com.downstream_cx_total: 2",
+        "tcp.outbound|5432||db.com.idle_timeout: 1",
+    ]
+    assert 'envoy_tcp_idle_timeout{tcp_prefix="outbound|5432||db.com"} 1\n' in "".join(prometheus_stats(groups))

@@ -7,7 +7,7 @@ import random
 
 from pyproxy.core.loop import SystemClock
 from pyproxy.runtime.clusters import ClusterState
-from pyproxy.runtime.counters import HttpStats, ListenerStats, TcpStats
+from pyproxy.runtime.counters import HttpStats, ListenerStats, TcpProxyStats, TcpStats
 from pyproxy.runtime.live import Live
 from pyproxy.settings import Settings
 from pyproxy.snapshot.model import Cluster, Discovery, Endpoint, Identity, Snapshot
@@ -33,6 +33,7 @@ def worker() -> Worker:
     made.wire(snapshot(), NoDiscovery())
     made.http_stats["outbound"] = HttpStats()
     made.connection_stats["0.0.0.0_15006"] = ListenerStats()
+    made.tcp_proxies["x"] = TcpProxyStats()
     return made
 
 
@@ -44,6 +45,7 @@ def count(in_: Worker, requests: int) -> None:
         clusters["x"].stats.count_response(200)
         in_.http_stats["outbound"].count_response(200)
         in_.connection_stats["0.0.0.0_15006"].ssl_handshake += 1
+        in_.tcp_proxies["x"].downstream_cx_total += 1
     host.end_request(200)
     clusters["passing"].original_destination("::1", 90).stats.cx_total += 1
 
@@ -68,7 +70,9 @@ async def test_counters_and_gauges_of_all_are_added_up() -> None:
     live = Live(snapshot(), NoDiscovery(), SystemClock(), random.Random(1))
     http: dict[str, HttpStats] = {}
     listeners: dict[str, ListenerStats] = {}
-    show(await total_of(one, other), live, http, listeners, TcpStats(), {})
+    proxies: dict[str, TcpProxyStats] = {}
+    show(await total_of(one, other), live, http, listeners, TcpStats(), proxies)
+    assert proxies["x"].downstream_cx_total == 7
     state = live.serving.clusters["x"]
     assert (state.stats.upstream_rq_total, state.stats.upstream_rq_active, state.stats.codes) == (7, 5, {200: 7})
     assert (state.hosts[0].stats.rq_total, state.hosts[0].stats.rq_success) == (7, 2)
