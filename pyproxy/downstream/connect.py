@@ -63,6 +63,8 @@ class ConnectHandler:
 
         server.tunnel = tunnel = Tunnel(server.transport, upstream.transport, ended)
         tunnel.start(from_client=rest, from_upstream=upstream.early)
+        if upstream.ended:
+            tunnel.upstream.eof_received()
 
     async def _destination(self, exchange: Exchange, name: bytes, port: int) -> HostState | None:
         """The host to dial; None when the exchange was answered instead."""

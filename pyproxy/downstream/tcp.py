@@ -93,6 +93,7 @@ class TcpProxy(asyncio.Protocol):
         if self._gone:
             upstream.transport.abort()
             hung_up(host)
+            self._count_closed()
             return
         self._start(cluster, host, upstream)
 
@@ -144,6 +145,11 @@ class TcpProxy(asyncio.Protocol):
     def _refuse(self, *flags: str) -> None:
         for flag in flags:
             self._ctx.add_flag(flag)
+        self._count_closed()
+        self.transport.close()
+
+    def _count_closed(self) -> None:
+        """It never had its upstream."""
         cluster = self._cluster
         self._env.metrics.record_tcp_closed(
             self._ctx,
@@ -153,7 +159,6 @@ class TcpProxy(asyncio.Protocol):
             sent_bytes=0,
             received_bytes=0,
         )
-        self.transport.close()
 
     def _start(self, cluster: ClusterState, host: HostState, upstream: Holding) -> None:
         self._ctx.take_upstream_peer(upstream.peer)

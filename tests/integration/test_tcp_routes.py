@@ -205,6 +205,56 @@ async def test_connect_is_divided_by_weight_too(tmp_path: Path) -> None:
     assert min(found[b"one"], found[b"two"]) > 6
 
 
+@pytest.mark.parametrize("way", ["tcp", "connect"])
+async def test_a_server_that_says_all_it_has_before_anybody_asks(way: str, tmp_path: Path, redirect: Redirect) -> None:
+    heard_last = asyncio.Event()
+
+    async def brief(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(GREETING)
+        writer.write_eof()
+        assert await reader.read() == b"thanks"
+        heard_last.set()
+        writer.close()
+
+    redirect("10.1.1.1", 3306)
+    listener = "virtualOutbound" if way == "tcp" else "http_proxy"
+    async with (
+        server(brief) as upstream,
+        worker(tmp_path, at("db.test", "3306/TCP", upstream)) as app,
+        connected(app, listener) as client,
+    ):
+        if way == "connect":
+            assert status(await client.ask(b"CONNECT db.test:3306 HTTP/1.1\r\nhost: x\r\n\r\n")) == 200
+        assert await client.rest() == GREETING
+        client.send(b"thanks")
+        client.writer.write_eof()
+        await asyncio.wait_for(heard_last.wait(), 5)
+
+
+async def test_a_client_that_leaves_while_its_service_is_called(tmp_path: Path, redirect: Redirect) -> None:
+    slow = also(
+        "host: db.test\ntrafficPolicy: {connectionPool: {tcp: {connectTimeout: 0.3s}}}", "slow", kind="DestinationRule"
+    )
+    with socket.socket() as full:  # its backlog is full: further connections hang
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        fillers = [socket.socket() for _ in range(4)]
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(full.getsockname())
+        redirect("10.1.1.1", 5432)
+        async with worker(tmp_path, at("db.test", "5432/TCP", full.getsockname()[1]), slow) as app:
+            async with connected(app) as client:
+                client.send(b"x")
+                await asyncio.sleep(0.1)
+            stats = app.live.serving.clusters["outbound|5432||db.test"].stats
+            await until(lambda: stats.upstream_cx_connect_timeout == 1)
+            await until(lambda: sample(app, b"istio_tcp_connections_closed_total") == 1)
+            assert stats.upstream_cx_active == stats.upstream_rq_pending_active == 0
+        for filler in fillers:
+            filler.close()
+
+
 async def connect(app: App, target: str) -> bytes:
     async with connected(app, "http_proxy") as client:
         answer = await client.ask(f"CONNECT {target} HTTP/1.1\r\nhost: {target}\r\n\r\n".encode())
