@@ -270,8 +270,8 @@ class Http2Client(Session):
     def close(self) -> None:
         """Close a connection that carries nothing."""
         self.usable = False
-        self.closed_here = True
-        if not self.transport.is_closing():
+        if not self.transport.is_closing():  # the other side may have been first
+            self.closed_here = True
             self.send_goaway(0)
             self.transport.close()
 

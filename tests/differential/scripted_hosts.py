@@ -84,6 +84,10 @@ class Served:
         self.writer.write(data)
         await self.writer.drain()
 
+    async def wait_until_gone(self) -> None:
+        """The proxy closes, or resets the stream."""
+        await self.reader.read(1)
+
     def close(self) -> None:
         """Orderly."""
         self.closed = True
@@ -111,9 +115,10 @@ class ServedStream(Served):
 
     async def respond(self, status: int, headers: Headers, body: bytes, slow_body: float) -> None:
         length = [(b"content-length", b"%d" % len(body))] if body else []
-        self.send_head(status, [*length, *headers], end=not body)
+        bare = not body or self.attempt.method == b"HEAD"
+        self.send_head(status, [*length, *headers], end=bare)
         await asyncio.sleep(slow_body)
-        if body:
+        if not bare:
             await self.end.send_data(self.number, body, end=True)
 
     def send_head(self, status: int, headers: Headers, *, end: bool = False) -> None:
@@ -122,6 +127,9 @@ class ServedStream(Served):
     async def send(self, data: bytes) -> None:
         """Part of the body."""
         await self.end.send_data(self.number, data)
+
+    async def wait_until_gone(self) -> None:
+        await asyncio.get_running_loop().create_future()  # and then it is cancelled
 
     def send_trailers(self, headers: Headers) -> None:
         self.end.send_headers(self.number, headers, end=True)
@@ -176,13 +184,19 @@ def ends(partial: bytes = b"", *, reset: bool = False, wait: float = 0.0, reads:
         else:
             served.close()
 
+    if partial:
+        ONLY_HTTP1.add(step)
     return step
+
+
+ONLY_HTTP1: set[Step] = set()
+"""Steps that send bytes of HTTP/1.1."""
 
 
 async def _silence(served: Served) -> None:
     with contextlib.suppress(OSError, asyncio.IncompleteReadError):
         await served.read_body()
-        await served.reader.read(1)
+        await served.wait_until_gone()
     served.close()
 
 
