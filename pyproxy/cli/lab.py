@@ -1,4 +1,4 @@
-"""`pyproxy lab`: a whole small mesh on this machine, until Ctrl-C."""
+"""`pyproxy lab`: a whole small mesh on this machine, until Ctrl-C; and what gives it orders from another terminal."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from pathlib import Path
 
 import click
 
+from pyproxy.cli.lab_orders import ORDERS
 
-@click.command()
+
+@click.group(invoke_without_command=True)
 @click.option(
     "--dir",
     "folder",
@@ -45,7 +47,9 @@ import click
     show_default=True,
     help="json: one object per interval, on standard output.",
 )
+@click.pass_context
 def lab(
+    context: click.Context,
     folder: Path | None,
     duration: float | None,
     interval: float,
@@ -61,9 +65,25 @@ def lab(
     A bookshop (productpage, details, three versions of reviews, ratings), a sidecar beside each, a gateway, visitors,
     and a table of who is served by what. Edit the documents that it names and watch the table. Ctrl-C leaves nothing
     behind.
+
+    The commands below act on a lab that runs in another terminal: lessons, each with a question, a load and a check.
+
+    \b
+    Example:
+      pyproxy lab --dir ~/bookshop
+      pyproxy lab scenario canary        in another terminal
+      pyproxy lab check canary
+      pyproxy lab reset
     """
+    if context.invoked_subcommand is not None:
+        context.obj = folder
+        return
     from pyproxy.lab.mesh import LabSettings, run_lab
     from pyproxy.lab.views import choose_view
 
     settings = LabSettings(folder, duration, interval, 0.0 if no_traffic else rate, seed, port, subnet)
     asyncio.run(run_lab(settings, choose_view(output)))
+
+
+for order in ORDERS:
+    lab.add_command(order)

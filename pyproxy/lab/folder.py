@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pyproxy.core.errors import CommandError
 from pyproxy.lab.layout import APP_PORT, INSTANCES, SERVICE_PORT, Workload
+from pyproxy.lab.stage import Stage
 
 SHIPPED_SUBNET = "127.0.1"
 """The documents in the package are the ones of this subnet, and valid as they are."""
@@ -25,6 +26,7 @@ def write_documents(folder: Path, workloads: Iterable[Workload], gateway_port: i
     kept = []
     try:
         (folder / "workloads").mkdir(parents=True, exist_ok=True)
+        Stage(folder).restore()  # a scenario that nobody could end
         for rules in _yaml(shipped):
             if (folder / rules.name).exists():
                 kept.append(rules.name)

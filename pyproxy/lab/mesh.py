@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
-import re
+import secrets
 import signal
 import socket
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from math import inf
@@ -23,6 +25,9 @@ from aiohttp import ClientSession
 from pyproxy.core.errors import CommandError
 from pyproxy.core.loop import SystemClock, spawn
 from pyproxy.lab.commands import FLEET, GATEWAY_ADDRESS, clean_environment, plan_lab
+from pyproxy.lab.control import Control
+from pyproxy.lab.desk import Desk
+from pyproxy.lab.director import Director
 from pyproxy.lab.fleet import write_plan
 from pyproxy.lab.folder import write_documents
 from pyproxy.lab.layout import Workload, choose_layout, require_free
@@ -30,13 +35,14 @@ from pyproxy.lab.metrics import Edge, Totals, merge
 from pyproxy.lab.observe import Observer
 from pyproxy.lab.processes import Processes
 from pyproxy.lab.report import Report, make_rows, sum_tallies
+from pyproxy.lab.running import RunningLab, announce
+from pyproxy.lab.stage import link_to
+from pyproxy.lab.surroundings import MOST_ERRORS, Surroundings, refused
 from pyproxy.lab.traffic import TESTER, TESTER_SHARE, Tally, Traffic
 from pyproxy.lab.views import View
 
 WINDOW_SECONDS = 10.0
 """How much of the past a live table sums up."""
-MOST_ERRORS = 3
-"""How many of the documents' errors are shown at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +66,7 @@ async def run_lab(settings: LabSettings, view: View) -> None:
     require_free([(GATEWAY_ADDRESS, settings.port)])
     async with Processes() as processes:
         asked_to_stop = _stop_signals(processes)
-        lab = Lab(settings, workloads, processes, view)
+        lab = Lab(settings, workloads, processes, view, asked_to_stop)
         ends = {
             spawn(lab.run(), name="lab"),
             spawn(processes.wait_for_a_death(), name="deaths"),
@@ -93,12 +99,18 @@ class Lab:
     """One run: start everything, then report on it at every interval."""
 
     def __init__(
-        self, settings: LabSettings, workloads: tuple[Workload, ...], processes: Processes, view: View
+        self,
+        settings: LabSettings,
+        workloads: tuple[Workload, ...],
+        processes: Processes,
+        view: View,
+        stop: asyncio.Event,
     ) -> None:
         self._settings = settings
         self._workloads = workloads
         self._processes = processes
         self._view = view
+        self._stop = stop
         self._clock = SystemClock()
         self._proxies = ("gateway", *(workload.name for workload in workloads))
         self._documents = (settings.folder or processes.folder / "documents").absolute()
@@ -112,13 +124,36 @@ class Lab:
         traffic = Traffic(self._page, self._settings.rate, random.Random(self._settings.seed))
         visits = spawn(traffic.run(), name="traffic") if self._settings.rate else None
         try:
-            async with ClientSession() as session:
+            async with ClientSession() as session, self._orders(session, traffic):
                 with self._view:
                     await self._report(Observer(session, metrics), traffic)
         finally:
             if visits is not None:
                 visits.cancel()
                 await asyncio.gather(visits, return_exceptions=True)
+
+    @asynccontextmanager
+    async def _orders(self, session: ClientSession, traffic: Traffic) -> AsyncIterator[None]:
+        """Take orders from commands in other terminals."""
+
+        def on_stage(taken: bool) -> None:
+            traffic.paused = taken
+
+        folder, seed = self._processes.folder, self._settings.seed
+        surroundings = Surroundings(self._workloads, self._page, folder, session)
+        director = Director(surroundings, self._documents, seed, on_stage)
+        token = secrets.token_urlsafe(24)
+        control = Control(token)
+        await control.start(GATEWAY_ADDRESS)
+        try:
+            about = RunningLab(os.getpid(), control.url, token, str(self._documents), str(folder), self._page, seed)
+            control.orders = Desk(director, about, self._stop).orders()
+            announce(folder, about)
+            link_to(self._documents, folder)
+            yield
+        finally:
+            await control.stop()
+            await director.close()
 
     # Starting
 
@@ -178,13 +213,6 @@ class Interval:
     tally: Tally
 
 
-def refused(log: str) -> list[str]:
-    """The errors of the last reload that a proxy refused, from its log: as many as its last word on it counts."""
-    errors = re.findall(r"^\S+ +error +pyproxy\.config +(.*)", log, re.MULTILINE)
-    counted = re.fullmatch(r"kept the last good configuration: (\d+) .*", errors[-1]) if errors else None
-    return errors[-1 - int(counted[1]) : -1] if counted else []
-
-
 def metrics_address(ready_file: Path) -> str:
     """`ip:port` of the metrics, from what a proxy wrote when it was ready."""
     return str(json.loads(ready_file.read_text("utf-8"))["addresses"]["metrics"])
@@ -222,6 +250,7 @@ def greeting(
         "",
         f"  try         edit {documents}/reviews.yaml, save, and watch the table",
         f"              curl -H 'end-user: {TESTER}' {page}",
+        "              pyproxy lab scenario list          in another terminal: lessons, each with a check",
         "",
     ]
     return "\n".join(lines)

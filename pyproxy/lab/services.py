@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from aiohttp import ClientError, ClientSession, ClientTimeout, web
 
+from pyproxy.lab.knobs import Misbehaviour
 from pyproxy.lab.page import render_page
 
 FORWARDED = (
@@ -58,6 +59,7 @@ class Service:
         self.host = host
         self.count = 0
         self.session = session
+        self.misbehaviour = Misbehaviour()
 
     def sign(self, content: Answer) -> Answer:
         """An answer that says who gave it."""
@@ -77,7 +79,7 @@ class Service:
             content["colour"] = "red" if self.version == "v3" else "black"
             path = f"/ratings/{quote(request.match_info['book'], safe='')}"
             content["ratings"] = await self._ask("ratings", path, request.headers, seconds=10)
-        return web.json_response(self.sign(content))
+        return web.json_response(self.sign(content), status=self._status(content.get("ratings", {})))
 
     async def productpage(self, request: web.Request) -> web.StreamResponse:
         """HTML for a browser, JSON for everything else; `?user=jason` signs in, an empty one signs out."""
@@ -92,7 +94,11 @@ class Service:
         answer = self.sign({"user": user, "details": details, "reviews": reviews})
         if "text/html" in request.headers.get("accept", ""):
             return web.Response(text=render_page(answer), content_type="text/html")
-        return web.json_response(answer)
+        return web.json_response(answer, status=self._status(details, reviews))
+
+    def _status(self, *parts: Answer) -> int:
+        """A gap is no failure, unless a lesson wants it."""
+        return 502 if self.misbehaviour.knobs.strict and any("error" in part for part in parts) else 200
 
     def _sign_in(self, user: str) -> web.Response:
         response = web.Response(status=303, headers={"location": "/productpage"})
@@ -108,9 +114,10 @@ class Service:
         mesh knows nothing of.
         """
         assert self.session is not None
-        passed_on = {name: headers[name] for name in FORWARDED if name in headers}
+        knobs = self.misbehaviour.knobs
+        passed_on = {} if knobs.forget_headers else {name: headers[name] for name in FORWARDED if name in headers}
         error = ""
-        for _ in range(tries):
+        for _ in range(knobs.tries or tries):
             try:
                 async with self.session.get(
                     f"http://{service}:9080{path}", headers=passed_on, timeout=ClientTimeout(total=seconds)
@@ -134,6 +141,7 @@ def create_app(name: str, version: str, host: str) -> web.Application:
     service = Service(name, version, host)
     app = web.Application()
     app.router.add_get("/health", healthy)
+    service.misbehaviour.add_to(app)
     if name == "productpage":
         app.router.add_get("/productpage", service.productpage)
     else:

@@ -39,6 +39,8 @@ class Traffic:
         self._rng = rng
         self._tally = Tally()
         self._visits: set[asyncio.Task[None]] = set()
+        self.paused = False
+        """Nobody comes as long as this holds."""
 
     def take(self) -> Tally:
         """The tally since the last call."""
@@ -55,7 +57,8 @@ class Traffic:
                     due += self._rng.expovariate(self._rate)
                     user = TESTER if self._rng.random() < TESTER_SHARE else ""
                     await asyncio.sleep(max(0.0, due - loop.time()))
-                    self._arrive(session, user)
+                    if not self.paused:
+                        self._arrive(session, user)
             finally:
                 for visit in self._visits:
                     visit.cancel()
