@@ -25,7 +25,7 @@ from pyproxy.snapshot.model import (
     ServiceName,
     VirtualHost,
 )
-from pyproxy.snapshot.policies import circuit_breakers, connection_settings
+from pyproxy.snapshot.policies import circuit_breakers, connection_settings, for_version
 from pyproxy.snapshot.registry import Registry
 from pyproxy.snapshot.retries import compile_inbound_retry
 from pyproxy.snapshot.services import AUTO, GRPC_WEB, HTTP2_PROTOCOLS, Service, ServicePort, parse_protocol
@@ -170,6 +170,7 @@ class Inbound:
             endpoint = Endpoint(each.address, each.target)
             protocol = each.port.protocol
             same = protocol == AUTO or (pool is not None and pool.http is not None and pool.http.use_client_protocol)
+            version = "downstream" if same else "2" if protocol in HTTP2_PROTOCOLS else "1"
             yield Cluster(
                 name=inbound_name(each.number),
                 discovery=discovery_of((endpoint,)),
@@ -177,8 +178,8 @@ class Inbound:
                 service=self._service_name(each),
                 port=each.port.number,
                 protocol=protocol,
-                http_version="downstream" if same else "2" if protocol in HTTP2_PROTOCOLS else "1",
-                connection=connection_settings(pool, self._mesh),
+                http_version=version,
+                connection=for_version(connection_settings(pool, self._mesh), version),
                 breakers=circuit_breakers(pool, budget),
                 dns_refresh=self._mesh.dns_refresh,
                 destination_rule=rule,

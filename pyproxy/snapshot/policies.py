@@ -122,6 +122,13 @@ def connection_settings(pool: ConnectionPoolSettings | None, mesh: MeshSettings)
     )
 
 
+def for_version(connection: ConnectionSettings, version: str) -> ConnectionSettings:
+    """As `http_version` has it: maxConcurrentStreams and http2KeepAlive are for clusters that always speak HTTP/2."""
+    if version == "2" or not (connection.max_concurrent_streams or connection.ping_interval):
+        return connection
+    return replace(connection, max_concurrent_streams=0, ping_interval=0.0, ping_timeout=0.0)
+
+
 def _keepalive(mesh: KeepaliveRule | None, rule: KeepaliveRule | None) -> TcpKeepalive | None:
     """The mesh's with each value that the rule gives; an empty block turns keepalive on as the system has it."""
     if mesh is None and rule is None:

@@ -13,10 +13,11 @@ from pyproxy.upstream.dialling import TlsDialler, TlsFailed, open_socket
 from pyproxy.upstream.http2 import Http2Client
 from pyproxy.upstream.pool import connect_failure
 from pyproxy.upstream.stream import Borrower, Lender, RequestStream
-from pyproxy.wire.http2 import MAX_STREAMS
 
 BEFORE_SETTINGS: Final = 100
 """Streams that are begun before a host has said how many it takes. RFC 9113 recommends it no less."""
+UNLIMITED: Final = 1 << 30
+"""Streams of a connection where no rule says: what the host takes decides (Istio's max_concurrent_streams)."""
 _MOST_DIALS: Final = 3
 """For one occasion, as in pool.py."""
 
@@ -203,11 +204,11 @@ class Http2Pool(Lender):
     def _streams_each(self) -> int:
         """What a new connection is expected to carry."""
         connection = self.host.cluster.cluster.connection
-        return max(min(connection.max_requests_per_connection or MAX_STREAMS, self._max_streams, self.learned), 1)
+        return max(min(connection.max_requests_per_connection or UNLIMITED, self._max_streams, self.learned), 1)
 
     @property
     def _max_streams(self) -> int:
-        return self.host.cluster.cluster.connection.max_concurrent_streams or MAX_STREAMS
+        return self.host.cluster.cluster.connection.max_concurrent_streams or UNLIMITED
 
     def _start_dial(self) -> None:
         """From here on the connection counts, whether or not it comes to be."""

@@ -23,6 +23,8 @@ SUITES = (
     "test_reload_and_drain.py",
     "test_tunnels.py",
     "test_workers.py",
+    "../grpc/test_calls.py",
+    "../grpc/test_large.py",
 )
 
 
@@ -44,7 +46,7 @@ def test_the_compiled_build_says_that_it_is(environment: dict[str, str]) -> None
 
 @pytest.mark.parametrize("suite", SUITES)
 def test_a_suite_passes_against_the_compiled_build(environment: dict[str, str], suite: str) -> None:
-    path = Path(__file__).with_name(suite)
+    path = Path(__file__).parent / suite
     command = [sys.executable, "-m", "pytest", str(path), "-q", "-m", "not slow", "-p", "no:cacheprovider"]
     done = subprocess.run(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

@@ -23,6 +23,7 @@ from pyproxy.snapshot.policies import (
     circuit_breakers,
     connection_settings,
     effective_policy,
+    for_version,
     hash_policy,
     http_version,
     load_balancing,
@@ -312,3 +313,12 @@ def test_the_http_version_towards_endpoints(
     settings = mesh(h2UpgradePolicy=upgrade)
 
     assert http_version(pool(http=http), protocol, settings, sidecar=sidecar) == version
+
+
+def test_streams_and_pings_are_limited_where_it_is_always_http2() -> None:
+    http = {"maxConcurrentStreams": 5, "http2KeepAlive": {"interval": "3s", "timeout": "1s"}}
+    given = connection_settings(pool(http=http), mesh())
+
+    for version, limited in (("2", (5, 3.0, 1.0)), ("downstream", (0, 0.0, 0.0)), ("1", (0, 0.0, 0.0))):
+        found = for_version(given, version)
+        assert (found.max_concurrent_streams, found.ping_interval, found.ping_timeout) == limited
