@@ -18,11 +18,13 @@ _COMMANDS = {
     "validate": ("pyproxy.cli.validate", "validate", "Check Istio documents, each alone."),
     "analyze": ("pyproxy.cli.analyze", "analyze", "Check Istio documents against each other."),
     "explain": ("pyproxy.cli.explain", "explain", "What one request would meet, and why."),
+    "proxy-config": ("pyproxy.cli.proxy_config", "proxy_config", "A running proxy in istioctl's columns; `pc` for short."),
     "export": ("pyproxy.cli.export", "export", "The same mesh as an Envoy bootstrap."),
     "certs": ("pyproxy.cli.certs", "certs", "The mesh's own authority: an identity for every workload."),
     "iptables": ("pyproxy.cli.iptables", "iptables", "Transparent capture: write, remove or show the rules."),
     "version": ("pyproxy.cli.version", "version", "Versions of pyproxy and of what it stands on."),
 }
+_ALIASES = {"pc": "proxy-config"}
 
 
 class _Group(click.Group):
@@ -30,6 +32,7 @@ class _Group(click.Group):
         return list(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        cmd_name = _ALIASES.get(cmd_name, cmd_name)
         if cmd_name not in _COMMANDS:
             return None
         module, attribute, _ = _COMMANDS[cmd_name]
