@@ -89,7 +89,7 @@ class App(Worker):
             task.cancel()
         await self._fetcher.close()
         await self.admin.stop()
-        self.close()
+        await self.close()
         _log.info("stopped")
 
     # What admin and metrics read (admin.served.Served)

@@ -11,13 +11,20 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from pyproxy.core.errors import CommandError
-from pyproxy.core.loop import Clock, SystemClock
+from pyproxy.core.loop import Clock, SystemClock, spawn
 from pyproxy.core.streams import Streams
 from pyproxy.downstream.listener import BoundListener, stats_name
 from pyproxy.mtls.contexts import Contexts
 from pyproxy.proxy.environment import Environment
 from pyproxy.runtime.clusters import Sharing
-from pyproxy.runtime.counters import HttpStats, ListenerManagerStats, ListenerStats, TcpProxyStats, TcpStats
+from pyproxy.runtime.counters import (
+    HttpStats,
+    ListenerManagerStats,
+    ListenerStats,
+    TcpProxyStats,
+    TcpStats,
+    TracerStats,
+)
 from pyproxy.runtime.keyring import KeyRing
 from pyproxy.runtime.live import Discoverer, Live
 from pyproxy.settings import Settings
@@ -33,6 +40,8 @@ OUTLIER_TICK = 0.05
 """Seconds: how late, at most, an outlier detection's `interval` ends."""
 RELOAD_SWITCH_INTERVAL = 0.001
 """Seconds for which a reload's thread may keep the interpreter while a request waits (CPython's own: 0.005)."""
+SPANS_LEFT = 1.0
+"""Seconds that a collector has for what is left, at the end or when nobody names it any more."""
 IDLE_GRACE = 1.0
 """Seconds after SIGTERM in which an idle client may send one more request and is told to go, before it is cut off."""
 
@@ -51,6 +60,7 @@ class Worker:
         self.connection_stats: dict[str, ListenerStats] = {}
         self.tcp_stats = TcpStats()
         self.tcp_proxies: dict[str, TcpProxyStats] = {}
+        self.tracer_stats: dict[str, TracerStats] = {}
         self.listener_stats = ListenerManagerStats()
         self.resolver = Resolver()
         self.keys = KeyRing()
@@ -77,13 +87,13 @@ class Worker:
             tcp_stats=self.tcp_stats,
             tcp_proxies=self.tcp_proxies,
         )
-        self._set_access_log(snapshot)
+        self._follow_telemetry(snapshot)
 
     def swap(self, snapshot: Snapshot) -> None:
         """Serve by a new snapshot from now on; `bind` follows with the listeners."""
         self.tls.follow(snapshot)
         self.live.swap(snapshot)
-        self._set_access_log(snapshot)
+        self._follow_telemetry(snapshot)
 
     async def bind(self, listeners: Iterable[Listener]) -> None:
         """Start the listeners that are new, keep those that stay, drain those that are gone.
@@ -168,8 +178,10 @@ class Worker:
         for listener in bound:
             listener.abort()
 
-    def close(self) -> None:
-        """Let go of upstreams and of the access log."""
+    async def close(self) -> None:
+        """Send the last spans; let go of upstreams and of the access log."""
+        if self.env.spans is not None:
+            await self.env.spans.close(SPANS_LEFT)
         for state in self.live.serving.clusters.values():
             self.live.discoverer.forget(state)
             state.retire()
@@ -181,6 +193,18 @@ class Worker:
     async def _until_closed(self, bound: Sequence[BoundListener], deadline: float) -> None:
         while any(listener.connections for listener in bound) and self.clock.monotonic() < deadline:
             await asyncio.sleep(0.02)
+
+    def _follow_telemetry(self, snapshot: Snapshot) -> None:
+        self._set_access_log(snapshot)
+        sides = (snapshot.telemetry.client.tracing, snapshot.telemetry.server.tracing)
+        if self.env.spans is None:
+            if all(side.export is None for side in sides):
+                return
+            from pyproxy.proxy.spans import Spans  # most meshes have no collector
+
+            self.env.spans = Spans(self.env, self.tracer_stats)
+        for reports in self.env.spans.follow(snapshot.identity, snapshot.telemetry):
+            spawn(reports.close(SPANS_LEFT), name="send the last spans")
 
     def _set_access_log(self, snapshot: Snapshot) -> None:
         telemetry = snapshot.telemetry

@@ -44,6 +44,7 @@ class _Reloads(Collector):
         build.add_metric([__version__], 1)
         yield build
         yield from _key_fetches(self._served)
+        yield from _spans(self._served)
         yield from _certificates(self._served)
         yield GaugeMetricFamily("pyproxy_ready", "1 while new traffic is welcome.", int(self._served.state == "LIVE"))
 
@@ -64,6 +65,19 @@ def _key_fetches(served: Served) -> Iterator[Metric]:
         latest.add_metric([each.source], each.succeeded_at)
     yield count
     yield latest
+
+
+def _spans(served: Served) -> Iterator[Metric]:
+    """What became of spans; nothing without a collector."""
+    if not served.tracer_stats:
+        return
+    sent = CounterMetricFamily("pyproxy_spans_sent", "Spans that a collector took.", labels=["tracer"])
+    dropped = CounterMetricFamily("pyproxy_spans_dropped", "Spans that no collector got.", labels=["tracer"])
+    for name, stats in served.tracer_stats.items():
+        sent.add_metric([name], stats.spans_sent)
+        dropped.add_metric([name], stats.spans_dropped)
+    yield sent
+    yield dropped
 
 
 def _certificates(served: Served) -> Iterator[Metric]:

@@ -9,7 +9,14 @@ from typing import Any, ClassVar, Protocol
 
 from pyproxy.core.loop import Clock
 from pyproxy.mtls.holding import Holding
-from pyproxy.runtime.counters import HttpStats, ListenerManagerStats, ListenerStats, TcpProxyStats, TcpStats
+from pyproxy.runtime.counters import (
+    HttpStats,
+    ListenerManagerStats,
+    ListenerStats,
+    TcpProxyStats,
+    TcpStats,
+    TracerStats,
+)
 from pyproxy.runtime.live import Live
 from pyproxy.snapshot.model import Listener
 from pyproxy.telemetry.metrics import IstioMetrics
@@ -106,6 +113,11 @@ class Served(Protocol):
     @property
     def tcp_proxies(self) -> Mapping[str, TcpProxyStats]:
         """The TCP proxies' statistics, by prefix."""
+        ...
+
+    @property
+    def tracer_stats(self) -> Mapping[str, TracerStats]:
+        """What became of spans, by Envoy's name of the tracer; empty without a collector."""
         ...
 
     @property

@@ -70,6 +70,7 @@ def _groups(served: Served) -> Iterator[tuple[str, StatGroup]]:
     yield from list(served.connection_stats.items())
     yield "", served.tcp_stats
     yield from list(served.tcp_proxies.items())
+    yield from (("", stats) for stats in served.tracer_stats.values())
     yield "", served.live.stats
     yield "", served.listener_stats
     yield "", _server_stats(served)

@@ -11,7 +11,15 @@ from pyproxy.envoy.authorization import filters_after_tokens, filters_before_tok
 from pyproxy.envoy.filters import http_filters
 from pyproxy.envoy.observability import access_logs, side, tracing
 from pyproxy.envoy.values import TYPE, Resource, duration, given
-from pyproxy.snapshot.model import Direction, ForwardClientCert, HttpSettings, Listener, ListenerKind, PathNormalization, Snapshot
+from pyproxy.snapshot.model import (
+    Direction,
+    ForwardClientCert,
+    HttpSettings,
+    Listener,
+    ListenerKind,
+    PathNormalization,
+    Snapshot,
+)
 from pyproxy.snapshot.tcp_routes import TcpRoute
 
 _FILTERS = f"{TYPE}.extensions.filters.network"

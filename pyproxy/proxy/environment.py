@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pyproxy.core.context import RequestContext
 from pyproxy.core.loop import Clock
@@ -17,6 +17,9 @@ from pyproxy.runtime.live import Live
 from pyproxy.snapshot.model import HttpSettings, Listener, ListenerKind, Snapshot, VirtualHost
 from pyproxy.telemetry.access_logs import AccessLogs
 from pyproxy.telemetry.metrics import IstioMetrics
+
+if TYPE_CHECKING:
+    from pyproxy.proxy.spans import Spans
 
 Resolve = Callable[[str], Awaitable[list[str]]]
 """Host name → addresses, best first; empty when there are none."""
@@ -53,6 +56,8 @@ class Environment:
     """What Istio's network filters count."""
     tcp_proxies: dict[str, TcpProxyStats] = field(default_factory=dict)
     """What TCP proxies count, by prefix."""
+    spans: Spans | None = None
+    """Where those of sampled requests go; None: nowhere."""
     peer_lines: bytes = b""
     """`own_metadata` as header lines, ready for the wire."""
 

@@ -34,7 +34,7 @@ from pyproxy.proxy.mirror import Mirroring, Terms
 from pyproxy.proxy.routing import abort_or_preflight, answer, choose_destination, find_route, rewrite, wants_upgrade
 from pyproxy.runtime.clusters import ClusterState, HostState
 from pyproxy.snapshot.model import Destination, Direction, Forward, Route, Tracing
-from pyproxy.telemetry.trace_headers import continue_trace
+from pyproxy.telemetry.trace_headers import continue_trace, told_of_child
 from pyproxy.wire.http1 import bodiless
 
 BODY_BUFFER: Final = 1024 * 1024
@@ -347,12 +347,13 @@ class Exchange(Forwarder):
         self.retry_policy = action.retry
         tracing = self.tracing
         ctx.trace = continue_trace(
-            head.headers,
+            head.headers if tracing.propagates else [],
             notable if head.carries_trace else _NOTHING_KNOWN,
             tracing,
             self.env.rng,
             traced=self.traced,
         )
+        self.upstream_spans = tracing.upstream_spans
         if self.connection.settings.direction is not _INBOUND and tracing.enabled and route.operation:
             self.operation_line = operation_line(route.operation)
         if not tracing.enabled and _DECORATOR in notable:
@@ -370,6 +371,20 @@ class Exchange(Forwarder):
             self._messages = Messages(ctx.started)
             for chunk in self.kept:
                 self._messages.requests.feed(chunk)
+
+    def begin_attempt_span(self, host: HostState) -> None:
+        """A gateway's: the upstream's parent is the attempt, and the attempt's the request."""
+        trace, tracing = self.ctx.trace, self.tracing
+        if trace is None or not trace.trace_id:
+            return
+        head = self.head
+        child = told_of_child(head.headers if tracing.propagates else [], head.notable, trace, tracing, self.env.rng)
+        if trace.sampled and tracing.export is not None:
+            from pyproxy.telemetry.spans import AttemptNotes  # no sidecar makes any
+
+            if self.attempt_notes is None:
+                self.attempt_notes = []
+            self.attempt_notes.append(AttemptNotes(child, host.key, self.env.clock.monotonic()))
 
     def _start_mirroring(self, action: Forward) -> None:
         """As the first attempt, shadows are told of the route's timeout, whatever that of each try."""
@@ -422,6 +437,9 @@ class Exchange(Forwarder):
     def attempt_answered(self, attempt: Attempt, head: ResponseHead, *, end: bool) -> None:
         """The attempt has a response head: pass it on, or try again."""
         ctx = self.ctx
+        if self.attempt_notes is not None:
+            self.attempt_notes[-1].status = head.status
+            self.attempt_notes[-1].protocol = ctx.upstream_protocol
         notable = head.notable
         policy = self.retry_policy
         if (
@@ -509,6 +527,8 @@ class Exchange(Forwarder):
     def attempt_broke(self, outcome: Outcome) -> None:
         """The response ended in the middle: the client must see that it did."""
         self.attempt = None
+        if self.attempt_notes is not None:
+            self.attempt_notes[-1].end(self.env.clock.monotonic(), outcome=outcome)
         self.ctx.add_flag(RESPONSE_FLAG[outcome])
         self.ctx.details = f"upstream_reset_after_response_started{{{outcome.value.replace(' ', '_')}}}"
         self._cut_response()
@@ -748,6 +768,8 @@ class Exchange(Forwarder):
             self._tell_messages(self._messages, last=True)
         if env.access_log is not None:
             env.access_log.log(ctx, connection.settings.direction)
+        if env.spans is not None:
+            env.spans.finish(self)
         self.stream.exchange_finished()
 
     def _settle_grpc_status(self) -> None:

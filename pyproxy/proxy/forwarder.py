@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pyproxy.core.context import RequestContext
 from pyproxy.core.http import Headers, RequestHead, ResponseHead
@@ -17,6 +17,9 @@ from pyproxy.proxy.attempt import Attempt
 from pyproxy.proxy.environment import ClientConnection, Environment, split_authority
 from pyproxy.runtime.clusters import ClusterState, HostState
 from pyproxy.snapshot.model import Discovery, Route
+
+if TYPE_CHECKING:
+    from pyproxy.telemetry.spans import AttemptNotes
 
 _IDEMPOTENT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
 
@@ -50,6 +53,10 @@ class Forwarder:
     tells_grpc_timeout = False
     """A gRPC request with a timeout: each attempt is told of it in grpc-timeout too."""
     retry_policy: RetryPolicy | None = None
+    upstream_spans = False
+    """Each attempt has a span of its own, and its upstream is told of that."""
+    attempt_notes: list[AttemptNotes] | None = None
+    """Of the attempts so far, where `upstream_spans`."""
     _retry: RetryState | None = None
     _timer: asyncio.TimerHandle | None = None
     _backoff: asyncio.TimerHandle | None = None
@@ -81,6 +88,10 @@ class Forwarder:
 
     def reply(self, reply: replies.Reply) -> None:
         """Answer from here."""
+        raise NotImplementedError
+
+    def begin_attempt_span(self, host: HostState) -> None:
+        """The next attempt is told of a span of its own."""
         raise NotImplementedError
 
     def is_over(self) -> bool:
@@ -126,6 +137,8 @@ class Forwarder:
         if self.tried:
             self.ctx.upstream_transport_failure = ""  # of the attempt before
         self.tried.append(host)
+        if self.upstream_spans and not fresh:
+            self.begin_attempt_span(host)
         self.attempt = attempt = Attempt(self, host)
         self.ctx.upstream_host = host.key
         attempt.begin(fresh=fresh)
@@ -167,6 +180,8 @@ class Forwarder:
             self._fresh_tries += 1
             self.next_attempt(fresh=True)
             return
+        if self.attempt_notes is not None:
+            self.attempt_notes[-1].end(self.env.clock.monotonic(), outcome=outcome)
         if self.retry_policy is not None and self.replayable:
             state = self._retry_state(self.retry_policy)
             delay = state.after_failure(outcome, request_sent=attempt.sent)
@@ -199,6 +214,8 @@ class Forwarder:
             return False
         assert self.cluster is not None
         self.cluster.stats.count_retried_response(head.status)
+        if self.attempt_notes is not None:
+            self.attempt_notes[-1].end(self.env.clock.monotonic(), cancelled=True)
         attempt.discard()
         self.attempt = None
         self._retry_after(delay, waits=head.status != TOO_EARLY)
@@ -290,6 +307,8 @@ class Forwarder:
         """Nobody waits for its response any more."""
         attempt, self.attempt = self.attempt, None
         if attempt is not None:
+            if self.attempt_notes is not None:
+                self.attempt_notes[-1].end(self.env.clock.monotonic(), cancelled=True)
             attempt.discard()
 
     def close_retry(self) -> None:

@@ -367,11 +367,43 @@ class ServerStats:
     days_until_first_cert_expiring: Gauge | None = None
 
 
+@dataclass(slots=True, eq=False)
+class ZipkinStats:
+    """`tracing.zipkin.`"""
+
+    spans_sent: Counter = 0
+    spans_dropped: Counter = 0
+    """Ours: those that no collector got."""
+    timer_flushed: Counter = 0
+    reports_sent: Counter = 0
+    reports_failed: Counter = 0
+    """Without an answer."""
+    reports_dropped: Counter = 0
+    """With one that says no."""
+    reports_skipped_no_cluster: Counter = 0
+
+
+@dataclass(slots=True, eq=False)
+class OpenTelemetryStats:
+    """`tracing.opentelemetry.`; of the reports Envoy counts none."""
+
+    spans_sent: Counter = 0
+    spans_dropped: Counter = 0
+    timer_flushed: Counter = 0
+    reports_sent: Counter = 0
+    reports_failed: Counter = 0
+    reports_dropped: Counter = 0
+    reports_skipped_no_cluster: Counter = 0
+
+
+TracerStats: TypeAlias = ZipkinStats | OpenTelemetryStats
 StatGroup: TypeAlias = (
     ClusterStats
     | HttpStats
     | TcpProxyStats
     | TcpStats
+    | ZipkinStats
+    | OpenTelemetryStats
     | ListenerStats
     | ClusterManagerStats
     | ListenerManagerStats

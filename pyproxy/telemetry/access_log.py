@@ -97,7 +97,9 @@ class AccessLogger:
             self._render = compile_access_log(settings)
         except FormatError as error:  # documents are checked before; Istio too falls back to its own format
             _log.error("access log: %s; Istio's default format is used", error)
-            self._render = compile_access_log(AccessLog(settings.path, settings.encoding, omit_empty=settings.omit_empty))
+            self._render = compile_access_log(
+                AccessLog(settings.path, settings.encoding, omit_empty=settings.omit_empty)
+            )
         self._file: int | None = None
         self._is_pipe = False
         self._open()

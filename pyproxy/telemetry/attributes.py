@@ -18,11 +18,9 @@ from pyproxy.core.http import Headers
 from pyproxy.telemetry.peer_metadata import Peer, decode_peer
 from pyproxy.wire import facts
 
-_FLAG_BITS: Final = (
-    "LH UH UT LR UR UF UC UO NR DI FI RL UAEX RLSE DC URX SI IH DPE UMSDR RFCF NFCF DT UPE NC OM DF DO DR".split()
-)
+_FLAGS: Final = "LH UH UT LR UR UF UC UO NR DI FI RL UAEX RLSE DC URX SI IH DPE UMSDR RFCF NFCF DT UPE NC OM DF DO DR"
 """Lowest bit first (Envoy stream_info.h, CoreResponseFlag)."""
-_BIT: Final = {flag: 1 << number for number, flag in enumerate(_FLAG_BITS)}
+_BIT: Final = {flag: 1 << number for number, flag in enumerate(_FLAGS.split())}
 _GRPC_OF_HTTP: Final = {400: 13, 401: 16, 403: 7, 404: 12, 429: 14, 502: 14, 503: 14, 504: 14}
 _UNKNOWN: Final = 2
 

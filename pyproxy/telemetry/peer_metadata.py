@@ -1,7 +1,8 @@
-"""Who is on the other side: the metadata that Istio's sidecars exchange in two headers.
+"""Who is on the other side: the metadata that Istio's sidecars exchange, in two headers or before bytes that are not HTTP.
 
-`x-envoy-peer-metadata` is base64 of a google.protobuf.Struct, `x-envoy-peer-metadata-id` the proxy's node id. Source:
-Envoy contrib/istio/filters/common/source/metadata_object.cc and filters/http/peer_metadata/source/peer_metadata.cc.
+`x-envoy-peer-metadata` is base64 of a google.protobuf.Struct, `x-envoy-peer-metadata-id` the proxy's node id; in a frame
+(wire/peer_exchange.py) both are fields of one Struct. Source: Envoy contrib/istio/filters/common/source/metadata_object.cc,
+filters/http/peer_metadata/source/peer_metadata.cc and filters/network/metadata_exchange/source/metadata_exchange.cc.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from functools import lru_cache
 
 from pyproxy.snapshot.canonical import canonical_revision, canonical_service, first_label
 from pyproxy.snapshot.model import Identity
+from pyproxy.wire.peer_exchange import encode_frame
 from pyproxy.wire.protobuf import decode_struct, encode_struct
 
 PEER_METADATA = b"x-envoy-peer-metadata"
 PEER_METADATA_ID = b"x-envoy-peer-metadata-id"
 MAX_LENGTH = 8192
 """A longer value is nobody's metadata: not decoded, and not kept."""
-
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,23 @@ def decode_peer(value: bytes) -> Peer | None:
         version=first_label(texts, ("app.kubernetes.io/version", "version")),
         identity=about.get("IDENTITY", ""),
     )
+
+
+@lru_cache(maxsize=8)
+def own_frame(own: tuple[bytes, bytes]) -> bytes:
+    """The frame that says what `own_metadata` says."""
+    node_id, value = own
+    fields = decode_struct(binascii.a2b_base64(value))
+    return encode_frame(encode_struct({PEER_METADATA.decode(): fields, PEER_METADATA_ID.decode(): node_id.decode()}))
+
+
+def metadata_in(fields: bytes) -> bytes | None:
+    """What a frame's Struct says, as the value of PEER_METADATA; None when it says nothing. Never raises."""
+    try:
+        said = decode_struct(fields).get(PEER_METADATA.decode())
+    except ValueError:  # not a Struct, not UTF-8
+        return None
+    return base64.b64encode(encode_struct(said)) if isinstance(said, dict) else None
 
 
 def _texts(fields: Mapping[str, object]) -> dict[str, str]:

@@ -21,10 +21,12 @@ from pyproxy.runtime.counters import (
     HttpStats,
     ListenerManagerStats,
     ListenerStats,
+    OpenTelemetryStats,
     ServerStats,
     StatGroup,
     TcpProxyStats,
     TcpStats,
+    ZipkinStats,
 )
 from pyproxy.telemetry.exposition import escape
 
@@ -95,6 +97,8 @@ _ROOTS: dict[type[StatGroup], tuple[str, str]] = {
     HttpStats: ("http.", "http_conn_manager_prefix"),
     TcpProxyStats: ("tcp.", "tcp_prefix"),
     TcpStats: ("tcp", ""),
+    ZipkinStats: ("tracing.zipkin", ""),
+    OpenTelemetryStats: ("tracing.opentelemetry", ""),
     ListenerStats: ("listener.", "listener_address"),
     ClusterManagerStats: ("cluster_manager", ""),
     ListenerManagerStats: ("listener_manager", ""),

@@ -17,7 +17,7 @@ from pyproxy.core.trace import Trace
 from pyproxy.snapshot.model import Propagation, Tracing
 from pyproxy.telemetry.request_id import CLIENT_TRACE_ID, REQUEST_ID
 
-__all__ = ["NO_TRACE", "TRACE_HEADERS", "Trace", "continue_trace"]
+__all__ = ["NO_TRACE", "TRACE_HEADERS", "Trace", "continue_trace", "told_of_child"]
 
 _B3: Final = b"b3"
 _TRACE_ID, _SPAN_ID, _PARENT_ID, _SAMPLED = b"x-b3-traceid", b"x-b3-spanid", b"x-b3-parentspanid", b"x-b3-sampled"
@@ -70,6 +70,20 @@ def continue_trace(
         span_id = rng.getrandbits(64).to_bytes(8, "big").hex().encode()
     trace = Trace(trace_id, span_id, parent_id, sampled)
     _write_b3(headers, trace, tracing, single=_B3 in known)
+    return trace
+
+
+def told_of_child(
+    headers: Headers, known: Mapping[bytes, bytes], parent: Trace, tracing: Tracing, rng: Random
+) -> Trace:
+    """Make a span context under `parent`, and write it into `headers` in place of what `continue_trace` wrote."""
+    span_id = rng.getrandbits(64).to_bytes(8, "big").hex().encode()
+    trace = Trace(parent.trace_id, span_id, parent.span_id, parent.sampled)
+    if tracing.propagation is _PROPAGATION_W3C:
+        headers[:] = [header for header in headers if header[0] != _TRACEPARENT]
+        headers.append((_TRACEPARENT, _traceparent(trace)))
+    else:
+        _write_b3(headers, trace, tracing, single=_B3 in known)
     return trace
 
 

@@ -8,7 +8,18 @@ from dataclasses import fields
 from typing import Any, TypeAlias
 
 from pyproxy.runtime.clusters import ClusterState
-from pyproxy.runtime.counters import GAUGES, ClusterStats, HostStats, HttpStats, ListenerStats, TcpProxyStats, TcpStats
+from pyproxy.runtime.counters import (
+    GAUGES,
+    ClusterStats,
+    HostStats,
+    HttpStats,
+    ListenerStats,
+    OpenTelemetryStats,
+    TcpProxyStats,
+    TcpStats,
+    TracerStats,
+    ZipkinStats,
+)
 from pyproxy.runtime.live import Live
 from pyproxy.snapshot.model import Discovery
 from pyproxy.worker import Worker
@@ -25,7 +36,8 @@ def _names(kind: type[Any]) -> tuple[str, ...]:
 
 
 _CLUSTER, _HOST, _HTTP, _TCP = _names(ClusterStats), _names(HostStats), _names(HttpStats), _names(TcpStats)
-_LISTENER, _TCP_PROXY = _names(ListenerStats), _names(TcpProxyStats)
+_LISTENER, _TCP_PROXY, _TRACER = _names(ListenerStats), _names(TcpProxyStats), _names(ZipkinStats)
+_TRACERS: Mapping[str, type[TracerStats]] = {"zipkin": ZipkinStats, "opentelemetry": OpenTelemetryStats}
 
 
 async def report(worker: Worker) -> Numbers:
@@ -52,6 +64,7 @@ async def report(worker: Worker) -> Numbers:
         "listeners": {name: _numbers(stats, _LISTENER) for name, stats in worker.connection_stats.items()},
         "tcp": _numbers(worker.tcp_stats, _TCP),
         "tcp proxies": {prefix: _numbers(stats, _TCP_PROXY) for prefix, stats in worker.tcp_proxies.items()},
+        "tracers": {name: _numbers(stats, _TRACER) for name, stats in worker.tracer_stats.items()},
         "istio": worker.env.metrics.numbers(),
         "connections": connections,
     }
@@ -98,6 +111,7 @@ def show(
     connection_stats: dict[str, ListenerStats],
     tcp_stats: TcpStats,
     tcp_proxies: dict[str, TcpProxyStats],
+    tracer_stats: dict[str, TracerStats],
 ) -> None:
     """Write a sum into the supervisor's own statistics, which every page reads."""
     clusters = numbers.get("clusters", {})
@@ -112,6 +126,8 @@ def show(
     _write(tcp_stats, _TCP, numbers.get("tcp", {}))
     for prefix, values in numbers.get("tcp proxies", {}).items():
         _write(tcp_proxies.setdefault(prefix, TcpProxyStats()), _TCP_PROXY, values)
+    for name, values in numbers.get("tracers", {}).items():
+        _write(tracer_stats.setdefault(name, _TRACERS[name]()), _TRACER, values)
 
 
 def _show_hosts(state: ClusterState, hosts: Mapping[str, Mapping[str, int]]) -> None:
@@ -129,7 +145,7 @@ def _numbers(stats: object, names: Iterable[str]) -> Numbers:
 
 
 def _write(
-    stats: ClusterStats | HostStats | HttpStats | ListenerStats | TcpProxyStats | TcpStats,
+    stats: ClusterStats | HostStats | HttpStats | ListenerStats | TcpProxyStats | TcpStats | TracerStats,
     names: Iterable[str],
     values: Mapping[str, Any],
 ) -> None:

@@ -78,7 +78,7 @@ class WorkerProcess(Worker):
         if self._wired:
             await self.drain()
             await self._report(0)
-            self.close()
+            await self.close()
         obeying.cancel()
         self._channel.close()
         await asyncio.sleep(0)
@@ -116,7 +116,7 @@ class WorkerProcess(Worker):
     def _on_reset(self) -> None:
         reset_counters([(state.name, state.stats) for state in self.live.serving.clusters.values()])
         reset_counters([*self.http_stats.items(), *self.connection_stats.items(), ("", self.tcp_stats)])
-        reset_counters(self.tcp_proxies.items())
+        reset_counters([*self.tcp_proxies.items(), *self.tracer_stats.items()])
         self.env.metrics.reset_counters()
 
     def _on_fail(self, failing: bool) -> None:

@@ -26,7 +26,14 @@ from pyproxy.policy.token_rules import KeySource
 from pyproxy.readiness import KEYS_TIMEOUT, READY_TIMEOUT, announce, names_known
 from pyproxy.reload import Loaded, Reloader, ReloadStatus
 from pyproxy.runtime.clusters import HostState
-from pyproxy.runtime.counters import HttpStats, ListenerManagerStats, ListenerStats, TcpProxyStats, TcpStats
+from pyproxy.runtime.counters import (
+    HttpStats,
+    ListenerManagerStats,
+    ListenerStats,
+    TcpProxyStats,
+    TcpStats,
+    TracerStats,
+)
 from pyproxy.runtime.live import Live
 from pyproxy.settings import Settings
 from pyproxy.snapshot.model import Snapshot
@@ -67,6 +74,7 @@ class Supervisor:
         self.connection_stats: dict[str, ListenerStats] = {}
         self.tcp_stats = TcpStats()
         self.tcp_proxies: dict[str, TcpProxyStats] = {}
+        self.tracer_stats: dict[str, TracerStats] = {}
         self.listener_stats = ListenerManagerStats()
         self.metrics = IstioMetrics(loaded.snapshot.identity)
         self.ready = False
@@ -328,7 +336,8 @@ class Supervisor:
         add(total, self._retired)
         for seat in self._seats:
             add(total, seat.numbers)
-        show(total, self.live, self.http_stats, self.connection_stats, self.tcp_stats, self.tcp_proxies)
+        http, connections, tcp = self.http_stats, self.connection_stats, self.tcp_stats
+        show(total, self.live, http, connections, tcp, self.tcp_proxies, self.tracer_stats)
         self.metrics.load(total.get("istio", {}))
         connections = total.get("connections", {})
         for held in self.listeners.values():

@@ -10,7 +10,7 @@ from pyproxy.istio.loader import load
 from pyproxy.mtls.holding import Holding
 from pyproxy.reload import ReloadStatus
 from pyproxy.runtime.clusters import ClusterState
-from pyproxy.runtime.counters import HttpStats, ListenerManagerStats, ListenerStats, TcpProxyStats, TcpStats
+from pyproxy.runtime.counters import HttpStats, ListenerManagerStats, ListenerStats, TcpProxyStats, TcpStats, TracerStats
 from pyproxy.runtime.live import Live
 from pyproxy.settings import Settings
 from pyproxy.snapshot.compile import compile_snapshot
@@ -135,6 +135,7 @@ class FakeApp:
         self.connection_stats = {"127.0.0.1_15001": ListenerStats(downstream_cx_total=1)}
         self.tcp_stats = TcpStats()
         self.tcp_proxies: dict[str, TcpProxyStats] = {}
+        self.tracer_stats: dict[str, TracerStats] = {}
         self.listener_stats = ListenerManagerStats(total_listeners_active=len(self.listeners))
         self.metrics = IstioMetrics(self.snapshot.identity)
 
