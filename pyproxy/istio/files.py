@@ -13,6 +13,8 @@ from pyproxy.istio.yaml_places import find
 from pyproxy.istio.yaml_text import Fault, compose
 
 SUFFIXES = (".yaml", ".yml", ".json")
+MARKER = ".no-documents"
+"""A folder below the one that was named, with a file of this name in it, is left out with all that is below it."""
 
 
 def find_files(paths: Iterable[Path]) -> Iterator[Path | Problem]:
@@ -40,6 +42,9 @@ def _below(folder: Path) -> list[Path]:
 
 def _names_below(folder: Path) -> Iterator[str]:
     for parent, folders, names in os.walk(folder):
+        if MARKER in names and parent != os.fspath(folder):
+            folders.clear()
+            continue
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
             if name.endswith(SUFFIXES) and not name.startswith("."):

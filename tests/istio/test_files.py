@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from yaml import Node
 
-from pyproxy.istio.files import find_files, read_documents
+from pyproxy.istio.files import find_files, fingerprint, read_documents
 from pyproxy.istio.problems import Problem
 
 
@@ -21,6 +21,18 @@ def test_a_folder_is_searched_by_suffix_and_in_order(tmp_path: Path) -> None:
         file.touch()
     found = [str(path.relative_to(tmp_path)) for path in find_files([tmp_path]) if isinstance(path, Path)]
     assert found == ["a.yml", "b.yaml", "c.json", "sub/a.yaml"]
+
+
+def test_a_folder_below_that_is_marked_is_left_out(tmp_path: Path) -> None:
+    for name in ("a.yaml", "grafana/.no-documents", "grafana/b.yaml", "grafana/dashboards/c.json"):
+        file = tmp_path / name
+        file.parent.mkdir(exist_ok=True, parents=True)
+        file.touch()
+    before = fingerprint([tmp_path])
+    (tmp_path / "grafana" / "b.yaml").write_text("changed")
+    assert names(tmp_path) == ["a.yaml"]
+    assert fingerprint([tmp_path]) == before
+    assert names(tmp_path / "grafana") == ["b.yaml", "c.json"]
 
 
 def test_a_named_file_may_have_any_suffix_and_counts_once(tmp_path: Path) -> None:
