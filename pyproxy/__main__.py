@@ -15,6 +15,7 @@ _COMMANDS = {
     "lab": ("pyproxy.cli.lab", "lab", "A whole small mesh on this machine."),
     "run": ("pyproxy.cli.run", "run", "Run one proxy beside one workload."),
     "gateway": ("pyproxy.cli.run", "gateway", "Run one proxy as a gateway."),
+    "console": ("pyproxy.cli.console", "console", "A live page of running proxies."),
     "validate": ("pyproxy.cli.validate", "validate", "Check Istio documents, each alone."),
     "analyze": ("pyproxy.cli.analyze", "analyze", "Check Istio documents against each other."),
     "explain": ("pyproxy.cli.explain", "explain", "What one request would meet, and why."),

@@ -1,0 +1,122 @@
+"""`pyproxy console`: one live page of any running set of proxies, until Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import re
+import webbrowser
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pyproxy.cli.process import PORT, set_up_logging
+
+if TYPE_CHECKING:
+    from pyproxy.console.console import ConsoleSettings
+
+_ADMIN = re.compile(r"(?:https?://)?(\[[0-9a-fA-F:.]+\]|[^:/\s]+)(?::(\d{1,5}))?/?")
+_ADMIN_PORT = "15000"
+
+
+class AdminPort(click.ParamType[str]):
+    """`127.0.1.1:15000`; without a port the admin port's own."""
+
+    name = "host:port"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        found = _ADMIN.fullmatch(value)
+        if found is None or int(found[2] or _ADMIN_PORT) > 65535:
+            self.fail(f"{value!r} is not the address of an admin port such as 127.0.1.1:15000", param, ctx)
+        return f"{found[1]}:{found[2] or _ADMIN_PORT}"
+
+
+_ADMIN_TYPE = AdminPort()
+
+
+@click.command()
+@click.option(
+    "--admin",
+    "admins",
+    multiple=True,
+    required=True,
+    type=_ADMIN_TYPE,
+    help="A proxy's admin port. Repeatable; more of them may follow at the end.",
+)
+@click.argument("more", metavar="[HOST:PORT]...", nargs=-1, type=_ADMIN_TYPE)
+@click.option(
+    "--config",
+    multiple=True,
+    type=click.Path(exists=True, path_type=Path),
+    help="File or folder of the proxies' documents, to be edited on the page. Repeatable.",
+)
+@click.option(
+    "--logs",
+    multiple=True,
+    type=click.Path(exists=True, path_type=Path),
+    help="File with a proxy's access log, or folder of *.log, to find requests in. Repeatable.",
+)
+@click.option("--address", default="127.0.0.1", show_default=True, help="Where the page is served; loopback is safe.")
+@click.option("--port", type=PORT, default=8090, show_default=True, help="Of the page; 0: any free one.")
+@click.option(
+    "--interval", type=click.FloatRange(0.25, 60), default=0.5, show_default=True, help="Seconds between two looks."
+)
+@click.option("--open", "open_page", is_flag=True, help="Open the page in a browser.")
+def console(
+    admins: tuple[str, ...],
+    more: tuple[str, ...],
+    config: tuple[Path, ...],
+    logs: tuple[Path, ...],
+    address: str,
+    port: int,
+    interval: float,
+    open_page: bool,
+) -> None:
+    """A live page of running proxies: who calls whom, how fast, what is ejected, which breaker is full.
+
+    It asks their admin ports twice a second, and keeps fifteen minutes. The address that it prints has a token: who
+    has it may change the documents of --config on the page; everybody else may look.
+
+    \b
+    Example:
+      pyproxy console --admin 127.0.1.1:15000 127.0.1.2:15000 --config ~/bookshop
+    """
+    from pyproxy.console.console import ConsoleSettings
+
+    set_up_logging("info", "text")
+    settings = ConsoleSettings((*admins, *more), config, logs, interval)
+    try:
+        asyncio.run(_serve(settings, address, port, open_page=open_page))
+    except KeyboardInterrupt:
+        click.echo()
+
+
+async def _serve(settings: ConsoleSettings, address: str, port: int, *, open_page: bool) -> None:
+    from pyproxy.console.console import Console
+    from pyproxy.console.server import Server
+
+    async with Console(settings) as running:
+        server = Server(running, address, port)
+        await server.start()
+        try:
+            click.echo(f"console  {server.url}")
+            click.echo(f"         {len(running.poller.addresses)} proxies; Ctrl-C ends it")
+            if not _is_loopback(address):
+                click.echo(
+                    "         whoever reaches this address can look; only who has the token can change", err=True
+                )
+            for where, why in running.poller.errors.items():
+                click.echo(f"         {where}: {why}", err=True)
+            if open_page:
+                webbrowser.open(server.url)
+            await asyncio.Event().wait()
+        finally:
+            await server.stop()
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"

@@ -1,0 +1,1 @@
+"""The console: what a set of running proxies does, as one live page."""
