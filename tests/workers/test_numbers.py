@@ -59,7 +59,7 @@ async def total_of(*workers: Worker) -> Numbers:
 
 def shown(numbers: Numbers) -> Live:
     live = Live(snapshot(), NoDiscovery(), SystemClock(), random.Random(1))
-    show(numbers, live, {}, {}, TcpStats(), {})
+    show(numbers, live, {}, {}, TcpStats(), {}, {})
     return live
 
 
@@ -71,7 +71,7 @@ async def test_counters_and_gauges_of_all_are_added_up() -> None:
     http: dict[str, HttpStats] = {}
     listeners: dict[str, ListenerStats] = {}
     proxies: dict[str, TcpProxyStats] = {}
-    show(await total_of(one, other), live, http, listeners, TcpStats(), proxies)
+    show(await total_of(one, other), live, http, listeners, TcpStats(), proxies, {})
     assert proxies["x"].downstream_cx_total == 7
     state = live.serving.clusters["x"]
     assert (state.stats.upstream_rq_total, state.stats.upstream_rq_active, state.stats.codes) == (7, 5, {200: 7})
@@ -87,7 +87,7 @@ async def test_what_is_no_longer_told_is_no_longer_shown() -> None:
     counted = worker()
     count(counted, 3)
     live = shown(await total_of(counted))
-    show({}, live, {}, {}, TcpStats(), {})
+    show({}, live, {}, {}, TcpStats(), {}, {})
     state = live.serving.clusters["x"]
     assert (state.stats.upstream_rq_total, state.stats.codes, state.hosts[0].stats.rq_total) == (0, {}, 0)
     assert live.serving.clusters["passing"].hosts == []
