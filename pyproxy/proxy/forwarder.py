@@ -82,7 +82,7 @@ class Forwarder:
     def is_grpc(self) -> bool:
         """By the request's content-type, which may not be grpc-web."""
         kind = self.head.notable.get(b"content-type")
-        return kind is not None and kind.startswith(b"application/grpc") and kind[16:17] in (b"", b"+", b";")
+        return kind is not None and kind.startswith(b"application/grpc") and kind[16:17] in (b"", b"+")
 
     # What the rest of an exchange does
 

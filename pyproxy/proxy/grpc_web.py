@@ -171,6 +171,6 @@ def _speaks_grpc(head: ResponseHead) -> bool:
     kind = head.get(b"content-type") or b""
     if head.status != 200:
         return False
-    if kind.startswith(b"application/grpc") and kind[16:17] in (b"", b"+", b";"):
+    if kind.startswith(b"application/grpc") and kind[16:17] in (b"", b"+"):
         return True
     return kind.partition(b";")[0].rstrip().lower() in _BINARY

@@ -116,6 +116,18 @@ STATUSES |= {
     "unavailable to a plain request": h2(grpc_error(14), OK, on="unavailable"),
     "grpc-web is no gRPC": h2(CLOSE, asks=[call(headers={"content-type": "application/grpc-web"})]),
     "with a suffix it is": h2(CLOSE, asks=[call(headers={"content-type": "application/grpc+proto"})]),
+    **{
+        f"a call of {kind}": h2(CLOSE, asks=[call(headers={"content-type": kind})])
+        for kind in (
+            "application/grpc;charset=utf-8",
+            "application/grpc; charset=utf-8",
+            "application/grpcx",
+            "application/grpc-proto",
+            "Application/gRPC",
+            "application/grpc ",
+        )
+    },
+    "a status that begins like one": grpc(grpc_error(b"14x"), grpc_answer(), on="unavailable"),
     "trailers of a plain answer": h2(trailers((b"x-sum", b"1"), (b"grpc-status", b"7"))),
     "trailers without a body": h2(trailers((b"x-sum", b"1"), body=b"")),
     "trailers of the request": h2(asks=[Ask("POST", body=[b"x"], trailers={"x-last": "1", "x-more": "2"})]),

@@ -123,6 +123,20 @@ def test_a_call_is_answered_in_grpc(begin: Begin) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        (b"application/grpc+proto", 200),
+        (b"application/grpc;charset=utf-8", 503),
+        (b"application/grpc-web", 503),
+        (b"application/grpcx", 503),
+    ],
+)
+def test_what_is_a_call(begin: Begin, kind: bytes, status: int) -> None:
+    talk = begin(routes("{route: [{destination: {host: nobody.test}}]}"))
+    assert talk.ask(b"POST", b"/", (b"content-type", kind), body=b"x").status == status
+
+
 def test_a_failure_is_tried_again_with_the_body(begin: Begin) -> None:
     talk = begin(routes(f"{{retries: {{attempts: 2, retryOn: 5xx}}, {TO_APP}}}"))
     talk.answers = [Answer(503), Answer(503)]
