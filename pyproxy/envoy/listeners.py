@@ -99,10 +99,7 @@ class Listeners:
                 listener, listener.mutual_tls, listener.protocol, listener.route_table, listener.tcp.default, {}
             )
         else:
-            outbound = listener.http.direction is Direction.OUTBOUND
-            routes = listener.tcp if listener.tcp.default else replace(listener.tcp, default=self._unknown)
-            if not outbound and not listener.tcp.default:
-                routes = TcpRoutes(default=_BLACKHOLE)
+            routes = replace(listener.tcp, default=listener.tcp.default or self._unknown)
             table = listener.route_table or ANY
             yield from self._by_protocol(listener, listener.protocol, table, routes, {}, by_name=True)
 
