@@ -144,7 +144,6 @@ class Listeners:
 
     def _server(self, listener: Listener, server: ServerTls) -> Iterator[Resource]:
         """A Gateway's server: requests, or bytes by server name. Nobody can connect whose TLS cannot be ended."""
-        snapshot = self._snapshot
         match = {**TLS, **given(("server_names", _but_all(server.hosts)))}
         socket = None
         if server.mode not in PASSING:
