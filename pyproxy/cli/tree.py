@@ -54,8 +54,8 @@ def show(root: Branch) -> None:
     Console(highlight=False).print(grown(root))
 
 
-def plain(branch: Branch, depth: int = 0) -> Iterator[str]:
-    """The lines without any drawing."""
-    yield "  " * depth + branch.text
+def plain(branch: Branch, indent: str = "", step: str = "  ") -> Iterator[str]:
+    """The lines without any drawing; each level stands one step further in."""
+    yield indent + branch.text
     for child in branch.children:
-        yield from plain(child, depth + 1)
+        yield from plain(child, indent + step, step)
