@@ -19,7 +19,6 @@ import httptools
 from pyproxy.core.errors import ClientError
 from pyproxy.core.http import Headers, RequestHead, ResponseHead
 from pyproxy.downstream.closing import reset
-from pyproxy.downstream.http2 import Http2Server
 from pyproxy.downstream.tracker import Tracker
 from pyproxy.proxy import replies
 from pyproxy.proxy.environment import ClientConnection, Environment
@@ -27,8 +26,7 @@ from pyproxy.proxy.client_stream import ClientStream
 from pyproxy.proxy.exchange import Exchange
 from pyproxy.proxy.headers import DROP, HOST, REQUEST_FATES, TRACE
 from pyproxy.proxy.tunnel import Tunnel
-from pyproxy.wire.http1 import LAST_CHUNK, encode_chunk, encode_response
-from pyproxy.wire.http2 import PREFACE
+from pyproxy.wire.http1 import HTTP2_PREFACE, LAST_CHUNK, encode_chunk, encode_response
 from pyproxy.wire.names import FORWARD, NameTable
 
 if TYPE_CHECKING:
@@ -423,13 +421,15 @@ class Http1Server(ClientStream):
     def _take_first(self, data: bytes) -> bytes:
         """A client that begins with the preface of HTTP/2 speaks that; else its bytes are to be parsed."""
         data = self._preface + data
-        if not PREFACE.startswith(data[: len(PREFACE)]):
+        if not HTTP2_PREFACE.startswith(data[: len(HTTP2_PREFACE)]):
             self._first = False
             return data
-        if len(data) < len(PREFACE):
+        if len(data) < len(HTTP2_PREFACE):
             self._preface = data
             self.deadline = self._tracker.head_deadline()
             return b""
+        from pyproxy.downstream.http2 import Http2Server  # h2 is for those who have such clients
+
         self._tracker.remove(self)
         self.connection.stats.downstream_cx_total -= 1
         self.connection.stats.downstream_cx_active -= 1

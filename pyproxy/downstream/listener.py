@@ -18,7 +18,6 @@ from pyproxy.core.tls import MtlsMode
 from pyproxy.downstream.connect import ConnectHandler
 from pyproxy.downstream.entrance import Entrance
 from pyproxy.downstream.http1 import Http1Server
-from pyproxy.downstream.http2 import Http2Server
 from pyproxy.downstream.tcp import TcpProxy
 from pyproxy.downstream.tracker import Tracker
 from pyproxy.proxy.environment import ClientConnection, Environment
@@ -152,6 +151,8 @@ class BoundListener:
 
     def http2(self, connection: ClientConnection) -> asyncio.Protocol:
         """The protocol for HTTP/2, where ALPN chose it; without TLS the one for HTTP/1.1 knows its preface."""
+        from pyproxy.downstream.http2 import Http2Server  # h2 is for those who have such clients
+
         return cast(asyncio.Protocol, Http2Server(self._env, connection, self.tracker))
 
     def tcp(self, connection: ClientConnection) -> TcpProxy:

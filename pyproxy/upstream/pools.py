@@ -7,18 +7,18 @@ from pyproxy.core.tls import ClientTls
 from pyproxy.mtls.contexts import Contexts
 from pyproxy.runtime.clusters import HostState
 from pyproxy.upstream.dialling import HTTP1, HTTP2, TlsDialler, named_by_request, tls_of
-from pyproxy.upstream.http2_pool import Http2Pool
 from pyproxy.upstream.pool import HostPool
+from pyproxy.upstream.stream import Lender
 
 
 def pool_of(
     host: HostState, clock: Clock, contexts: Contexts | None, authority: bytes, *, http2: bool
-) -> HostPool | Http2Pool:
+) -> Lender:
     """The pool for a request with this authority, made at first use. `http2`: its client speaks HTTP/2."""
     pool = host.pool
     if isinstance(pool, HostPool):
         return pool
-    if isinstance(pool, Http2Pool):
+    if isinstance(pool, Lender):
         return pool
     if not isinstance(pool, SeveralPools):
         tls = tls_of(host, contexts)
@@ -40,9 +40,9 @@ class SeveralPools:
         self._contexts = contexts
         self._tls = tls
         self._named = tls is not None and named_by_request(tls)
-        self._pools: dict[tuple[str, bool], HostPool | Http2Pool] = {}
+        self._pools: dict[tuple[str, bool], Lender] = {}
 
-    def fitting(self, authority: bytes, *, http2: bool) -> HostPool | Http2Pool:
+    def fitting(self, authority: bytes, *, http2: bool) -> Lender:
         """The pool for an authority's host."""
         version = self._host.cluster.cluster.http_version
         if version != "downstream":
@@ -74,10 +74,14 @@ class SeveralPools:
 
 def make_pool(
     host: HostState, clock: Clock, contexts: Contexts | None, tls: ClientTls | None, name: str, *, http2: bool
-) -> HostPool | Http2Pool:
+) -> Lender:
     """A new pool; `name` as TlsDialler has it."""
     dialler = TlsDialler(host, tls, contexts, name, HTTP2 if http2 else HTTP1) if tls is not None else None
-    return Http2Pool(host, clock, dialler) if http2 else HostPool(host, clock, dialler)
+    if not http2:
+        return HostPool(host, clock, dialler)
+    from pyproxy.upstream.http2_pool import Http2Pool  # h2 comes with it: whoever speaks no HTTP/2 does without
+
+    return Http2Pool(host, clock, dialler)
 
 
 def host_of(authority: bytes) -> str:

@@ -122,6 +122,24 @@ class Lender:
 
     __slots__ = ()
 
+    @property
+    def connections(self) -> int:
+        """Open or opening."""
+        raise NotImplementedError
+
+    @property
+    def in_use(self) -> bool:
+        """It has connections, or somebody waits for one."""
+        raise NotImplementedError
+
+    def drain(self) -> None:
+        """Close what is idle, lend nothing that is open now a second time."""
+        raise NotImplementedError
+
+    def retire(self) -> None:
+        """Nobody names this host any more."""
+        raise NotImplementedError
+
     def borrow(self, borrower: Borrower) -> RequestStream | None:
         """Where to send at once, or None: then the borrower is called later."""
         raise NotImplementedError

@@ -7,6 +7,8 @@ from typing import Final
 
 from pyproxy.core.http import RequestHead, ResponseHead
 
+HTTP2_PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+"""How a client begins that speaks HTTP/2 unasked (RFC 9113, 3.4)."""
 LAST_CHUNK: Final = b"0\r\n\r\n"
 
 # Envoy prints "Unknown" for what its table lacks, and RFC 9110's words where Python has older ones.

@@ -30,9 +30,9 @@ from hyperframe.exceptions import HyperframeError
 from hyperframe.frame import GoAwayFrame
 
 from pyproxy.core.http import Headers
+from pyproxy.wire.http1 import HTTP2_PREFACE
 from pyproxy.wire.http2_engine import CONNECTION_WINDOW, Engine
 
-PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 MAX_STREAMS: Final = 1024
 HIGHEST_STREAM: Final = 2**31 - 1
 BACKLOG: Final = 64 * 1024
@@ -344,12 +344,12 @@ class Session:
         if self._rest:
             data = self._rest + data
         if self._awaits_preface:
-            if len(data) < len(PREFACE) and PREFACE.startswith(data):
+            if len(data) < len(HTTP2_PREFACE) and HTTP2_PREFACE.startswith(data):
                 self._rest = data
                 return
-            self.engine.receive_data(data[: len(PREFACE)])  # raises, if it is another
+            self.engine.receive_data(data[: len(HTTP2_PREFACE)])  # raises, if it is another
             self._awaits_preface = False
-            data = data[len(PREFACE) :]
+            data = data[len(HTTP2_PREFACE) :]
         guard = self.guard
         position, size = 0, len(data)
         while size - position >= 9:
