@@ -21,7 +21,6 @@ from pyproxy.runtime.counters import TcpProxyStats
 from pyproxy.snapshot.model import (
     BLACKHOLE_CLUSTER,
     INBOUND_PASSTHROUGH_CLUSTER,
-    PASSTHROUGH_CLUSTER,
     Direction,
     Discovery,
     ListenerKind,
@@ -293,8 +292,8 @@ def route_for(snapshot: Snapshot, connection: ClientConnection) -> TcpRoute:
         found = snapshot.tcp_route(*target, connection.server_name)
     if found is not None:
         return found
-    passes = snapshot.allow_any and connection.settings.direction is Direction.OUTBOUND
-    return route_to(PASSTHROUGH_CLUSTER if passes else BLACKHOLE_CLUSTER)
+    outbound = connection.settings.direction is Direction.OUTBOUND
+    return snapshot.unknown_route if outbound else route_to(BLACKHOLE_CLUSTER)
 
 
 def _text(address: object) -> str:

@@ -24,7 +24,6 @@ from pyproxy.mtls.alpn import ISTIO
 from pyproxy.snapshot.model import (
     BLACKHOLE_CLUSTER,
     INBOUND_PASSTHROUGH_CLUSTER,
-    PASSTHROUGH_CLUSTER,
     Direction,
     Listener,
     ListenerKind,
@@ -57,7 +56,7 @@ class Listeners:
         self._snapshot = snapshot
         self._routes_of = routes_of
         self._certificates = certificates
-        self._unknown = route_to(PASSTHROUGH_CLUSTER if snapshot.allow_any else BLACKHOLE_CLUSTER)
+        self._unknown = snapshot.unknown_route
 
     def resource(self, listener: Listener, port: int) -> Resource:
         """One listener; `port` is the one it is bound to, or 0: Envoy picks one."""

@@ -41,7 +41,7 @@ from pyproxy.snapshot.request_authentication import token_rules
 from pyproxy.snapshot.routes import Routes
 from pyproxy.snapshot.rules import Rules, collect_rules
 from pyproxy.snapshot.sidecars import Scope, gateway_scope, sidecar_scope
-from pyproxy.snapshot.tables import OutboundTables
+from pyproxy.snapshot.tables import OutboundTables, unknown_cluster
 from pyproxy.snapshot.telemetry import compile_telemetry
 from pyproxy.snapshot.tls import ClientSide
 
@@ -125,6 +125,7 @@ def _sidecar(
         tcp_routes=connections.tcp_routes,
         tcp_subnets=connections.tcp_subnets,
         allow_any=scope.allow_any,
+        unknown_cluster=unknown_cluster(scope),
         telemetry=known.telemetry.telemetry,
         version=_digest(documents),
         documents=tuple(document.raw for document in documents),

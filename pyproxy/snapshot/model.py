@@ -35,7 +35,7 @@ from pyproxy.snapshot.reporting import SpanExport as SpanExport
 from pyproxy.snapshot.reporting import SpanFormat as SpanFormat
 from pyproxy.snapshot.reporting import Telemetry as Telemetry
 from pyproxy.snapshot.reporting import Tracing as Tracing
-from pyproxy.snapshot.tcp_routes import TcpRoute, TcpRoutes
+from pyproxy.snapshot.tcp_routes import TcpRoute, TcpRoutes, route_to
 
 Predicate = Callable[[RequestHead], bool]
 Subnet = IPv4Network | IPv6Network
@@ -470,6 +470,8 @@ class Snapshot:
     """Port → destination subnets, the longest first, with routes of their own."""
     allow_any: bool = True
     """outboundTrafficPolicy ALLOW_ANY: unknown destinations pass through."""
+    unknown_cluster: str = ""
+    """Where captured connections go that no route knows and that are not HTTP; empty: as `allow_any` says."""
     telemetry: Telemetry = Telemetry()
     version: str = ""
     """Digest of the documents it came from."""
@@ -574,6 +576,11 @@ class Snapshot:
         """The route for a captured connection that is not HTTP; None: unknown. `name` is its SNI in lower case."""
         routes = self.tcp_place(address, port)
         return routes.find(name) if routes is not None else None
+
+    @property
+    def unknown_route(self) -> TcpRoute:
+        """The route for captured connections that `tcp_route` does not know."""
+        return route_to(self.unknown_cluster or (PASSTHROUGH_CLUSTER if self.allow_any else BLACKHOLE_CLUSTER))
 
     def connect_route(self, name: str, port: int) -> TcpRoute | None:
         """The route for CONNECT to a service, by name in lower case; None: unknown."""

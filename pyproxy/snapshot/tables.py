@@ -13,6 +13,7 @@ from pyproxy.snapshot.clusters import cluster_name
 from pyproxy.snapshot.domains import TableBuilder, domains_of, host_domain
 from pyproxy.snapshot.hosts import MESH
 from pyproxy.snapshot.model import (
+    BLACKHOLE_CLUSTER,
     PASSTHROUGH_CLUSTER,
     Destination,
     DirectResponse,
@@ -33,12 +34,19 @@ def catch_all(scope: Scope) -> VirtualHost:
     if not scope.allow_any:
         refuse = Route("block_all", None, DirectResponse(502), description="everything")
         return VirtualHost("block_all", ("*",), (refuse,))
-    cluster = PASSTHROUGH_CLUSTER
-    proxy = scope.egress_proxy
-    if proxy is not None:
-        cluster = cluster_name((proxy.port and proxy.port.number) or 0, proxy.subset or "", proxy.host.lower())
-    on = Route("allow_any", None, Forward((Destination(cluster),)), matched_prefix=b"/", description="everything")
+    forward = Forward((Destination(unknown_cluster(scope)),))
+    on = Route("allow_any", None, forward, matched_prefix=b"/", description="everything")
     return VirtualHost("allow_any", ("*",), (on,))
+
+
+def unknown_cluster(scope: Scope) -> str:
+    """Where traffic goes that nobody names: nowhere, to the Sidecar's egressProxy, or on to where it was going."""
+    proxy = scope.egress_proxy
+    if not scope.allow_any:
+        return BLACKHOLE_CLUSTER
+    if proxy is None:
+        return PASSTHROUGH_CLUSTER
+    return cluster_name((proxy.port and proxy.port.number) or 0, proxy.subset or "", proxy.host.lower())
 
 
 class OutboundTables:

@@ -219,3 +219,15 @@ def test_the_first_destinations_rule_keeps_the_connections() -> None:
     route = compiled(DB, keeping, to_subset).tcp_route("10.1.1.1", 5432)
     assert route is not None
     assert (route.name, route.idle_timeout, route.by_source) == ("outbound|5432|v1|db.com", 30.0, False)
+
+
+def test_what_nobody_knows_goes_on_to_an_egress_proxy_or_nowhere() -> None:
+    policy = "outboundTrafficPolicy: {mode: %s%s}"
+    proxy = ", egressProxy: {host: out.test, port: {number: 3128}}"
+    assert compiled().unknown_route.name == "PassthroughCluster"
+    for mode, more, cluster in (
+        ("ALLOW_ANY", "", "PassthroughCluster"),
+        ("ALLOW_ANY", proxy, "outbound|3128||out.test"),
+        ("REGISTRY_ONLY", "", "BlackHoleCluster"),
+    ):
+        assert compiled(rules(policy % (mode, more), kind="Sidecar")).unknown_route.name == cluster
