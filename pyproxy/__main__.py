@@ -20,6 +20,7 @@ _COMMANDS = {
     "analyze": ("pyproxy.cli.analyze", "analyze", "Check Istio documents against each other."),
     "explain": ("pyproxy.cli.explain", "explain", "What one request would meet, and why."),
     "describe": ("pyproxy.cli.describe", "describe", "Which documents are about a workload or a service."),
+    "test": ("pyproxy.cli.route_tests", "test", "Route tests in the format of istio-config-validator."),
     "proxy-config": ("pyproxy.cli.proxy_config", "proxy_config", "A running proxy in istioctl's columns (pc)."),
     "export": ("pyproxy.cli.export", "export", "The same mesh as an Envoy bootstrap."),
     "certs": ("pyproxy.cli.certs", "certs", "The mesh's own authority: an identity for every workload."),
