@@ -196,6 +196,7 @@ class Worker:
 
     def _follow_telemetry(self, snapshot: Snapshot) -> None:
         self._set_access_log(snapshot)
+        self.env.metrics.follow(snapshot.telemetry)
         sides = (snapshot.telemetry.client.tracing, snapshot.telemetry.server.tracing)
         if self.env.spans is None:
             if all(side.export is None for side in sides):

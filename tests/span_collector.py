@@ -115,7 +115,9 @@ def _zipkin(headers: dict[str, str], body: bytes) -> Iterator[Seen]:
     spans = json.loads(body)
     assert isinstance(spans, list)
     for span in spans:
-        allowed = "traceId id parentId name kind timestamp duration localEndpoint remoteEndpoint annotations tags shared"
+        allowed = (
+            "traceId id parentId name kind timestamp duration localEndpoint remoteEndpoint annotations tags shared"
+        )
         assert set(span) <= set(allowed.split()), span
         assert _TRACE_ID.match(span["traceId"]) and _ID.match(span["id"])
         assert "parentId" not in span or _ID.match(span["parentId"])
@@ -157,7 +159,9 @@ def _otlp(headers: dict[str, str], body: bytes) -> Iterator[Seen]:
 
 
 def _json_span(span: dict[str, Any], service: str) -> Seen:
-    allowed = "traceId spanId parentSpanId traceState name kind startTimeUnixNano endTimeUnixNano attributes status flags"
+    allowed = (
+        "traceId spanId parentSpanId traceState name kind startTimeUnixNano endTimeUnixNano attributes status flags"
+    )
     assert set(span) <= set(allowed.split()), span
     assert re.fullmatch(r"[0-9a-f]{32}", span["traceId"]) and _ID.match(span["spanId"])
     for time_ in (span["startTimeUnixNano"], span["endTimeUnixNano"]):
@@ -249,5 +253,3 @@ def _otlp_protobuf(body: bytes) -> Iterator[Seen]:
 def _attributes(fields: list[bytes]) -> dict[str, str]:
     pairs = [_message(each) for each in fields]
     return {pair.one(1).decode(): _message(pair.one(2)).one(1).decode() for pair in pairs}
-
-

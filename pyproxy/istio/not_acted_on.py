@@ -26,7 +26,6 @@ def _all_but(model: type[Message], *acted_on: str) -> frozenset[str]:
 
 KINDS_NOT_ACTED_ON = frozenset(
     (
-        "Telemetry",
         "WorkloadGroup",
     )
 )
@@ -51,6 +50,7 @@ FIELDS_NOT_ACTED_ON: dict[type[Message], frozenset[str]] = {
         "default_config",
         "default_destination_rule_export_to",
         "default_http_retry_policy",
+        "default_providers",
         "default_inbound_http_retry_policy",
         "default_service_export_to",
         "default_traffic_policy",
@@ -71,7 +71,18 @@ FIELDS_NOT_ACTED_ON: dict[type[Message], frozenset[str]] = {
         "trust_domain",
         "trust_domain_aliases",
     ),
-    providers.ExtensionProvider: _all_but(providers.ExtensionProvider, "name", "envoy_ext_authz_http"),
+    providers.ExtensionProvider: _all_but(
+        providers.ExtensionProvider,
+        "name",
+        "envoy_ext_authz_http",
+        "envoy_file_access_log",
+        "opentelemetry",
+        "prometheus",
+        "zipkin",
+    ),
+    providers.OpenTelemetryTracingProvider: frozenset(
+        ("grpc", "resource_detectors", "service_attribute_enrichment", "dynatrace_sampler")
+    ),
     providers.EnvoyExternalAuthorizationHttpProvider: frozenset(("clear_route_cache",)),
     config.OutboundTrafficPolicy: frozenset(("tls",)),
     config.TLSConfig: frozenset(("ecdh_curves",)),
@@ -84,7 +95,9 @@ FIELDS_NOT_ACTED_ON: dict[type[Message], frozenset[str]] = {
         "mesh_id",
         "proxy_headers",
         "proxy_metadata",
+        "service_cluster",
         "tracing",
+        "tracing_service_name",
     ),
     proxy.ConnectionSettings: _all_but(proxy.ConnectionSettings, "profile", "http_idle_timeout", "http_merge_slashes"),
     proxy.ProxyHeaders: _all_but(
@@ -97,7 +110,9 @@ FIELDS_NOT_ACTED_ON: dict[type[Message], frozenset[str]] = {
     ),
     proxy.SetCurrentClientCertDetails: frozenset(("chain",)),
     proxy.Topology: _all_but(proxy.Topology, "num_trusted_proxies", "forward_client_cert_details"),
-    proxy.Tracing: _all_but(proxy.Tracing, "sampling"),
+    proxy.Tracing: _all_but(
+        proxy.Tracing, "custom_tags", "enable_istio_tags", "max_path_tag_length", "sampling", "zipkin"
+    ),
 }
 
 FIELDS_OF_THE_INSTALLATION: dict[type[Message], frozenset[str]] = {

@@ -39,8 +39,6 @@ from pyproxy.wire.http1 import bodiless
 
 BODY_BUFFER: Final = 1024 * 1024
 """Bytes of a request body kept, for another attempt or for a connection (Envoy per_connection_buffer_limit_bytes)."""
-MESSAGES_TOLD: Final = 5.0
-"""Seconds between two reports of a call's messages (Istio's stats filter)."""
 _PASSED_ON: Final = frozenset({100, 102, 103, 104})
 _UPSTREAM_ENDED_TUNNEL: Final = "upstream_reset_after_response_started{connection_termination}"
 _DECORATOR: Final = b"x-envoy-decorator-operation"
@@ -784,7 +782,7 @@ class Exchange(Forwarder):
         """Every few seconds, and at the end, the metrics hear of what passed since."""
         env = self.env
         now = env.clock.monotonic()
-        if now - messages.told_at < MESSAGES_TOLD and not last:
+        if now - messages.told_at < self.serving.snapshot.telemetry.metrics_interval and not last:
             return
         requests, responses = messages.untold(now)
         cluster = self.cluster

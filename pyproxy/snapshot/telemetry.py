@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pyproxy.istio.problems import NOT_ACTED_ON, FieldPath, Problem
+from pyproxy.istio.problems import NOT_ACTED_ON, SCHEMA_WARNING, FieldPath, Problem
 from pyproxy.istio.resources import Document
 from pyproxy.istio.telemetry import Telemetry as TelemetryDocument
 from pyproxy.snapshot.access_logs import LogRules
@@ -21,6 +21,7 @@ from pyproxy.snapshot.providers import Providers
 from pyproxy.snapshot.registry import Registry
 from pyproxy.snapshot.reporting import Reporting, Telemetry
 from pyproxy.snapshot.tracing import TracingRules
+from pyproxy.wire.format import FormatError, compile_header_value
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +39,23 @@ class CompiledTelemetry:
         for document in documents:
             spec = document.spec
             if isinstance(spec, TelemetryDocument):
+                yield from _bad_formats(document, spec)
                 for section, index, number, name in _named(spec):
                     trouble = self.troubles.get((section, name))
                     if trouble is not None:
                         path: FieldPath = ("spec", section, index, "providers", number, "name")
                         yield warn(document, NOT_ACTED_ON, path, f"{name}: {trouble}")
+
+
+def _bad_formats(document: Document, spec: TelemetryDocument) -> Iterator[Problem]:
+    for index, entry in enumerate(spec.tracing):
+        for name, tag in entry.custom_tags.items():
+            if tag.formatter is not None:
+                try:
+                    compile_header_value(tag.formatter.value)
+                except FormatError as error:
+                    path: FieldPath = ("spec", "tracing", index, "customTags", name, "formatter", "value")
+                    yield warn(document, SCHEMA_WARNING, path, f"{error}: spans go without this tag")
 
 
 def _named(spec: TelemetryDocument) -> Iterator[tuple[str, int, int, str]]:

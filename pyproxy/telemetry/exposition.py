@@ -58,6 +58,7 @@ class HistogramFamily:
     """Renders histograms of one name."""
 
     def __init__(self, name: str) -> None:
+        self.name = name
         self.header = header(name, "histogram")
         bounds = [*(f"{bound:g}" for bound in BUCKETS[:-4]), *(str(int(bound)) for bound in BUCKETS[-4:]), "+Inf"]
         lines = [f'{name}_bucket{{\0,le="{bound}"}} %d\n' for bound in bounds]

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from pyproxy import __version__
 from pyproxy.core import tls
 from pyproxy.core.context import RequestContext
-from pyproxy.snapshot.model import Cluster, Direction, Endpoint, Identity
+from pyproxy.snapshot.model import Cluster, Direction, Endpoint, Identity, Telemetry
+from pyproxy.snapshot.reporting import MetricRules
 from pyproxy.telemetry.exposition import BUCKETS, HistogramFamily, header, label_text, sample
 from pyproxy.telemetry.labels import (
     BASE_LABELS,
@@ -28,6 +29,9 @@ from pyproxy.telemetry.labels import (
 )
 from pyproxy.telemetry.peer_metadata import Peer, decode_peer
 
+if TYPE_CHECKING:
+    from pyproxy.telemetry.label_views import LabelView
+
 MAX_HOSTS: Final = 200
 MAX_PEERS: Final = 1000
 MAX_LOOKUPS: Final = 20_000
@@ -36,6 +40,8 @@ MAX_LOOKUPS: Final = 20_000
 _BUCKET_COUNT: Final = len(BUCKETS) + 1
 _OUTBOUND: Final = Direction.OUTBOUND
 _INBOUND: Final = Direction.INBOUND
+_NO_CHANGE: Final = MetricRules()
+_NOTHING: Final[Labels] = ()
 _GRPC_STATUSES: Final = frozenset(str(status) for status in range(17))
 
 
@@ -105,8 +111,26 @@ class IstioMetrics:
         """Facts → series. The cluster and endpoint ride along, so that their ids stay theirs."""
         self._open_tcp: dict[int, TcpSeries] = {}
         """By id of the context of an open connection: its labels are those of its opening."""
+        self._views: dict[str, LabelView] = {}
+        """By name: those that series were counted under, which may not be in force any more."""
+        self._client_view: LabelView | None = None
+        self._server_view: LabelView | None = None
         self._hosts: set[bytes] = set()
         self._peers: set[bytes] = set()
+
+    def follow(self, telemetry: Telemetry) -> None:
+        """Count by these rules from now on."""
+        self._client_view = self._view(telemetry.client.metrics)
+        self._server_view = self._view(telemetry.server.metrics)
+        self._http_lookup.clear()
+
+    def _view(self, rules: MetricRules) -> LabelView | None:
+        if rules == _NO_CHANGE:
+            return None
+        from pyproxy.telemetry.label_views import LabelView  # most meshes change nothing
+
+        view = LabelView(rules)
+        return self._views.setdefault(view.name, view)
 
     # Counting
 
@@ -125,7 +149,14 @@ class IstioMetrics:
         request = ctx.request
         content_type = request.notable.get(b"content-type")
         peer = ctx.downstream_tls if direction is _INBOUND else ctx.upstream_tls
+        view = self._server_view if direction is _INBOUND else self._client_view
+        extra = _NOTHING
+        if view is not None:
+            if not view.enabled:
+                return
+            extra = self._extra(view, ctx, direction, endpoint)
         key = (
+            extra,
             direction._value_,  # the enum itself would hash in Python
             id(cluster),
             id(endpoint),
@@ -162,7 +193,12 @@ class IstioMetrics:
         response_messages: int,
     ) -> None:
         """gRPC messages since the last call: every 5 seconds and at the end of the stream."""
+        view = self._server_view if direction is _INBOUND else self._client_view
         labels = self._base(ctx, direction, cluster, endpoint)
+        if view is not None:
+            if not view.enabled:
+                return
+            labels = (*labels, *self._extra(view, ctx, direction, endpoint))
         series = self._messages.get(labels)
         if series is None:
             series = self._messages[labels] = MessageSeries(labels)
@@ -220,6 +256,7 @@ class IstioMetrics:
             _grpc_status(ctx.grpc_status) if grpc else "",
             ",".join(ctx.flags) or "-",
             security_policy(_other_end(ctx, direction), direction),
+            *key[0],
         )
         series = self._http.get(labels)
         if series is None:
@@ -238,6 +275,11 @@ class IstioMetrics:
     ) -> TcpSeries:
         base = self._base(ctx, direction, cluster, endpoint)
         labels = (*base, "tcp", ",".join(ctx.flags) or "-", security_policy(_other_end(ctx, direction), direction))
+        view = self._server_view if direction is _INBOUND else self._client_view
+        if view is not None:
+            if not view.enabled:
+                return TcpSeries(labels)  # nobody's
+            labels = (*labels, *self._extra(view, ctx, direction, endpoint))
         series = self._tcp.get(labels)
         if series is None:
             series = self._tcp[labels] = TcpSeries(labels)
@@ -252,6 +294,15 @@ class IstioMetrics:
         nameless = direction is _OUTBOUND and (cluster is None or cluster.service is None)
         host = self._host(ctx.request.authority) if nameless else ""
         return self._rules.base(direction, cluster, peer, _other_end(ctx, direction), host, ctx.route_name)
+
+    def _extra(self, view: LabelView, ctx: RequestContext, direction: Direction, endpoint: Endpoint | None) -> Labels:
+        """What the view wants behind the standard labels."""
+        from pyproxy.telemetry.attributes import Subject
+
+        peer = self._peer(ctx.peer_metadata)
+        if peer is None and endpoint is not None and direction is not _INBOUND:
+            peer = endpoint_peer(endpoint)
+        return view.values(Subject(ctx, inbound=direction is _INBOUND, peer=peer))
 
     def _peer(self, metadata: bytes | None) -> Peer | None:
         if not metadata:
@@ -315,6 +366,9 @@ class IstioMetrics:
 
     def pieces(self) -> Iterator[bytes]:
         """`render` in pieces of some milliseconds' work, so that a server can let traffic run in between."""
+        if self._views:
+            yield from self._viewed()
+            return
         http = list(self._http.values())
         texts = [label_text(HTTP_LABELS, series.labels) for series in http]
         yield from _counters("istio_requests_total", [(text, s.requests) for text, s in zip(texts, http, strict=True)])
@@ -334,6 +388,27 @@ class IstioMetrics:
         yield from _counters("istio_tcp_received_bytes_total", [(text, s.received_bytes) for text, s in tcp])
         yield header("istio_build", "gauge") + sample(b"istio_build", _BUILD, 1)
 
+    def _viewed(self) -> Iterator[bytes]:
+        """As `pieces`, where labels may be others."""
+        from pyproxy.telemetry.label_views import merged
+
+        http = list(self._http.items())
+        requests = merged(http, HTTP_LABELS, "requests_total", self._views, _requests)
+        yield from _plain_counters("requests_total", requests)
+        for family, values_of in _HISTOGRAMS:
+            found = merged(http, HTTP_LABELS, family.name.removeprefix("istio_"), self._views, _flat(values_of))
+            if found:
+                yield family.header
+            for text, numbers in found.items():
+                yield family.render(text, [int(number) for number in numbers[:-1]], numbers[-1])
+        messages = list(self._messages.items())
+        for name, of_message in _MESSAGES:
+            yield from _plain_counters(name, merged(messages, BASE_LABELS, name, self._views, of_message))
+        tcp = list(self._tcp.items())
+        for name, of_tcp in _TCP:
+            yield from _plain_counters(name, merged(tcp, TCP_LABELS, name, self._views, of_tcp))
+        yield header("istio_build", "gauge") + sample(b"istio_build", _BUILD, 1)
+
 
 _SERIES_PER_PIECE: Final = 50
 _BUILD: Final = label_text(("component", "tag"), ("proxy", __version__))
@@ -342,6 +417,36 @@ _HISTOGRAMS: Final[tuple[tuple[HistogramFamily, Callable[[HttpSeries], tuple[lis
     (HistogramFamily("istio_request_bytes"), lambda one: (one.request_sizes, one.request_bytes)),
     (HistogramFamily("istio_response_bytes"), lambda one: (one.response_sizes, one.response_bytes)),
 )
+
+
+def _requests(one: HttpSeries) -> list[float]:
+    return [one.requests]
+
+
+def _flat(values_of: Callable[[HttpSeries], tuple[list[int], float]]) -> Callable[[HttpSeries], list[float]]:
+    """A histogram's counts, and its sum behind them."""
+
+    def flat(one: HttpSeries) -> list[float]:
+        counts, total = values_of(one)
+        return [*counts, total]
+
+    return flat
+
+
+_MESSAGES: Final[tuple[tuple[str, Callable[[MessageSeries], list[float]]], ...]] = (
+    ("request_messages_total", lambda one: [one.requests]),
+    ("response_messages_total", lambda one: [one.responses]),
+)
+_TCP: Final[tuple[tuple[str, Callable[[TcpSeries], list[float]]], ...]] = (
+    ("tcp_connections_opened_total", lambda one: [one.opened]),
+    ("tcp_connections_closed_total", lambda one: [one.closed]),
+    ("tcp_sent_bytes_total", lambda one: [one.sent_bytes]),
+    ("tcp_received_bytes_total", lambda one: [one.received_bytes]),
+)
+
+
+def _plain_counters(name: str, found: Mapping[bytes, list[float]]) -> Iterator[bytes]:
+    yield from _counters(f"istio_{name}", [(text, int(numbers[0])) for text, numbers in found.items()])
 
 
 def _http_series(labels: Labels, values: list[float]) -> HttpSeries:

@@ -42,13 +42,16 @@ def ensure_request_id(
     """
     request_id = known.get(REQUEST_ID)
     if request_id:
-        return _keep(headers, request_id, known, tracing, rng, forced) if tracing.enabled else (request_id, False)
+        if not (tracing.enabled and tracing.by_request_id):
+            return request_id, tracing.enabled
+        return _keep(headers, request_id, known, tracing, rng, forced)
     if not generate:
         return b"", False
     bits = rng.getrandbits(128)
     number = bits >> 96
     mark = "4"
-    if tracing.enabled:
+    always = tracing.enabled and not tracing.by_request_id
+    if tracing.enabled and not always:
         if CLIENT_TRACE_ID in known and _client_sampled(tracing, rng):
             mark = "b"
         elif forced:
@@ -62,7 +65,7 @@ def ensure_request_id(
     if REQUEST_ID in known:  # there, but empty
         headers[:] = [header for header in headers if header[0] != REQUEST_ID]
     headers.append((REQUEST_ID, request_id))
-    return request_id, mark != "4"
+    return request_id, always or mark != "4"
 
 
 def _client_sampled(tracing: Tracing, rng: Random) -> bool:

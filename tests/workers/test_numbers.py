@@ -7,7 +7,7 @@ import random
 
 from pyproxy.core.loop import SystemClock
 from pyproxy.runtime.clusters import ClusterState
-from pyproxy.runtime.counters import HttpStats, ListenerStats, TcpProxyStats, TcpStats
+from pyproxy.runtime.counters import HttpStats, ListenerStats, TcpProxyStats, TcpStats, TracerStats, ZipkinStats
 from pyproxy.runtime.live import Live
 from pyproxy.settings import Settings
 from pyproxy.snapshot.model import Cluster, Discovery, Endpoint, Identity, Snapshot
@@ -34,6 +34,7 @@ def worker() -> Worker:
     made.http_stats["outbound"] = HttpStats()
     made.connection_stats["0.0.0.0_15006"] = ListenerStats()
     made.tcp_proxies["x"] = TcpProxyStats()
+    made.tracer_stats["zipkin"] = ZipkinStats()
     return made
 
 
@@ -46,6 +47,7 @@ def count(in_: Worker, requests: int) -> None:
         in_.http_stats["outbound"].count_response(200)
         in_.connection_stats["0.0.0.0_15006"].ssl_handshake += 1
         in_.tcp_proxies["x"].downstream_cx_total += 1
+        in_.tracer_stats["zipkin"].spans_sent += 1
     host.end_request(200)
     clusters["passing"].original_destination("::1", 90).stats.cx_total += 1
 
@@ -71,8 +73,10 @@ async def test_counters_and_gauges_of_all_are_added_up() -> None:
     http: dict[str, HttpStats] = {}
     listeners: dict[str, ListenerStats] = {}
     proxies: dict[str, TcpProxyStats] = {}
-    show(await total_of(one, other), live, http, listeners, TcpStats(), proxies, {})
+    tracers: dict[str, TracerStats] = {}
+    show(await total_of(one, other), live, http, listeners, TcpStats(), proxies, tracers)
     assert proxies["x"].downstream_cx_total == 7
+    assert tracers["zipkin"].spans_sent == 7
     state = live.serving.clusters["x"]
     assert (state.stats.upstream_rq_total, state.stats.upstream_rq_active, state.stats.codes) == (7, 5, {200: 7})
     assert (state.hosts[0].stats.rq_total, state.hosts[0].stats.rq_success) == (7, 2)
