@@ -9,9 +9,11 @@ from xxhash import xxh64_intdigest
 from pyproxy.core.loop import spawn
 from pyproxy.proxy import replies
 from pyproxy.proxy.environment import Environment, split_authority
+from pyproxy.proxy.peer_exchange import Introduction, record_peer
 from pyproxy.proxy.tunnel import Tunnel
 from pyproxy.runtime.clusters import ClusterState, HostState
 from pyproxy.snapshot.model import PASSTHROUGH_CLUSTER
+from pyproxy.telemetry.peer_metadata import own_frame
 from pyproxy.upstream.tcp import DialError, dial, hung_up
 
 if TYPE_CHECKING:
@@ -44,7 +46,7 @@ class ConnectHandler:
             return
         exchange.ctx.upstream_host = host.key
         try:
-            upstream = await dial(host, self._env.tls)
+            upstream = await dial(host, self._env.tls, own_frame(self._env.own_metadata))
         except DialError as error:
             exchange.ctx.upstream_transport_failure = error.reason
             exchange.reply(replies.upstream_failure(error.outcome, error.reason, retried=False))
@@ -63,6 +65,10 @@ class ConnectHandler:
 
         server.tunnel = tunnel = Tunnel(server.transport, upstream.transport, ended)
         tunnel.start(from_client=rest, from_upstream=upstream.early)
+        frame = upstream.frame
+        record_peer(exchange.ctx, frame)
+        if frame is not None and not frame.done:
+            Introduction(frame, tunnel.upstream, lambda: record_peer(exchange.ctx, frame))
         if upstream.ended:
             tunnel.upstream.eof_received()
 

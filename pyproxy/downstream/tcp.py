@@ -15,6 +15,7 @@ from pyproxy.core.outcome import Outcome
 from pyproxy.policy.rbac import denial_details
 from pyproxy.proxy.environment import ClientConnection, Environment
 from pyproxy.proxy.gate import check_connection
+from pyproxy.proxy.peer_exchange import Introduction, record_peer
 from pyproxy.proxy.tunnel import Tunnel
 from pyproxy.runtime.clusters import ClusterState, HostState
 from pyproxy.runtime.counters import TcpProxyStats
@@ -27,7 +28,9 @@ from pyproxy.snapshot.model import (
     Snapshot,
 )
 from pyproxy.snapshot.tcp_routes import TcpRoute, route_to
+from pyproxy.telemetry.peer_metadata import own_frame
 from pyproxy.upstream.tcp import DialError, Holding, dial, hung_up
+from pyproxy.wire.peer_exchange import PEER_EXCHANGE, FrameReader
 
 REPORTING_INTERVAL: Final = 5.0
 """Seconds between two reports of an open connection's bytes (Istio's tcp_reporting_duration)."""
@@ -41,6 +44,8 @@ class TcpProxy(asyncio.Protocol):
         self._connection = connection
         self._closed = closed
         self._early = b""
+        self._frame: FrameReader | None = None
+        """Where the client's proxy says who it is; None: it does not."""
         self._gone = False
         self._ended = False
         """The client has sent all it will send."""
@@ -57,14 +62,23 @@ class TcpProxy(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]
         self._stats.downstream_cx_total += 1
+        tls = self._connection.tls
+        if tls is not None and tls.alpn == PEER_EXCHANGE:
+            self._frame = FrameReader()
+            self.transport.write(own_frame(self._env.own_metadata))
         spawn(self._join(), name="tcp proxy")
 
     def data_received(self, data: bytes) -> None:
-        self._early += data
-        self.transport.pause_reading()
+        if self._frame is not None:
+            data = self._frame.feed(data)
+        if data:
+            self._early += data
+            self.transport.pause_reading()
 
     def eof_received(self) -> bool:
         self._ended = True
+        if self._frame is not None and not self._frame.done:
+            self._early = self._frame.end()
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -85,7 +99,7 @@ class TcpProxy(asyncio.Protocol):
             return
         self._ctx.upstream_host = host.key
         try:
-            upstream = await dial(host, self._env.tls)
+            upstream = await dial(host, self._env.tls, own_frame(self._env.own_metadata))
         except DialError as error:
             self._on_no_upstream(cluster, error)
             return
@@ -150,6 +164,8 @@ class TcpProxy(asyncio.Protocol):
     def _count_closed(self) -> None:
         """It never had its upstream."""
         cluster = self._cluster
+        if self._connection.settings.direction is Direction.INBOUND:
+            record_peer(self._ctx, self._frame)
         self._env.metrics.record_tcp_closed(
             self._ctx,
             direction=self._connection.settings.direction,
@@ -163,7 +179,7 @@ class TcpProxy(asyncio.Protocol):
         self._ctx.take_upstream_peer(upstream.peer)
         self._ctx.upstream_local_address = _text(upstream.transport.get_extra_info("sockname"))
         session = Session(self._env, self._connection, self._route, self._stats, self._ctx, cluster, host, self._log)
-        session.start(self.transport, upstream, self._early, client_ended=self._ended)
+        session.start(self.transport, upstream, self._early, self._frame, client_ended=self._ended)
 
     def _log(self, received: int, sent: int) -> None:
         ctx = self._ctx
@@ -197,6 +213,9 @@ class Session:
         self._cluster = cluster
         self._host = host
         self._ended = ended
+        self._opened = False
+        self._frame: FrameReader | None = None
+        """Of the other side, for the side that reports."""
         self._reported = [0, 0]
         """Bytes from the client and from the upstream that are counted already."""
         self._silent_since = self._reported_at = env.clock.monotonic()
@@ -205,21 +224,41 @@ class Session:
         self._limit: asyncio.TimerHandle | None = None
         self._tunnel: Tunnel = None  # type: ignore[assignment]  # set in start, before any use
 
-    def start(self, client: asyncio.Transport, upstream: Holding, early: bytes, *, client_ended: bool) -> None:
-        """Join both."""
-        self._env.metrics.record_tcp_opened(
-            self._ctx, direction=self._direction, cluster=self._cluster.cluster, endpoint=self._host.endpoint
-        )
+    def start(
+        self,
+        client: asyncio.Transport,
+        upstream: Holding,
+        early: bytes,
+        frame: FrameReader | None,
+        *,
+        client_ended: bool,
+    ) -> None:
+        """Join both. What was read before: `early` and, where the client's proxy introduces itself, `frame`."""
+        self._frame = frame if self._direction is Direction.INBOUND else upstream.frame
+        self._meet()
         loop = asyncio.get_running_loop()
         self._tick = loop.call_later(self._tick_every, self._on_tick)
         if self._route.max_duration:
             self._limit = loop.call_later(self._route.max_duration, self._on_limit)
         self._tunnel = tunnel = Tunnel(client, upstream.transport, self._on_end)
         tunnel.start(from_client=early, from_upstream=upstream.early)
+        for side, its in ((tunnel.client, frame), (tunnel.upstream, upstream.frame)):
+            if its is not None and not its.done and not side.lost:
+                Introduction(its, side, self._meet)
         if client_ended:
             tunnel.client.eof_received()
         if upstream.ended:
             tunnel.upstream.eof_received()
+
+    def _meet(self) -> None:
+        """Once it is known who the other side is, or that it does not say, the connection counts: with these labels."""
+        if self._opened or (self._frame is not None and not self._frame.done):
+            return
+        self._opened = True
+        record_peer(self._ctx, self._frame)
+        self._env.metrics.record_tcp_opened(
+            self._ctx, direction=self._direction, cluster=self._cluster.cluster, endpoint=self._host.endpoint
+        )
 
     def _on_tick(self) -> None:
         """Several times in an idle timeout: has anything moved, and is it time to report?"""
@@ -231,7 +270,7 @@ class Session:
             self._stats.idle_timeout += 1
             self._cut()
             return
-        if now - self._reported_at >= REPORTING_INTERVAL - self._tick_every / 2:
+        if self._opened and now - self._reported_at >= REPORTING_INTERVAL - self._tick_every / 2:
             self._reported_at = now
             received, sent = self._count_bytes()
             self._env.metrics.record_tcp_bytes(self._ctx, sent_bytes=sent, received_bytes=received)

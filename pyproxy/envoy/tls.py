@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from pyproxy.mtls.alpn import SERVER_HTTP, SERVER_TCP
 from pyproxy.mtls.layout import CHAIN, KEY, ROOT
 from pyproxy.snapshot.model import Cluster
 from pyproxy.snapshot.tls import TCP_ALPN
+from pyproxy.wire.peer_exchange import PEER_EXCHANGE
 
 _TLS = f"{TYPE}.extensions.transport_sockets.tls.v3"
 _RAW: Resource = {
@@ -98,7 +99,7 @@ def _client(tls: ClientTls, certificates: Certificates) -> Resource:
         **given(
             ("tls_certificates", [_pair(chain, key)] if chain else []),
             ("validation_context", validation),
-            ("alpn_protocols", list(tls.alpn or (TCP_ALPN if mesh else ()))),
+            ("alpn_protocols", _known(tls.alpn or (TCP_ALPN if mesh else ()))),
         ),
     }
 
@@ -122,7 +123,7 @@ def inbound_socket(mesh: MeshTls, certificates: Certificates, *, http: bool) -> 
         "tls_params": _parameters(mesh.parameters, "TLSv1_2"),
         "tls_certificates": [_pair(certificates.own(CHAIN), certificates.own(KEY))],
         "validation_context": _validation(certificates.own(ROOT), "", domains),
-        "alpn_protocols": list(SERVER_HTTP if http else SERVER_TCP),
+        "alpn_protocols": _known(SERVER_HTTP if http else SERVER_TCP),
     }
     return _socket("Downstream", {"common_tls_context": context, "require_client_certificate": True})
 
@@ -158,6 +159,11 @@ def gateway_socket(server: ServerTls, certificates: Certificates) -> Resource | 
 
 
 # Parts
+
+
+def _known(protocols: Sequence[str]) -> list[str]:
+    """Without the exchange of metadata before TCP: its filter is in Istio's Envoy, not in the public one."""
+    return [each for each in protocols if each != PEER_EXCHANGE]
 
 
 def _socket(side: str, context: Resource) -> Resource:

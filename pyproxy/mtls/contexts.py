@@ -108,7 +108,7 @@ class Contexts:
         """TLS on a Gateway's server. None: its files cannot be used, as the log says."""
 
         def make() -> TlsContext:
-            context = _server_context(server.parameters, SERVER_HTTP if server.route_table else ())
+            context = _server_context(server.parameters, _before(server))
             if server.mode is ServerTlsMode.ISTIO_MUTUAL:
                 context.verify_mode = ssl.CERT_REQUIRED
                 self._load(context, self._own())
@@ -227,6 +227,13 @@ def _named(snapshot: Snapshot) -> set[Sources]:
             found.add(sources_of_server(server))
             found.update(Sources(*pair) for pair in server.more_certificates)
     return {sources for sources in found if sources.paths}
+
+
+def _before(server: ServerTls) -> tuple[str, ...]:
+    """The protocols of a Gateway's server (Istio listener.go, BuildListenerTLSContext)."""
+    if server.route_table:
+        return SERVER_HTTP
+    return SERVER_TCP if server.mode is ServerTlsMode.ISTIO_MUTUAL else ()
 
 
 def _server_context(parameters: TlsParameters, alpn: tuple[str, ...]) -> TlsContext:

@@ -16,11 +16,11 @@ from pyproxy.snapshot.mesh import MeshSettings
 from pyproxy.snapshot.model import Discovery, Endpoint, Identity
 from pyproxy.snapshot.peer_authentication import PeerAuthentications
 from pyproxy.snapshot.services import Resolution, Service
+from pyproxy.wire.peer_exchange import PEER_EXCHANGE
 
 HTTP1_ALPN = ("istio-http/1.1", "istio", "http/1.1")
 HTTP2_ALPN = ("istio-h2", "istio", "h2")
-TCP_ALPN = ("istio",)
-"""Without istio-peer-exchange: whoever agrees to it waits for a frame of metadata before the first byte."""
+TCP_ALPN = (PEER_EXCHANGE, "istio")
 CONFIG_MAP = "configmap://"
 
 

@@ -1,8 +1,9 @@
-"""Who is on the other side: the metadata that Istio's sidecars exchange, in two headers or before bytes that are not HTTP.
+"""Who is on the other side: what Istio's sidecars tell each other in two headers, or in a frame where there are none.
 
-`x-envoy-peer-metadata` is base64 of a google.protobuf.Struct, `x-envoy-peer-metadata-id` the proxy's node id; in a frame
-(wire/peer_exchange.py) both are fields of one Struct. Source: Envoy contrib/istio/filters/common/source/metadata_object.cc,
-filters/http/peer_metadata/source/peer_metadata.cc and filters/network/metadata_exchange/source/metadata_exchange.cc.
+`x-envoy-peer-metadata` is base64 of a google.protobuf.Struct, `x-envoy-peer-metadata-id` the proxy's node id; in a
+frame (wire/peer_exchange.py) both are fields of one Struct. Source: Envoy contrib/istio/filters,
+common/source/metadata_object.cc, http/peer_metadata/source/peer_metadata.cc and
+network/metadata_exchange/source/metadata_exchange.cc.
 """
 
 from __future__ import annotations

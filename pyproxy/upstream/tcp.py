@@ -10,6 +10,7 @@ from pyproxy.mtls.contexts import Contexts
 from pyproxy.runtime.clusters import HostState
 from pyproxy.upstream.dialling import TCP, TlsDialler, TlsFailed, open_socket, tls_of
 from pyproxy.upstream.pool import connect_failure
+from pyproxy.wire.peer_exchange import PEER_EXCHANGE, FrameReader
 
 
 class DialError(Exception):
@@ -22,29 +23,40 @@ class DialError(Exception):
 
 
 class Holding(asyncio.Protocol):
-    """Keeps what a server says first until the tunnel takes the transport over."""
+    """Says who we are where that was agreed on, and keeps what a server says first until the tunnel takes over."""
 
-    def __init__(self) -> None:
+    def __init__(self, own_frame: bytes) -> None:
         self.transport: asyncio.Transport = None  # type: ignore[assignment]  # set before any use
         self.early = b""
         self.ended = False
         """The server has sent all it will send."""
         self.peer: Peer | None = None
         """The other end of TLS; None: plaintext."""
+        self.frame: FrameReader | None = None
+        """Where the server's proxy says who it is; None: it does not."""
+        self._own_frame = own_frame
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]
+        if self.peer is not None and self.peer.alpn == PEER_EXCHANGE:
+            self.frame = FrameReader()
+            self.transport.write(self._own_frame)
 
     def data_received(self, data: bytes) -> None:
-        self.early += data
-        self.transport.pause_reading()
+        if self.frame is not None:
+            data = self.frame.feed(data)
+        if data:
+            self.early += data
+            self.transport.pause_reading()
 
     def eof_received(self) -> bool:
         self.ended = True
+        if self.frame is not None and not self.frame.done:
+            self.early = self.frame.end()
         return True
 
 
-async def dial(host: HostState, contexts: Contexts | None) -> Holding:
+async def dial(host: HostState, contexts: Contexts | None, own_frame: bytes) -> Holding:
     """A connection to the host, secured as its cluster says. Raises DialError.
 
     From here on it counts as a request too: that is what balancers and `/clusters` look at. `hung_up` ends both.
@@ -61,7 +73,7 @@ async def dial(host: HostState, contexts: Contexts | None) -> Holding:
     stats.upstream_rq_pending_total += 1
     _count_waiting(host, 1)
     try:
-        holding = await _connect(host, contexts)
+        holding = await _connect(host, contexts, own_frame)
     except DialError as error:
         stats.upstream_cx_connect_fail += 1
         stats.upstream_rq_pending_failure_eject += 1
@@ -86,8 +98,8 @@ def hung_up(host: HostState, *, here: bool = True) -> None:
     host.count_closed(here=here, cut=True)
 
 
-async def _connect(host: HostState, contexts: Contexts | None) -> Holding:
-    holding = Holding()
+async def _connect(host: HostState, contexts: Contexts | None, own_frame: bytes) -> Holding:
+    holding = Holding(own_frame)
     tls = tls_of(host, contexts)
     try:
         async with asyncio.timeout(host.cluster.cluster.connection.connect_timeout or None):

@@ -1,6 +1,6 @@
-"""google.protobuf.Struct to bytes and back: just enough protocol buffers for Istio's metadata exchange.
+"""google.protobuf.Struct and Any to bytes and back: just enough protocol buffers for Istio's metadata exchange.
 
-Source: protobuf's encoding document and google/protobuf/struct.proto.
+Source: protobuf's encoding document, google/protobuf/struct.proto and any.proto.
 """
 
 from __future__ import annotations
@@ -37,6 +37,22 @@ def decode_struct(data: bytes, *, depth: int = 0) -> dict[str, object]:
                     value = _decode_value(content, depth)
             fields[key] = value
     return fields
+
+
+def encode_any(type_url: str, message: bytes) -> bytes:
+    """An Any around a message that is encoded already."""
+    return _field(1, type_url.encode()) + _field(2, message)
+
+
+def decode_any(data: bytes) -> tuple[str, bytes]:
+    """(type URL, encoded message) of an Any. Raises ValueError for what is not one."""
+    type_url, message = "", b""
+    for number, content in _fields(data):
+        if number == 1 and isinstance(content, bytes):
+            type_url = content.decode()
+        elif number == 2 and isinstance(content, bytes):
+            message = content
+    return type_url, message
 
 
 def _encode_value(value: object) -> bytes:

@@ -103,11 +103,11 @@ async def test_http_of_either_version_arrives_with_its_callers_identity(tmp_path
 
 
 async def test_bytes_that_are_no_http(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start_envoy: Start) -> None:
-    """istio-peer-exchange is offered, and not taken: no metadata stands before the first byte."""
+    """Envoy without Istio's filter offers `istio`: no metadata stands before the first byte."""
     async with workload(tmp_path, "STRICT", "TCP") as side:
         target = ("127.0.0.1", side.application.port)
         monkeypatch.setattr("pyproxy.downstream.listener.original_destination", lambda transport: target)
-        clusters = [cluster("tcp", side, alpn=("istio-peer-exchange", "istio"))]
+        clusters = [cluster("tcp", side, alpn=("istio",))]
         envoy = await asyncio.to_thread(start_envoy, [tcp("tcp")], clusters)
         assert status(await ask(envoy, "tcp")) == 200
         assert side.application.began == [REQUEST]

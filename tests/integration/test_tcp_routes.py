@@ -470,10 +470,10 @@ async def test_tcp_between_two_sidecars(tmp_path: Path, redirect: Redirect) -> N
 async def test_an_istio_proxy_that_offers_its_own_protocols_alone(
     mode: str, tmp_path: Path, redirect: Redirect
 ) -> None:
-    """No common protocol is no refusal, and nobody expects metadata before the first byte."""
+    """No common protocol is no refusal, and nobody sends metadata before the first byte."""
     async with workload(tmp_path, mode, "TCP") as side:
         redirect("127.0.0.1", side.application.port)
-        context = client_context(tmp_path, MESH.issue(PRODUCTPAGE), ["istio-peer-exchange", "istio"])
+        context = client_context(tmp_path, MESH.issue(PRODUCTPAGE), ["istio"])
         async with connection(side, context) as (reader, writer):
             writer.write(b"bytes")
             assert await asyncio.wait_for(reader.readexactly(8), 5) == b"not HTTP"

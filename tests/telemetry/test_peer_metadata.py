@@ -13,8 +13,11 @@ from pyproxy.telemetry.peer_metadata import (
     canonical_revision,
     canonical_service,
     decode_peer,
+    metadata_in,
+    own_frame,
     own_metadata,
 )
+from pyproxy.wire.peer_exchange import FrameReader
 from pyproxy.wire.protobuf import decode_struct, encode_struct
 
 REVIEWS = Identity(
@@ -107,3 +110,23 @@ def test_every_identity_survives_the_exchange(labels: dict[str, str]) -> None:
         canonical_service(labels, "w"),
         canonical_revision(labels),
     )
+
+
+def test_a_frame_says_what_the_headers_say() -> None:
+    reader = FrameReader()
+    reader.feed(own_frame(own_metadata(REVIEWS)))
+    assert reader.fields is not None
+    fields = decode_struct(reader.fields)
+    assert fields["x-envoy-peer-metadata-id"] == "sidecar~10.0.0.1~reviews-v1.default~default.svc.cluster.local"
+    assert metadata_in(reader.fields) == own_metadata(REVIEWS)[1]
+
+
+@given(st.binary(max_size=100))
+def test_a_frame_of_anything_says_nothing_or_something(data: bytes) -> None:
+    said = metadata_in(data)
+    assert said is None or decode_peer(said) is not None
+
+
+@pytest.mark.parametrize("fields", [{}, {"x-envoy-peer-metadata": "text"}, {"NAME": "reviews"}])
+def test_a_frame_without_metadata(fields: dict[str, object]) -> None:
+    assert metadata_in(encode_struct(fields)) is None

@@ -63,15 +63,15 @@ def test_what_a_rule_asks_for_is_done_or_fails(contexts: Contexts) -> None:
 async def test_without_a_certificate_there_is_no_connection(someone: Contexts | None) -> None:
     one = host(MUTUAL)
     with pytest.raises(TlsFailed, match=r"^TLS_error:_Secret_is_not_supplied_by_SDS$"):
-        await TlsDialler(one, MUTUAL, someone, "", HTTP1).connect(Holding())
+        await TlsDialler(one, MUTUAL, someone, "", HTTP1).connect(Holding(b""))
     with pytest.raises(DialError, match="remote connection failure TLS_error:_Secret"):
-        await dial(one, someone)
+        await dial(one, someone, b"")
     assert (one.stats.cx_connect_fail, one.cluster.stats.upstream_cx_connect_fail) == (1, 1)
 
 
 async def test_a_socket_that_cannot_be_had_is_an_ordinary_failure(contexts: Contexts) -> None:
     with pytest.raises(ConnectionRefusedError):
-        await TlsDialler(host(MUTUAL), MUTUAL, contexts, "", HTTP1).connect(Holding())
+        await TlsDialler(host(MUTUAL), MUTUAL, contexts, "", HTTP1).connect(Holding(b""))
 
 
 async def test_a_tunnel_knows_who_is_at_its_other_end(contexts: Contexts) -> None:
@@ -80,7 +80,7 @@ async def test_a_tunnel_knows_who_is_at_its_other_end(contexts: Contexts) -> Non
     )
     cluster = Cluster("c", endpoints=(Endpoint(*server.sockets[0].getsockname()),), tls=MUTUAL)
     one = ClusterState(cluster, SystemClock(), random.Random(1)).hosts[0]
-    holding = await dial(one, contexts)
+    holding = await dial(one, contexts, b"")
     assert holding.peer is not None
     assert holding.peer.uri_san == "spiffe://cluster.local/ns/default/sa/reviews"
     assert one.cluster.stats.ssl_handshake == 1
@@ -113,7 +113,7 @@ def test_names_that_it_cannot_carry(name: str) -> None:
 def test_what_will_be_spoken_decides_what_is_offered() -> None:
     assert offered(MUTUAL, HTTP1) == ("istio-http/1.1", "istio", "http/1.1")
     assert offered(MUTUAL, HTTP2) == ("istio-h2", "istio", "h2")
-    assert offered(MUTUAL, TCP) == ("istio",)
+    assert offered(MUTUAL, TCP) == ("istio-peer-exchange", "istio")
     assert offered(SIMPLE, HTTP1) == ("http/1.1",)
     assert offered(SIMPLE, TCP) == ()
     assert offered(replace(SIMPLE, alpn=("h2",)), HTTP2) == ("h2",)
@@ -132,7 +132,7 @@ async def test_connections_are_kept_alive() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         endpoint = Endpoint(*server.getsockname())
         cluster = Cluster("c", endpoints=(endpoint,), connection=ConnectionSettings(keepalive=TcpKeepalive(time=61)))
-        holding = await dial(ClusterState(cluster, SystemClock(), random.Random(1)).hosts[0], None)
+        holding = await dial(ClusterState(cluster, SystemClock(), random.Random(1)).hosts[0], None, b"")
         sock = holding.transport.get_extra_info("socket")
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 61
         holding.transport.abort()

@@ -26,7 +26,7 @@ def host(address: str, port: int, *, timeout: float = 5.0) -> HostState:
 async def test_what_the_server_says_first_is_kept() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         one = host(*server.getsockname())
-        holding = await dial(one, None)
+        holding = await dial(one, None, b"")
         accepted, _ = server.accept()
         with accepted:
             accepted.send(b"hello")
@@ -47,7 +47,7 @@ async def test_nobody_there_is_a_failure_with_its_reason() -> None:
         port = taken.getsockname()[1]
     one = host("127.0.0.1", port)
     with pytest.raises(DialError) as raised:
-        await dial(one, None)
+        await dial(one, None, b"")
     assert raised.value.outcome is Outcome.REMOTE_CONNECTION_FAILURE
     assert "refused" in raised.value.reason
     assert one.cluster.stats.upstream_cx_connect_fail == 1
@@ -63,7 +63,7 @@ async def test_a_socket_that_does_not_take_us_in_time_is_a_timeout() -> None:
             filler.connect_ex(full.getsockname())
         try:
             with pytest.raises(DialError) as raised:
-                await dial(host(*full.getsockname(), timeout=0.05), None)
+                await dial(host(*full.getsockname(), timeout=0.05), None, b"")
         finally:
             for filler in fillers:
                 filler.close()
@@ -75,7 +75,7 @@ async def test_a_unix_socket(tmp_path: Path) -> None:
         server.bind(str(tmp_path / "s"))
         server.listen()
         one = host(f"unix://{tmp_path}/s", 0)
-        holding = await dial(one, None)
+        holding = await dial(one, None, b"")
         accepted, _ = server.accept()
         accepted.close()
         holding.transport.abort()

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyproxy.wire.protobuf import MAX_DEPTH, decode_struct, encode_struct
+from pyproxy.wire.protobuf import MAX_DEPTH, decode_any, decode_struct, encode_any, encode_struct
 
 KNOWN = {"a": "b", "f": True, "l": [1.5, None, "x"], "s": {"k": "v" * 200}, "z": None}
 KNOWN_BYTES = (
@@ -87,3 +87,11 @@ def test_nesting_is_bounded() -> None:
 
 def test_unknown_fields_are_passed_over() -> None:
     assert decode_struct(b"\x10\x05\x1d1234\x1912345678" + KNOWN_BYTES) == KNOWN
+
+
+def test_an_any_names_what_it_holds() -> None:
+    encoded = encode_any("type.googleapis.com/google.protobuf.Struct", KNOWN_BYTES)
+    assert encoded.startswith(b"\x0a\x2atype.googleapis.com/google.protobuf.Struct\x12")
+    assert decode_any(encoded) == ("type.googleapis.com/google.protobuf.Struct", KNOWN_BYTES)
+    with pytest.raises(ValueError, match="cut off"):
+        decode_any(encoded[:-1])
