@@ -139,7 +139,7 @@ LOCAL = {
     "reset": grpc(stream_reset(INTERNAL_ERROR)),
     "ejected": grpc(
         answer(503),
-        asks=[call(times=3)],
+        asks=[call(times=2), Wait(0.3), call()],
         policy={"outlierDetection": {"consecutive5xxErrors": 2, "maxEjectionPercent": 100}},
     ),
     "HEAD": h2(CLOSE, asks=[Ask("HEAD", headers=GRPC)]),
@@ -225,7 +225,7 @@ GATEWAY = {**EJECT, "consecutive5xxErrors": 0, "consecutiveGatewayErrors": 3}
 EJECTIONS = {
     f"{'gateway errors' if policy is GATEWAY else '5xx'}: {name}": grpc(
         step,
-        asks=[call(times=4), Look("after")],
+        asks=[call(times=3), Wait(0.3), call(), Look("after")],  # Envoy ejects in another thread
         policy={"outlierDetection": policy},
         route={"retries": {"attempts": 0}},
     )
