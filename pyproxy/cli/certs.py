@@ -72,7 +72,7 @@ def init(
     root_key: Path | None,
     trust_domain: str,
     lifetime: float,
-    algorithm: str,
+    algorithm: str | None,
     force: bool,
     output: str,
 ) -> None:
@@ -95,7 +95,7 @@ def init(
         )
     if (root_cert is None) != (root_key is None):
         raise CommandError("--root-cert and --root-key belong together: give both or none")
-    kind, lasting = KeyKind(algorithm), timedelta(seconds=lifetime)
+    kind, lasting = KeyKind(algorithm or KeyKind.ECDSA.value), timedelta(seconds=lifetime)
     if root_cert is not None and root_key is not None:
         root = assemble(root_cert, root_key, (), (), now)
     else:

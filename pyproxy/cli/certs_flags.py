@@ -32,9 +32,8 @@ OUTPUT = click.option("--output", type=click.Choice(["text", "json"]), default="
 ALGORITHM = click.option(
     "--algorithm",
     type=click.Choice([kind.value for kind in KeyKind]),
-    default=KeyKind.ECDSA.value,
-    show_default=True,
-    help="Of new keys: ECDSA on P-256, or RSA with 2048 bits.",
+    default=None,
+    help="Of new keys: ECDSA on P-256, or RSA with 2048 bits.  [default: ecdsa]",
 )
 FORCE = click.option("--force", is_flag=True, help="Overwrite keys that are there.")
 

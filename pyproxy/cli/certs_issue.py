@@ -76,7 +76,7 @@ def issue(
     ca: Path | None,
     trust_domain: str | None,
     lifetime: float,
-    algorithm: str,
+    algorithm: str | None,
     start: bool,
     renew: bool,
     force: bool,
@@ -117,7 +117,8 @@ def issue(
             found.append(one_identity(_GATEWAY, identity or "default/default", domain))
         return [*found, *([one_server(dns, credential)] if dns else [])]
 
-    clerk = _Clerk(certs, ca or certs / CA, Wish(timedelta(seconds=lifetime), KeyKind(algorithm), renew, force))
+    kind = KeyKind(algorithm) if algorithm else None
+    clerk = _Clerk(certs, ca or certs / CA, Wish(timedelta(seconds=lifetime), kind, renew, force))
     wanted = orders()
     if start:
         clerk.begin(next((each.names.identity.trust_domain for each in wanted if each.names.identity), "cluster.local"))
@@ -143,7 +144,7 @@ class _Clerk:
     def begin(self, trust_domain: str) -> None:
         """Make the authority if there is none."""
         if not has_authority(self._ca):
-            write_authority(self._ca, make_root(new_key(self.wish.kind), trust_domain, now_utc()))
+            write_authority(self._ca, make_root(new_key(self.wish.kind or KeyKind.ECDSA), trust_domain, now_utc()))
             click.echo(f"made an authority in {self._ca}", err=True)
 
     def fill(self, orders: list[Order]) -> list[Issued]:

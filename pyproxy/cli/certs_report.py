@@ -27,6 +27,7 @@ def print_issued(filled: Sequence[Issued], output: str) -> None:
                 "validUntil": _json_time(each.certificate.not_valid_after_utc),
                 "serial": serial_of(each.certificate),
                 "done": each.done.value,
+                "hint": each.hint,
             }
             for each in filled
         )
@@ -36,6 +37,9 @@ def print_issued(filled: Sequence[Issued], output: str) -> None:
         for each in filled
     ]
     print_table(("DONE", "NAME", "IDENTITY", "VALID UNTIL"), rows)
+    for each in filled:
+        if each.hint:
+            click.echo(f"{each.order.name}: {each.hint}", err=True)
 
 
 def print_seen(seen: Sequence[Seen], now: datetime, output: str) -> None:

@@ -14,7 +14,7 @@ from pyproxy.core.errors import CommandError
 from pyproxy.mtls.authority import WORKLOAD_LIFETIME, Authority, Names, sign_workload
 from pyproxy.mtls.chains import names_of, signed_by
 from pyproxy.mtls.folders import CREDENTIALS, Bundle, Place, read_bundle, read_key, write_bundle
-from pyproxy.mtls.keys import KeyKind, new_key, same_public
+from pyproxy.mtls.keys import KeyKind, kind_of, new_key, same_public
 
 RENEWAL: Final = 1 / 3
 """The part of its life that a certificate has left when it is due: time to notice that renewing fails."""
@@ -49,7 +49,8 @@ class Wish:
     """How certificates are wanted."""
 
     lifetime: timedelta = WORKLOAD_LIFETIME
-    kind: KeyKind = KeyKind.ECDSA
+    kind: KeyKind | None = None
+    """Of new keys; None: ECDSA, and a key that is there may be of either kind."""
     renew: bool = False
     """A new certificate for each, due or not."""
     force: bool = False
@@ -64,6 +65,8 @@ class Issued:
     place: Place
     done: Done
     certificate: Certificate
+    hint: str = ""
+    """What was wished for and not done, and how to get it."""
 
 
 def fill(order: Order, certs: Path, authority: Authority, now: datetime, wish: Wish) -> Issued:
@@ -72,17 +75,22 @@ def fill(order: Order, certs: Path, authority: Authority, now: datetime, wish: W
     if not wish.force and place.key.exists():
         current = None if wish.renew else _current(place, order, authority, now)
         if current is not None:
-            return Issued(order, place, Done.KEPT, current)
+            return Issued(order, place, Done.KEPT, current, _hint(current, wish))
         done, key = Done.RENEWED, read_key(place.key)
     else:
-        done, key = Done.ISSUED, new_key(wish.kind)
+        done, key = Done.ISSUED, new_key(wish.kind or KeyKind.ECDSA)
     try:
         certificate = sign_workload(authority, key.public_key(), order.names, now, wish.lifetime)
     except ValueError as error:
         raise CommandError(f"{order.name}: {error}", exit_code=1) from error
     bundle = Bundle((certificate, *authority.intermediates), key, authority.roots)
     write_bundle(place, bundle, with_key=done is Done.ISSUED)
-    return Issued(order, place, done, certificate)
+    return Issued(order, place, done, certificate, _hint(certificate, wish))
+
+
+def _hint(certificate: Certificate, wish: Wish) -> str:
+    kind = kind_of(certificate.public_key())
+    return "" if wish.kind in (None, kind) else f"{kind.value} key kept; a new key needs --force"
 
 
 def _current(place: Place, order: Order, authority: Authority, now: datetime) -> Certificate | None:

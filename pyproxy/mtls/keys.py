@@ -30,6 +30,11 @@ def new_key(kind: KeyKind = KeyKind.ECDSA) -> PrivateKey:
     return ec.generate_private_key(ec.SECP256R1())
 
 
+def kind_of(key: PublicKeyTypes) -> KeyKind:
+    """The kind of key that a public one belongs to; those are the two that there are here."""
+    return KeyKind.RSA if isinstance(key, rsa.RSAPublicKey) else KeyKind.ECDSA
+
+
 def encode_key(key: PrivateKey) -> bytes:
     """PKCS #8 in PEM, not encrypted."""
     return key.private_bytes(

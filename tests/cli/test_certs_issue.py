@@ -79,6 +79,7 @@ def test_json_says_the_same() -> None:
         "identity": "spiffe://shop.example/ns/shop/sa/reviews",
         "dns": [],
         "done": "issued",
+        "hint": "",
     }
 
 
@@ -97,6 +98,16 @@ def test_lifetime_and_algorithm(here: Path) -> None:
     [leaf] = read_certificates(here / "certs/reviews-v1.shop/cert-chain.pem")
     assert (leaf.not_valid_after_utc - leaf.not_valid_before_utc).days == 90
     assert leaf.signature_algorithm_oid._name == "sha256WithRSAEncryption"
+
+
+def test_another_algorithm_is_not_passed_over_in_silence() -> None:
+    issued("--workload", "reviews-v1.shop")
+    [kept] = issued("--workload", "reviews-v1.shop", "--algorithm", "rsa")
+    assert (kept["done"], kept["hint"]) == ("kept", "ecdsa key kept; a new key needs --force")
+    said = run("--workload", "reviews-v1.shop", "--algorithm", "rsa").stderr
+    assert said == "reviews-v1.shop: ecdsa key kept; a new key needs --force\n"
+    [forced] = issued("--workload", "reviews-v1.shop", "--algorithm", "rsa", "--force")
+    assert (forced["done"], forced["hint"]) == ("issued", "")
 
 
 def test_proxies_without_an_entry_are_told_who_they_are() -> None:

@@ -63,6 +63,16 @@ def test_renewing_and_forcing_do_not_wait(tmp_path: Path) -> None:
     assert not same_public(forced.certificate.public_key(), first.certificate.public_key())
 
 
+@pytest.mark.parametrize("renew", [False, True])
+def test_another_kind_of_key_is_hinted_at_and_made_by_force_alone(tmp_path: Path, renew: bool) -> None:
+    assert issue(tmp_path, wish=Wish(kind=KeyKind.ECDSA)).hint == ""
+    kept = issue(tmp_path, wish=Wish(kind=KeyKind.RSA, renew=renew))
+    assert kept.done is (Done.RENEWED if renew else Done.KEPT)
+    assert kept.hint == "ecdsa key kept; a new key needs --force"
+    assert issue(tmp_path, wish=Wish(kind=KeyKind.RSA, force=True)).hint == ""
+    assert issue(tmp_path).hint == ""  # nobody asked for a kind
+
+
 @pytest.mark.parametrize(
     "change",
     [
