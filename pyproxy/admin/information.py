@@ -118,7 +118,7 @@ def _certificate(holding: Holding, now: float) -> Resource:
         "pyproxy": {
             "last_rotation_successful": not holding.error,
             "last_success": timestamp(holding.succeeded_at),
-            "error": holding.error,
+            "error": holding.trouble,
         },
     }
 

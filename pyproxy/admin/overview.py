@@ -75,7 +75,7 @@ def _process(served: Served) -> dict[str, object]:
         "certificates": [
             {
                 "path": holding.sources.certificate,
-                "error": holding.error,
+                "error": holding.trouble,
                 "taken_up": holding.succeeded_at,
                 "expires": min((each.not_after for each in holding.material.chain), default=0.0)
                 if holding.material

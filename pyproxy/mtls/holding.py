@@ -40,6 +40,14 @@ class Holding:
         """The first of its files: its name in logs and metrics."""
         return self.sources.certificate or self.sources.ca or self.sources.crl
 
+    @property
+    def trouble(self) -> str:
+        """What is wrong with the files, and with what is in use; empty when nothing is."""
+        material, found = self.material, [self.error] if self.error else []
+        if material is not None and material.not_after < self._clock.time():
+            found.append(f"{self.path}: in use, and expired; issue it again (pyproxy certs issue)")
+        return "; ".join(found)
+
     def look(self) -> bool:
         """Read the files if they changed and then stayed as they are for one look; give whether their content is
         another than what was in use. A broken set changes nothing, and is tried again at every look.
@@ -82,13 +90,10 @@ class Holding:
 
     def _tell(self) -> None:
         """Say, once, what is wrong and has been for a while."""
-        material = self.material
-        trouble = self.error
-        if trouble and self._clock.monotonic() - self._broken_since < PATIENCE:
+        trouble, kept = self.trouble, self.error and self.material is not None
+        if self.error and self._clock.monotonic() - self._broken_since < PATIENCE:
             return
-        if not trouble and material is not None and material.not_after < self._clock.time():
-            trouble = f"{self.path}: in use, and expired; issue it again (pyproxy certs issue)"
         if trouble and trouble != self._told:
+            self.rejected += bool(self.error) and self.error not in self._told
             self._told = trouble
-            self.rejected += bool(self.error)
-            _log.error("%s%s", trouble, "; kept the last good one" if self.error and material is not None else "")
+            _log.error("%s%s", trouble, "; kept the last good one" if kept else "")

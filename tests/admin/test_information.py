@@ -105,3 +105,16 @@ def test_why_a_certificate_is_not_taken_up_is_shown(app: FakeApp, tmp_path: Path
     assert (found["cert_chain"], found["ca_cert"]) == ([], [])
     assert found["pyproxy"]["last_rotation_successful"] is False
     assert "cert-chain.pem: No such file" in found["pyproxy"]["error"]
+
+
+def test_a_certificate_that_expired_in_use_is_told_though_no_rotation_failed(app: FakeApp, tmp_path: Path) -> None:
+    root = Authority()
+    issued = root.issue(REVIEWS)
+    app.clock.now = issued.certificate.not_valid_after_utc.timestamp() - 1
+    app.certificates = [Holding(workload_sources(root.write(tmp_path / "certs", issued)), None, app.clock)]
+    (found,) = ask_json(app, "/certs")["certificates"]
+    assert found["pyproxy"]["error"] == ""
+    app.clock.now += 2
+    (found,) = ask_json(app, "/certs")["certificates"]
+    assert found["pyproxy"]["last_rotation_successful"] is True
+    assert "in use, and expired" in found["pyproxy"]["error"]

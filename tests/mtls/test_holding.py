@@ -120,6 +120,36 @@ def test_a_certificate_that_expires_in_use_is_said_once(
         holding.look()
     assert len([each for each in caplog.messages if "in use, and expired" in each]) == 1
     assert holding.material is not None
+    assert "cert-chain.pem: in use, and expired" in holding.trouble
+    assert (holding.error, holding.rejected) == ("", 0)  # no rotation failed
+
+
+def test_an_expired_one_whose_successor_is_broken_has_two_troubles(
+    holding: Holding, tmp_path: Path, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "cert-chain.pem").write_text("nothing")
+    for _ in range(4):
+        holding.look()
+        clock.now += PATIENCE
+    assert holding.trouble == holding.error
+    clock.now += 2 * 3600
+    for _ in range(3):
+        holding.look()
+    assert holding.trouble.startswith(f"{holding.error}; ")
+    assert "in use, and expired" in holding.trouble
+    assert len([each for each in caplog.records if each.levelno >= logging.ERROR]) == 2
+    assert holding.rejected == 1
+
+
+def test_a_good_successor_ends_all_trouble(holding: Holding, tmp_path: Path, clock: Clock) -> None:
+    clock.now += 2 * 3600
+    holding.look()
+    assert holding.trouble
+    clock.now -= 2 * 3600
+    ROOT.workload(tmp_path)
+    holding.look()
+    assert holding.look() is True
+    assert holding.trouble == ""
 
 
 def test_files_that_are_not_there_may_come(tmp_path: Path, clock: Clock) -> None:
