@@ -22,6 +22,7 @@ _COMMANDS = {
     "describe": ("pyproxy.cli.describe", "describe", "Which documents are about a workload or a service."),
     "test": ("pyproxy.cli.route_tests", "test", "Route tests in the format of istio-config-validator."),
     "proxy-config": ("pyproxy.cli.proxy_config", "proxy_config", "A running proxy in istioctl's columns (pc)."),
+    "top": ("pyproxy.cli.top", "top", "Live: what the clusters of running proxies do."),
     "export": ("pyproxy.cli.export", "export", "The same mesh as an Envoy bootstrap."),
     "certs": ("pyproxy.cli.certs", "certs", "The mesh's own authority: an identity for every workload."),
     "iptables": ("pyproxy.cli.iptables", "iptables", "Transparent capture: write, remove or show the rules."),
