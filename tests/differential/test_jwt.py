@@ -116,3 +116,9 @@ def test_tokens_are_taken_as_envoy_takes_them(both: Both, case: str) -> None:
         assert differing, "they agree now"
     else:
         assert not differing, "\n".join([case, *differing])
+
+
+def test_the_realm_repeats_the_url_to_who_sent_it_a_token_in_it_too(both: Both) -> None:
+    for side in (both.envoy, both.ours):
+        refused = dict(side["alone: bad in a parameter"].headers)
+        assert "/p?b=1&access_token=bad" in refused["www-authenticate"]
