@@ -6,6 +6,7 @@ import importlib
 import sys
 
 import click
+from click.shell_completion import CompletionItem
 
 from pyproxy import __version__
 from pyproxy.core.errors import CommandError
@@ -26,6 +27,7 @@ _COMMANDS = {
     "export": ("pyproxy.cli.export", "export", "The same mesh as an Envoy bootstrap."),
     "certs": ("pyproxy.cli.certs", "certs", "The mesh's own authority: an identity for every workload."),
     "iptables": ("pyproxy.cli.iptables", "iptables", "Transparent capture: write, remove or show the rules."),
+    "completion": ("pyproxy.cli.completion", "completion", "Completion for bash, zsh or fish."),
     "version": ("pyproxy.cli.version", "version", "Versions of pyproxy and of what it stands on."),
 }
 _ALIASES = {"pc": "proxy-config"}
@@ -42,6 +44,13 @@ class _Group(click.Group):
         module, attribute, _ = _COMMANDS[cmd_name]
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The names of commands without loading any."""
+        found = [
+            CompletionItem(name, help=text) for name, (_, _, text) in _COMMANDS.items() if name.startswith(incomplete)
+        ]
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

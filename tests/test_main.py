@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import click
 import pytest
@@ -46,6 +47,24 @@ def test_every_command_has_help_for_itself_and_each_option(name: str) -> None:
     for option in command.params:
         if isinstance(option, click.Option) and option.name not in ("output", "log_level", "log_format"):
             assert option.help, option.name
+
+
+def leaves(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
+    """Every command that can be called, with its words."""
+    yield name, command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for word in command.list_commands(context):
+            found = command.get_command(context, word)
+            assert found is not None
+            yield from leaves(found, f"{name} {word}")
+
+
+@pytest.mark.parametrize("name", __main__._COMMANDS)
+def test_every_command_shows_an_example(name: str) -> None:
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
+    assert [words for words, each in leaves(command, name) if "Example" not in (each.help or "")] == []
 
 
 def test_an_unknown_command_is_usage() -> None:

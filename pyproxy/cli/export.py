@@ -24,7 +24,12 @@ from pyproxy.settings import Settings
 
 @click.group()
 def export() -> None:
-    """The same mesh for another data plane."""
+    """The same mesh for another data plane.
+
+    \b
+    Example:
+      pyproxy export envoy --config config --workload reviews-v1 > envoy.yaml
+    """
 
 
 @export.command()

@@ -171,7 +171,13 @@ def _ranges_or_all(text: str) -> Ranges:
 
 @click.group()
 def iptables() -> None:
-    """Capture a workload's traffic transparently (Linux; needs NET_ADMIN)."""
+    """Capture a workload's traffic transparently (Linux; needs NET_ADMIN).
+
+    \b
+    Example:
+      pyproxy iptables apply --exclude-outbound-ports 5432
+      pyproxy iptables remove
+    """
 
 
 @iptables.command(context_settings={"auto_envvar_prefix": "PYPROXY", "show_default": True})
@@ -197,7 +203,12 @@ def apply(
     exclude_outbound_ports: tuple[int, ...],
     dry_run: bool,
 ) -> None:
-    """Write the rules. A second time replaces them."""
+    """Write the rules. A second time replaces them.
+
+    \b
+    Example:
+      pyproxy iptables apply --proxy-uid 1337 --dry-run
+    """
     capture = Capture(
         proxy_uid=proxy_uid,
         proxy_gid=proxy_gid,
@@ -218,7 +229,12 @@ def apply(
 @iptables.command()
 @click.option("--dry-run", is_flag=True, help="Print what iptables-restore would be given, and change nothing.")
 def remove(dry_run: bool) -> None:
-    """Take the rules away. Does nothing when there are none."""
+    """Take the rules away. Does nothing when there are none.
+
+    \b
+    Example:
+      pyproxy iptables remove
+    """
     script = remove_script(_present())
     if dry_run:
         click.echo(script, nl=False)
@@ -229,7 +245,12 @@ def remove(dry_run: bool) -> None:
 @iptables.command()
 @click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def show(output: str) -> None:
-    """Show the rules that are in force, by chain."""
+    """Show the rules that are in force, by chain.
+
+    \b
+    Example:
+      pyproxy iptables show --output json
+    """
     chains = rules_by_chain(_present())
     if output == "json":
         click.echo(json.dumps(chains, indent=2))

@@ -32,7 +32,12 @@ def versions() -> dict[str, str]:
 @click.command()
 @click.option("--output", type=click.Choice(["text", "json"]), default="text")
 def version(output: str) -> None:
-    """Print versions of pyproxy and of what it stands on."""
+    """Print versions of pyproxy and of what it stands on.
+
+    \b
+    Example:
+      pyproxy version --output json
+    """
     found = versions()
     if output == "json":
         click.echo(json.dumps(found, indent=2))

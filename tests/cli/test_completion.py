@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from pyproxy.__main__ import cli
+
+
+@pytest.mark.parametrize(
+    ("shell", "line"),
+    [
+        ("bash", "complete -o nosort -F _pyproxy_completion pyproxy"),
+        ("zsh", "#compdef pyproxy"),
+        ("fish", "complete --no-files --command pyproxy"),
+    ],
+)
+def test_each_shell_has_its_script(shell: str, line: str) -> None:
+    result = CliRunner().invoke(cli, ["completion", shell])
+    assert result.exit_code == 0
+    assert line in result.output
+    assert "_PYPROXY_COMPLETE" in result.output
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash here")
+def test_bash_takes_its_script() -> None:
+    script = CliRunner().invoke(cli, ["completion", "bash"]).output
+    assert subprocess.run(["bash", "-n"], input=script, text=True, capture_output=True).stderr == ""
+
+
+def complete(*words: str) -> list[str]:
+    """What a shell is offered for the last of these words."""
+    asked = {"_PYPROXY_COMPLETE": "bash_complete", "COMP_WORDS": " ".join(words), "COMP_CWORD": str(len(words) - 1)}
+    done = subprocess.run(
+        [sys.executable, "-m", "pyproxy"], env=os.environ | asked, capture_output=True, text=True, check=False
+    )
+    return [line.partition(",")[2] for line in done.stdout.split()]
+
+
+def test_commands_flags_and_values_are_offered() -> None:
+    assert complete("pyproxy", "val") == ["validate"]
+    assert complete("pyproxy", "analyze", "--fail") == ["--failure-threshold"]
+    assert complete("pyproxy", "pc", "clusters", "--direction", "in") == ["inbound"]
