@@ -12,7 +12,7 @@ from typing import Any
 from pyproxy.core.errors import CommandError
 from pyproxy.core.loop import spawn
 from pyproxy.istio.files import fingerprint
-from pyproxy.lab.load import Generator
+from pyproxy.lab.load import Generator, Load
 from pyproxy.lab.samples import Samples
 from pyproxy.lab.scenario import Finding, Measured, Scenario, Step, judge
 from pyproxy.lab.scenarios import find_scenario
@@ -148,8 +148,8 @@ class Director:
             "teaches": scenario.teaches,
             "documents": [] if scenario.secret else sorted(step.documents),
             "knobs": {} if scenario.secret else {name: dict(knobs) for name, knobs in step.knobs.items()},
-            "loads": [f"{load.to}: {_speed(load.clients, load.rate)}" for load in step.loads],
-            "watch": list(step.watch),
+            "loads": [_load_text(load) for load in step.loads],
+            "watch": [self._lab.here(command) for command in step.watch],
             "measured_seconds": round(self._measured_seconds(), 1),
             "needed_seconds": step.settle + step.seconds,
             "requests": met.answered if met else 0,
@@ -266,7 +266,8 @@ class Director:
         return self.run
 
     async def _measure(self, step: Step, answer: str) -> Measured:
-        """Wait until there is enough to judge."""
+        """Wait until there is enough to judge; a document that was saved this moment has been noticed by then."""
+        await asyncio.sleep(WATCH_SECONDS + GLANCE_SECONDS)
         while self._measured_seconds() < step.seconds:
             await asyncio.sleep(GLANCE_SECONDS)
         window, generator = self._window, self._generator
@@ -285,5 +286,13 @@ class Director:
         return [number for number in range(1, len(run.scenario.steps) + 1) if number not in good]
 
 
-def _speed(clients: int, rate: float) -> str:
-    return f"{clients} clients, each as fast as it is answered" if clients else f"{rate:g} requests a second"
+def _load_text(load: Load) -> str:
+    """`reviews, 50 requests a second, by way of productpage-v1's sidecar`."""
+    speed = f"{load.clients} clients that do not pause" if load.clients else f"{load.rate:g} requests a second"
+    if load.spike[0]:
+        speed += f" after {load.spike[0]:g} s of {load.spike[1]:g}"
+    if load.to == "page":
+        return f"the page, {speed}"
+    if load.to.startswith("plain:"):
+        return f"{load.to.removeprefix('plain:')}, {speed}, without a certificate"
+    return f"{load.to}{f' {load.path}' if load.path else ''}, {speed}, by way of {load.via}'s sidecar"

@@ -35,7 +35,7 @@ from pyproxy.lab.metrics import Edge, Totals, merge
 from pyproxy.lab.observe import Observer
 from pyproxy.lab.processes import Processes
 from pyproxy.lab.report import Report, make_rows, sum_tallies
-from pyproxy.lab.running import RunningLab, announce
+from pyproxy.lab.running import RunningLab, announce, refuse_second
 from pyproxy.lab.stage import link_to
 from pyproxy.lab.surroundings import MOST_ERRORS, Surroundings, refused
 from pyproxy.lab.traffic import TESTER, TESTER_SHARE, Tally, Traffic
@@ -61,6 +61,8 @@ class LabSettings:
 
 async def run_lab(settings: LabSettings, view: View) -> None:
     """Run until the duration is over or a signal comes. Raises CommandError when it cannot start or a child dies."""
+    if settings.folder is not None:
+        refuse_second(settings.folder)
     workloads = choose_layout(settings.subnet)
     require_free((workload.address, port) for workload in workloads for port in workload.ports())
     require_free([(GATEWAY_ADDRESS, settings.port)])

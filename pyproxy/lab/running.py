@@ -57,6 +57,15 @@ def find_lab(documents: Path | None) -> RunningLab:
     return found[0]
 
 
+def refuse_second(documents: Path) -> None:
+    """Raise CommandError when a lab runs with these documents already."""
+    if (lab := _read(documents / LINK / FILE)) is not None:
+        raise CommandError(
+            f"a lab is running with --dir {documents} already (process {lab.pid}). End it with `pyproxy lab down --dir "
+            f"{documents}`, or give this one a folder of its own."
+        )
+
+
 def _all() -> Iterator[RunningLab]:
     for file in sorted(Path(tempfile.gettempdir()).glob(f"pyproxy-lab-*/{FILE}")):
         if (lab := _read(file)) is not None:

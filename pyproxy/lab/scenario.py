@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from pyproxy.lab.load import Load, Met
@@ -124,8 +123,3 @@ def shown(number: float, unit: str) -> str:
         return f"{100 * number:.1f} %"
     text = f"{number:.0f}" if number == int(number) or abs(number) >= 100 else f"{number:.1f}"
     return f"{text} {unit}".rstrip()
-
-
-def documents_folder() -> Path:
-    """The package's own documents, which every scenario starts from."""
-    return Path(__file__).parent / "documents"

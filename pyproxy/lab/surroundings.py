@@ -12,12 +12,16 @@ from typing import Any
 from aiohttp import ClientError, ClientSession, ClientTimeout
 
 from pyproxy.core.errors import CommandError
-from pyproxy.lab.layout import Workload
+from pyproxy.lab.folder import SHIPPED_SUBNET
+from pyproxy.lab.layout import PORT_FIELDS, Workload
 from pyproxy.lab.load import Aim, Load
 from pyproxy.lab.samples import Samples, Series, parse_samples
 
 PATHS = {"details": "/details/0", "reviews": "/reviews/0", "ratings": "/ratings/0", "productpage": "/productpage"}
 ANSWER = ClientTimeout(total=3.0)
+_SHIPPED = re.compile(re.escape(SHIPPED_SUBNET) + r"\.(\d):(\d+)")
+_SHIPPED_PAGE = "http://127.0.0.1:8080/productpage"
+_SHIPPED_LINK = "~/bookshop/.lab"
 MOST_ERRORS = 3
 """How many of the documents' errors are shown at once."""
 
@@ -81,6 +85,19 @@ class Surroundings:
     def _logs(self) -> dict[str, Path]:
         paths = {name: self._folder / "logs" / f"{name}.log" for name in self._ports}
         return {name: path for name, path in paths.items() if path.exists()}
+
+    def here(self, command: str) -> str:
+        """A command as the lessons have it, with this lab's addresses."""
+        workloads = list(self._workloads.values())
+
+        def address(found: re.Match[str]) -> str:
+            workload = workloads[int(found[1]) - 1]
+            usual = Workload(workload.service, workload.version, "")
+            port = next(getattr(workload, name) for name in PORT_FIELDS if getattr(usual, name) == int(found[2]))
+            return f"{workload.address}:{port}"
+
+        command = command.replace(_SHIPPED_PAGE, self._page).replace(_SHIPPED_LINK, str(self._folder))
+        return _SHIPPED.sub(address, command)
 
     # What can be turned
 

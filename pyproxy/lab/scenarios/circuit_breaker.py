@@ -34,6 +34,7 @@ SCENARIO = Scenario(
             documents=_documents(1, 1),
             knobs=_SLOW,
             loads=(Load("details", clients=4),),
+            settle=2,  # until the visitors' connections are used up: a reload closes none
             watch=("curl -s '127.0.1.1:15000/stats?usedonly&filter=details.*(overflow|open)'",),
             checks=(
                 Check(

@@ -60,8 +60,7 @@ SCENARIO = Scenario(
                 Check(
                     "tries for each request",
                     lambda m: (
-                        m.grown.cluster("upstream_rq_total", cluster=".*details.*", proxy="productpage-v1")
-                        / m.met.answered
+                        m.grown.cluster("upstream_rq_total", cluster=".*details.*", proxy="productpage-v1") / m.met.sent
                     ),
                     2.5,
                     7,
