@@ -210,6 +210,31 @@ def test_a_gateway_asks_its_clients_as_its_mode_says(
     assert client.selected_alpn_protocol() == "http/1.1"
 
 
+@pytest.mark.parametrize(
+    ("mode", "table", "expected"),
+    [
+        (ServerTlsMode.ISTIO_MUTUAL, "", "istio-peer-exchange"),
+        (ServerTlsMode.ISTIO_MUTUAL, "https.443", None),
+        (ServerTlsMode.SIMPLE, "", None),
+    ],
+)
+def test_metadata_before_tcp_is_agreed_on_with_the_mesh_alone(
+    contexts: Contexts, tmp_path: Path, mode: ServerTlsMode, table: str, expected: str | None
+) -> None:
+    folder = tmp_path / "certs"
+    names = str(folder / "cert-chain.pem"), str(folder / "key.pem")
+    files = () if mode is ServerTlsMode.ISTIO_MUTUAL else names
+    server = there(contexts.gateway(ServerTls(mode, ("*",), *files, route_table=table)))
+    client = there(contexts.client(MUTUAL, ("istio-peer-exchange", "istio")))
+    assert shake(client, server)[0].selected_alpn_protocol() == expected
+
+
+@pytest.mark.parametrize(("tcp", "expected"), [(True, "istio-peer-exchange"), (False, None)])
+def test_a_workloads_port_agrees_on_it_where_it_carries_no_http(contexts: Contexts, tcp: bool, expected: str | None) -> None:
+    client = there(contexts.client(MUTUAL, ("istio-peer-exchange", "istio")))
+    assert shake(client, there(contexts.server(MESH, tcp)))[0].selected_alpn_protocol() == expected
+
+
 def test_a_gateway_may_have_certificates_of_two_kinds(contexts: Contexts, tmp_path: Path) -> None:
     folder = ROOT.workload(tmp_path / "gateway")
     pair = str(folder / "cert-chain.pem"), str(folder / "key.pem")
