@@ -10,7 +10,6 @@ from typing import get_args
 
 import click
 
-from pyproxy.cli.validate import as_json, as_text, summary
 from pyproxy.istio.problems import Problem, Severity
 
 _SEVERITIES: tuple[Severity, ...] = get_args(Severity)
@@ -49,6 +48,8 @@ def analyze(
       pyproxy analyze config/
       pyproxy analyze config/ --suppress IST0118 --suppress 'PYP0104=VirtualService/default/*'
     """
+    from pyproxy.cli.validate import as_json, as_text, summary
+
     problems = [problem for problem in problems_of(paths, certs) if not _is_suppressed(problem, suppress)]
     if output == "json":
         click.echo(json.dumps([as_json(problem) for problem in problems], indent=2))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pyproxy.cli.process import flag, options
+from pyproxy.cli.flags import flag, options
 from pyproxy.cli.tree import Branch, plain
 
 if TYPE_CHECKING:

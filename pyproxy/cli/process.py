@@ -8,12 +8,14 @@ import logging
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
+from pyproxy.cli.flags import flag as flag
+from pyproxy.cli.flags import options as options
 from pyproxy.core.errors import CommandError
 from pyproxy.istio.files import SUFFIXES, find_files
 from pyproxy.settings import Settings
@@ -64,13 +66,6 @@ class Labels(click.ParamType[dict[str, str]]):
         return {key.strip(): text.strip() for key, _, text in pairs}
 
 
-def flag(name: str, **settings: Any) -> Callable[[Any], Any]:
-    """An option with its variable: `--admin-port` is PYPROXY_ADMIN_PORT."""
-    variable = name.removeprefix("--").replace("-", "_").upper()
-    shown = settings.get("default") not in (None, "")
-    return click.option(name, envvar=f"PYPROXY_{variable}", show_default=shown, **settings)
-
-
 PORT = click.IntRange(0, 65535)
 PORT.name = "port"
 WHO = (
@@ -115,17 +110,6 @@ _RUNNING = (
     flag("--log-format", type=click.Choice(["text", "json"]), default="text"),
     flag("--ready-file", type=click.Path(path_type=Path), default=None, help="Bound addresses as JSON, when ready."),
 )
-
-
-def options(*flags: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Several options as one decorator, in the order in which help shows them."""
-
-    def add(command: Any) -> Any:
-        for option in reversed(flags):
-            command = option(command)
-        return command
-
-    return add
 
 
 shared_options = options(*WHO, *SERVING, *_RUNNING)

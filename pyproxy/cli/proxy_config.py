@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pyproxy.cli.admin_client import admin_option, get_json
-from pyproxy.cli.process import options
+from pyproxy.cli.flags import options
 
 if TYPE_CHECKING:
     from pyproxy.cli.dump_tables import Only, Resource, Row

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pyproxy.cli.describe import DOCUMENTS
-from pyproxy.cli.process import options
-from pyproxy.cli.validate import as_text
+from pyproxy.cli.flags import options
 
 if TYPE_CHECKING:
     from pyproxy.analysis.route_tests import Placed, Tried
@@ -33,6 +32,7 @@ def test(tests: tuple[Path, ...], config: tuple[Path, ...], output: str) -> None
       pyproxy test --config config tests/routes.yaml
     """
     from pyproxy.analysis.route_tests import Rules, read_tests
+    from pyproxy.cli.validate import as_text
     from pyproxy.istio.loader import load
 
     loaded = load(config)
