@@ -6,7 +6,7 @@ Frozen records. snapshot/telemetry.py makes them of Telemetry documents and Mesh
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
@@ -84,7 +84,7 @@ class SpanTag:
     text: str
     """The literal, the variable's or the header's name, or the format string."""
     default: str = ""
-    value: Callable[[RequestContext], bytes] | None = None
+    value: Callable[[RequestContext], bytes] | None = field(default=None, compare=False, repr=False)
     """Compiled; None: it has no value."""
 
 

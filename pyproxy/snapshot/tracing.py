@@ -74,7 +74,7 @@ class TracingRules:
         self._providers = providers
         self._settings = mesh.proxy.tracing or _NO_TRACING
         self.troubles: dict[str, str] = {}
-        """Provider's name → why no span goes to it; the empty name is defaultConfig's."""
+        """Provider's name → why no span goes to it."""
         self.clusters: dict[str, Cluster] = {}
         """Those that defaultConfig asks for."""
 
@@ -196,10 +196,7 @@ class TracingRules:
         address = (self._settings.zipkin and self._settings.zipkin.address) or ""
         host, _, digits = address.rpartition(":")
         host = host.strip("[]")
-        if not address:
-            return None
         if not host or not digits.isdecimal():
-            self.troubles[""] = f"defaultConfig.tracing.zipkin.address must be HOST:PORT, not {address}"
             return None
         try:
             _, cluster = self._providers.service(host, int(digits))

@@ -114,6 +114,12 @@ def _tls(attribute: str, fact: Callable[[tls.Peer], str]) -> Callable[[Subject],
     return told
 
 
+def _request_size(ctx: RequestContext) -> int:
+    """What the client said, else what came."""
+    said = ctx.request.notable.get(b"content-length", b"")
+    return int(said) if said.isdigit() else ctx.bytes_received
+
+
 def _elapsed(ctx: RequestContext) -> object:
     return Duration(ctx.response_body_ended - ctx.started) if ctx.response_body_ended else MISSING
 
@@ -178,7 +184,7 @@ VALUES: Final[Mapping[str, Callable[[Subject], object]]] = {
     "request.query": lambda subject: _text(subject.ctx.request.target.partition(b"?")[2]),
     "request.referer": _header(b"referer"),
     "request.scheme": _header(b":scheme"),
-    "request.size": lambda subject: subject.ctx.bytes_received,
+    "request.size": lambda subject: _request_size(subject.ctx),
     "request.time": lambda subject: Timestamp(subject.ctx.started_at),
     "request.total_size": lambda subject: subject.ctx.request_header_bytes + subject.ctx.bytes_received,
     "request.url_path": lambda subject: _text(subject.ctx.request.target.partition(b"?")[0]),
