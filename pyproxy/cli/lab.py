@@ -30,7 +30,13 @@ from pyproxy.cli.lab_orders import ORDERS
     help="Visits to the page a second.",
 )
 @click.option("--no-traffic", is_flag=True, help="Send nothing: bring your own traffic.")
-@click.option("--seed", type=int, default=1, show_default=True, help="Of the traffic: who comes when.")
+@click.option(
+    "--seed",
+    type=int,
+    default=1,
+    show_default=True,
+    help="Of all chance: who comes when, who is served by whom, who fails.",
+)
 @click.option(
     "--port", type=click.IntRange(1, 65535), default=8080, show_default=True, help="Of the page, on 127.0.0.1."
 )

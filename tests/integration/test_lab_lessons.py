@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from pyproxy.lab.scenarios import NAMES, find_scenario
-from tests.console import commands_of, run
+from tests.console_blocks import commands_of, run
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 

@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from tests.console import Command, commands_of, matches, run
+from tests.console_blocks import Command, commands_of, matches, run
 
 PAGE = """\
 # Page
