@@ -16,7 +16,7 @@ from pyproxy.istio.networking.sidecar import Sidecar
 from pyproxy.istio.networking.virtual_service import HTTPRoute
 from pyproxy.istio.resources import Document
 from pyproxy.istio.security import AuthorizationPolicy, PeerAuthentication, RequestAuthentication
-from pyproxy.snapshot.destination_rules import DestinationPolicy, DestinationRules
+from pyproxy.snapshot.destination_rules import DestinationPolicy
 from pyproxy.snapshot.hosts import MESH
 from pyproxy.snapshot.identity import identity_of
 from pyproxy.snapshot.inbound import workload_ports
@@ -190,8 +190,7 @@ def _endpoints(service: Service) -> list[Endpoint]:
 
 
 def _service(subject: Subject, service: Service, workload: Identity | None) -> ServiceDescription:
-    client = Identity(namespace=service.namespace)
-    policy = DestinationRules(subject.documents, client, subject.mesh).for_service(service)
+    policy = subject.destination_rules(service.namespace).for_service(service)
     rules = collect_rules(subject.documents, subject.mesh)
     return ServiceDescription(
         host=service.host,

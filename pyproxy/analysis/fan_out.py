@@ -6,7 +6,7 @@ and from gateways. A service calls what the workloads behind it call.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from pyproxy.analysis.subject import Found, Subject, carries
@@ -38,27 +38,19 @@ class Call:
 class _Way:
     calls: tuple[Call, ...] = ()
     hosts: frozenset[str] = field(default=frozenset())
-
-    @property
-    def product(self) -> int:
-        found = 1
-        for call in self.calls:
-            found *= call.tries
-        return found
+    product: int = 1
 
 
 def retry_fan_out(subject: Subject) -> Iterator[Found]:
     """One finding, with the worst way, for each retry block at the end of ways on which tries multiply beyond MOST."""
-    calls = _calls(subject)
     worst: dict[tuple[int, FieldPath], _Way] = {}
-    for start in dict.fromkeys(call.caller for call in calls):
-        for way in _ways(calls, start, _Way(hosts=frozenset({start}))):
-            last = way.calls[-1]
-            if last.document is None or sum(call.tries > 1 for call in way.calls) < 2 or way.product <= MOST:
-                continue
-            key = (last.document.order, last.path)
-            if key not in worst or way.product > worst[key].product:
-                worst[key] = way
+    for way in _ways(_calls(subject)):
+        last = way.calls[-1]
+        if last.document is None or sum(call.tries > 1 for call in way.calls) < 2 or way.product <= MOST:
+            continue
+        key = (last.document.order, last.path)
+        if key not in worst or way.product > worst[key].product:
+            worst[key] = way
     for way in worst.values():
         last = way.calls[-1]
         assert last.document is not None
@@ -68,23 +60,35 @@ def retry_fan_out(subject: Subject) -> Iterator[Found]:
         yield Found("PYP0103", last.document, last.path, message)
 
 
-def _ways(calls: list[Call], host: str, way: _Way) -> Iterator[_Way]:
-    for call in calls:
-        if call.caller == host and call.callee not in way.hosts:
-            longer = _Way((*way.calls, call), way.hosts | {call.callee})
-            yield longer
-            if len(longer.calls) < _DEEPEST:
-                yield from _ways(calls, call.callee, longer)
+def _ways(calls: list[Call]) -> Iterator[_Way]:
+    """Ways of growing length. Of those of one length to one host only the worst goes on: all would be too many."""
+    ends: dict[str, _Way] = {}
+    for length in range(_DEEPEST):
+        longer: dict[str, _Way] = {}
+        for call in calls:
+            before = ends.get(call.caller) if length else _Way(hosts=frozenset({call.caller}))
+            if before is None or call.callee in before.hosts:
+                continue
+            way = _Way((*before.calls, call), before.hosts | {call.callee}, before.product * call.tries)
+            yield way
+            known = longer.get(call.callee)
+            if known is None or way.product > known.product:
+                longer[call.callee] = way
+        ends = longer
 
 
 def _calls(subject: Subject) -> list[Call]:
     """Every call that some document tells of; of several rules for one call the one with the most tries."""
-    known = list(dict.fromkeys(_told(subject)))
-    best: dict[tuple[str, str], Call] = {pair: Call(*pair, tries=1) for pair in known}
+    behind = _Behind(subject)
+    callers: dict[str, dict[str, None]] = {}
+    best: dict[tuple[str, str], Call] = {}
+    for caller, host in _told(subject, behind):
+        callers.setdefault(host, {})[caller] = None
+        best[caller, host] = Call(caller, host, tries=1)
     for document, spec in subject.of(VirtualService):
         for index, route in enumerate(spec.http):
             tries = _tries(route)
-            for caller, callee in _pairs(subject, document, spec, route, known):
+            for caller, callee in _pairs(subject, document, spec, route, callers, behind):
                 old = best.get((caller, callee))
                 if old is None or tries > old.tries:
                     path: FieldPath = ("spec", "http", index, "retries", "attempts")
@@ -97,28 +101,52 @@ def _tries(route: HTTPRoute) -> int:
     return 1 + (route.retries.attempts or 0) if route.retries is not None else 1
 
 
-def _told(subject: Subject) -> Iterator[tuple[str, str]]:
+class _Behind:
+    """The services that workloads stand behind, by the workloads' labels."""
+
+    def __init__(self, subject: Subject) -> None:
+        self._by_label: dict[tuple[str, str, str], dict[str, list[Mapping[str, str]]]] = {}
+        """Namespace, name and value of a label → host → the labels of its workloads with that label."""
+        self._selecting = [service for service in subject.registry.services if service.selector]
+        for service in subject.registry.services:
+            for port in service.endpoints.values():
+                for each in port:
+                    for key, value in each.labels.items():
+                        hosts = self._by_label.setdefault((each.namespace, key, value), {})
+                        hosts.setdefault(service.host, []).append(each.labels)
+
+    def hosts(self, namespace: str, labels: Mapping[str, str]) -> Iterator[str]:
+        """The services of workloads with these labels; none for no labels."""
+        found: dict[str, None] = {}
+        for first in list(labels.items())[:1]:
+            for host, workloads in self._by_label.get((namespace, *first), {}).items():
+                if any(carries(each, labels) for each in workloads):
+                    found[host] = None
+        for service in self._selecting:
+            if service.namespace == namespace and carries(labels, service.selector or {}):
+                found[service.host] = None
+        yield from found
+
+
+def _told(subject: Subject, behind: _Behind) -> Iterator[tuple[str, str]]:
     """Caller and host that Sidecars tell of."""
     for document, spec in subject.of(Sidecar):
         labels = spec.workload_selector.labels if spec.workload_selector is not None else {}
+        callers = list(behind.hosts(document.namespace, labels))
         for listener in spec.egress:
             for entry in listener.hosts:
                 host = entry.lower().rpartition("/")[2]
-                if labels and not is_wildcard(host):
-                    yield from ((caller, host) for caller in _behind(subject, document.namespace, labels))
-
-
-def _behind(subject: Subject, namespace: str, labels: dict[str, str]) -> Iterator[str]:
-    """The services that workloads with these labels stand behind."""
-    for service in subject.registry.services:
-        by_selector = service.namespace == namespace and service.selector and carries(labels, service.selector)
-        endpoints = (each for port in service.endpoints.values() for each in port)
-        if by_selector or any(each.namespace == namespace and carries(each.labels, labels) for each in endpoints):
-            yield service.host
+                if not is_wildcard(host):
+                    yield from ((caller, host) for caller in callers)
 
 
 def _pairs(
-    subject: Subject, document: Document, spec: VirtualService, route: HTTPRoute, told: list[tuple[str, str]]
+    subject: Subject,
+    document: Document,
+    spec: VirtualService,
+    route: HTTPRoute,
+    callers: Mapping[str, Iterable[str]],
+    behind: _Behind,
 ) -> Iterator[tuple[str, str]]:
     """Caller and callee of one rule: who is known to call its hosts, whom its labels name, its gateways."""
     hosts = {subject.host(name, document.namespace) for name in spec.hosts}
@@ -126,12 +154,8 @@ def _pairs(
     for callee in callees:
         named = [match.source_labels for match in route.match if match.source_labels]
         for labels in named:
-            for caller in _behind(subject, document.namespace, labels):
-                yield caller, callee
+            yield from ((caller, callee) for caller in behind.hosts(document.namespace, labels))
         if not named and (not spec.gateways or MESH in spec.gateways):
-            for caller, called in told:
-                if called in hosts or called == callee:
-                    yield caller, callee
-        for gateway in spec.gateways:
-            if gateway != MESH:
-                yield f"gateway {gateway}", callee
+            for host in hosts | {callee}:
+                yield from ((caller, callee) for caller in callers.get(host, ()))
+        yield from ((f"gateway {gateway}", callee) for gateway in spec.gateways if gateway != MESH)

@@ -18,10 +18,8 @@ from pyproxy.istio.problems import FieldPath
 from pyproxy.istio.resources import Document
 from pyproxy.istio.security import AuthorizationPolicy
 from pyproxy.istio.telemetry import Telemetry
-from pyproxy.snapshot.destination_rules import DestinationRules
 from pyproxy.snapshot.findings import destinations_of
 from pyproxy.snapshot.hosts import MESH, covers, expand_gateway, is_wildcard
-from pyproxy.snapshot.model import Identity
 from pyproxy.snapshot.services import Service
 
 NOT_FOUND = "IST0101"
@@ -73,8 +71,7 @@ def _port(document: Document, path: FieldPath, destination: Destination, service
 def _subset(
     subject: Subject, document: Document, path: FieldPath, name: str, subset: str, service: Service
 ) -> Iterator[Found]:
-    rules = DestinationRules(subject.documents, Identity(namespace=document.namespace), subject.mesh)
-    policy = rules.for_service(service)
+    policy = subject.destination_rules(document.namespace).for_service(service)
     if policy is not None and subset in policy.subsets:
         return
     if any(_gives(subject, each, rule, service.host, subset) for each, rule in subject.of(DestinationRule)):

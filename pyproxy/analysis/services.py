@@ -37,12 +37,17 @@ def port_names(subject: Subject) -> Iterator[Found]:
 
 def clashes_on_workloads(subject: Subject) -> Iterator[Found]:
     """One workload behind Services that disagree about a port's protocol, or about which port leads to it."""
+    selecting: dict[tuple[str, str, str], list[tuple[Document, KubernetesService]]] = {}
+    for service, spec in subject.of(KubernetesService):
+        for first in list(spec.selector.items())[:1]:
+            selecting.setdefault((service.namespace, *first), []).append((service, spec))
     for document, entry in subject.of(WorkloadEntry):
         workload = workload_of(entry, document.name, document.namespace, document.labels, document.annotations)
         behind = [
             (service, port)
-            for service, spec in subject.of(KubernetesService)
-            if service.namespace == document.namespace and spec.selector and carries(workload.labels, spec.selector)
+            for label in workload.labels.items()
+            for service, spec in selecting.get((document.namespace, *label), ())
+            if carries(workload.labels, spec.selector)
             for port in spec.ports
         ]
         by_number: dict[int, dict[str, str]] = {}

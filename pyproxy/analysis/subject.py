@@ -12,8 +12,10 @@ from pyproxy.istio.networking.service_entry import ServiceEntry
 from pyproxy.istio.problems import FieldPath, format_path
 from pyproxy.istio.resources import Document
 from pyproxy.snapshot.credentials import Credentials
+from pyproxy.snapshot.destination_rules import DestinationRules
 from pyproxy.snapshot.hosts import expand
 from pyproxy.snapshot.mesh import mesh_settings
+from pyproxy.snapshot.model import Identity
 from pyproxy.snapshot.registry import Registry
 from pyproxy.snapshot.services import Service
 from pyproxy.snapshot.workloads import Workload, workload_of
@@ -50,6 +52,7 @@ class Subject:
         self.mesh = mesh_settings(self.documents)
         self.registry = Registry(self.documents, self.mesh)
         self.credentials = Credentials(certs)
+        self._rules: dict[str, DestinationRules] = {}
         self.namespaces = {document.namespace for document in self.documents} | set(more_namespaces)
 
     def of(self, model: type[ModelT]) -> Iterator[tuple[Document, ModelT]]:
@@ -70,11 +73,30 @@ class Subject:
 
     def selected(self, labels: Mapping[str, str], namespace: str | None) -> list[Workload]:
         """The workloads that carry all these labels, in one namespace or (None) in any."""
+        candidates: Sequence[Workload] = self.workloads
+        for first in list(labels.items())[:1]:
+            candidates = self._by_label.get(first, ())
         return [
             each
-            for each in self.workloads
+            for each in candidates
             if (namespace is None or each.namespace == namespace) and carries(each.labels, labels)
         ]
+
+    @cached_property
+    def _by_label(self) -> dict[tuple[str, str], list[Workload]]:
+        found: dict[tuple[str, str], list[Workload]] = {}
+        for each in self.workloads:
+            for label in each.labels.items():
+                found.setdefault(label, []).append(each)
+        return found
+
+    def destination_rules(self, namespace: str) -> DestinationRules:
+        """The DestinationRules as clients of a namespace follow them, whatever their labels."""
+        found = self._rules.get(namespace)
+        if found is None:
+            identity = Identity(namespace=namespace)
+            found = self._rules[namespace] = DestinationRules(self.documents, identity, self.mesh)
+        return found
 
     def host(self, name: str, namespace: str) -> str:
         """The full name of a host that a document of a namespace names."""

@@ -50,11 +50,16 @@ def _overlaps(subject: Subject, selecting: _Selecting, code: str, path: FieldPat
                 by_workload.setdefault((workload.namespace, workload.entry_name), []).append(document)
     reported: set[int] = set()
     for (_, workload_name), documents in by_workload.items():
-        for document in documents if len(documents) > 1 else ():
+        for document in documents if _several(documents) else ():
             if document.order not in reported:
                 reported.add(document.order)
                 names = listed([each.name for each in documents])
                 yield Found(code, document, path, f"{names} all select {workload_name}: the oldest counts there")
+
+
+def _several(documents: Sequence[Document]) -> bool:
+    """More than one, and not one that is there twice: that is said already."""
+    return len({document.resource for document in documents}) > 1
 
 
 def _several_without(selecting: _Selecting, code: str) -> Iterator[Found]:
@@ -63,7 +68,7 @@ def _several_without(selecting: _Selecting, code: str) -> Iterator[Found]:
         if labels is None:
             by_namespace.setdefault(document.namespace, []).append(document)
     for namespace, documents in by_namespace.items():
-        for document in documents if len(documents) > 1 else ():
+        for document in documents if _several(documents) else ():
             names = listed([each.name for each in documents])
             message = f"{names} are all for the whole of namespace {namespace}: the oldest counts"
             yield Found(code, document, ("metadata", "name"), message)
