@@ -9,8 +9,13 @@ from collections import Counter
 from collections.abc import Generator
 
 import pytest
+from hypothesis import settings
 
 LOUD = "LOUD SKIP:"
+
+# How long an example takes says how busy the machine is; tests that hang have pytest's timeout.
+settings.register_profile("pyproxy", deadline=None)
+settings.load_profile("pyproxy")
 
 ALLOWED_IN_CI: dict[str, str] = {}
 """Start of a test's id → why CI may do without it."""
