@@ -21,8 +21,8 @@ from pyproxy.core.http import Headers, RequestHead, ResponseHead
 from pyproxy.downstream.closing import reset
 from pyproxy.downstream.tracker import Tracker
 from pyproxy.proxy import replies
-from pyproxy.proxy.environment import ClientConnection, Environment
 from pyproxy.proxy.client_stream import ClientStream
+from pyproxy.proxy.environment import ClientConnection, Environment
 from pyproxy.proxy.exchange import Exchange
 from pyproxy.proxy.headers import DROP, HOST, REQUEST_FATES, TRACE
 from pyproxy.proxy.tunnel import Tunnel

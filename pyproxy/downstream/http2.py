@@ -10,8 +10,8 @@ from h2.errors import ErrorCodes
 from pyproxy.core.http import Headers, RequestHead, ResponseHead
 from pyproxy.downstream.http2_head import NAMES, request_head
 from pyproxy.downstream.tracker import Tracker
-from pyproxy.proxy.environment import ClientConnection, Environment
 from pyproxy.proxy.client_stream import ClientStream
+from pyproxy.proxy.environment import ClientConnection, Environment
 from pyproxy.proxy.exchange import Exchange
 from pyproxy.proxy.tunnel import Tunnel
 from pyproxy.wire.http2 import HIGHEST_STREAM, MAX_STREAMS, Session

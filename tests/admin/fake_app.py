@@ -10,7 +10,14 @@ from pyproxy.istio.loader import load
 from pyproxy.mtls.holding import Holding
 from pyproxy.reload import ReloadStatus
 from pyproxy.runtime.clusters import ClusterState
-from pyproxy.runtime.counters import HttpStats, ListenerManagerStats, ListenerStats, TcpProxyStats, TcpStats, TracerStats
+from pyproxy.runtime.counters import (
+    HttpStats,
+    ListenerManagerStats,
+    ListenerStats,
+    TcpProxyStats,
+    TcpStats,
+    TracerStats,
+)
 from pyproxy.runtime.live import Live
 from pyproxy.settings import Settings
 from pyproxy.snapshot.compile import compile_snapshot

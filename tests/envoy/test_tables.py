@@ -111,11 +111,12 @@ def test_a_gateway_has_its_own_tables_alone() -> None:
 
 def test_connect_is_divided_as_a_tcp_route_says() -> None:
     shift = rules(
-        "hosts: [db.com]\ntcp: [{route: [{destination: {host: db.com}, weight: 3}, {destination: {host: shop}, weight: 1}]}]"
+        "hosts: [db.com]\n"
+        "tcp: [{route: [{destination: {host: db.com}, weight: 3}, {destination: {host: shop}, weight: 1}]}]"
     )
     tunnel = tables_of(compiled(SHOP, BASE, shift))["http_proxy"].tunnels["db.com:5432"]
     assert tunnel.clusters == (("outbound|5432||db.com", 3), ("outbound|5432||shop.default.svc.cluster.local", 1))
-    assert BLOCKED != tunnel
+    assert tunnel != BLOCKED
 
 
 def test_the_names_of_one_route_stand_together() -> None:

@@ -230,7 +230,9 @@ def test_metadata_before_tcp_is_agreed_on_with_the_mesh_alone(
 
 
 @pytest.mark.parametrize(("tcp", "expected"), [(True, "istio-peer-exchange"), (False, None)])
-def test_a_workloads_port_agrees_on_it_where_it_carries_no_http(contexts: Contexts, tcp: bool, expected: str | None) -> None:
+def test_a_workloads_port_agrees_on_it_where_it_carries_no_http(
+    contexts: Contexts, tcp: bool, expected: str | None
+) -> None:
     client = there(contexts.client(MUTUAL, ("istio-peer-exchange", "istio")))
     assert shake(client, there(contexts.server(MESH, tcp)))[0].selected_alpn_protocol() == expected
 

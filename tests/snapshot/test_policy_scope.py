@@ -41,5 +41,7 @@ def test_a_policy_holds_in_its_namespace_for_those_it_selects(namespace: str, sp
 def test_targets_are_gateways_of_the_gateway_api_in_the_policys_namespace() -> None:
     assert holds("shop", TARGET, GATEWAY)
     assert not holds("shop", TARGET.replace("front", "other"), GATEWAY)
-    assert not holds("shop", TARGET.replace("group: gateway.networking.k8s.io, kind: Gateway", "group: '', kind: Service"), GATEWAY)
+    assert not holds(
+        "shop", TARGET.replace("group: gateway.networking.k8s.io, kind: Gateway", "group: '', kind: Service"), GATEWAY
+    )
     assert not holds("istio-system", TARGET, GATEWAY)
