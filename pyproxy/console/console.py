@@ -12,7 +12,8 @@ from typing import Any, Self
 from aiohttp import ClientSession
 
 from pyproxy.console.board import Board, changes
-from pyproxy.console.documents import Documents
+from pyproxy.console.documents import Documents, Refused
+from pyproxy.console.explaining import explain
 from pyproxy.console.poller import NoAnswer, Poller
 from pyproxy.console.routes import weights
 from pyproxy.console.stream import Stream
@@ -88,6 +89,17 @@ class Console:
             configs = page.get("configs")
             return configs if isinstance(configs, list) else []
         return []
+
+    async def explain(self, proxy: str, method: str, url: str, headers: Sequence[tuple[str, str]]) -> dict[str, Any]:
+        """What one request would meet at a proxy, by the documents of `config`. Raises Refused."""
+        address = next((where for where, reading in self.poller.readings.items() if reading.name == proxy), None)
+        if address is None:
+            raise Refused(f"no proxy is called {proxy}")
+        try:
+            info = await self.poller.page(address, "/server_info")
+        except NoAnswer as error:
+            raise Refused(f"{proxy}: {error}") from error
+        return await asyncio.to_thread(explain, self.documents.paths, info, method, url, headers)
 
     async def _look_on(self) -> None:
         due = self._clock.monotonic()

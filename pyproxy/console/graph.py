@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -73,11 +73,16 @@ class Graph:
             self._names, self._drawn = names, frozenset(flows)
             self._places = arrange(names, [(flow.source, flow.target) for flow in flows.values()])
         titles = {flow.target: (flow.service, flow.version) for flow in flows.values()}
-        return {name: self._node(name, titles.get(name), proxies) for name in sorted(names)}
+        served = {flow.service for flow in flows.values() if flow.target != flow.service}
+        return {name: self._node(name, titles.get(name), proxies, served) for name in sorted(names)}
 
-    def _node(self, name: str, title: tuple[str, str] | None, proxies: Mapping[str, str]) -> dict[str, Any]:
+    def _node(
+        self, name: str, title: tuple[str, str] | None, proxies: Mapping[str, str], served: Container[str]
+    ) -> dict[str, Any]:
         service, version = title or (name, OUTSIDE)
         kind = "proxy" if name in proxies else "visitors" if name == VISITORS else "outside"
+        if kind == "outside" and name in served:
+            kind = "nobody"  # a service of workloads, and of those none answered
         place = self._places[name]
         return {
             "name": service if kind != "outside" or name == service else name,

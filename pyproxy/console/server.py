@@ -16,7 +16,7 @@ from aiohttp import web
 from pyproxy.console.access import Access
 from pyproxy.console.console import Console
 from pyproxy.console.documents import File, OutOfDate, Refused, digest, unified
-from pyproxy.console.requests import find_request
+from pyproxy.console.requests import find_request, recent_requests
 from pyproxy.console.routes import routes_in
 from pyproxy.console.yaml_edit import NotEditable, set_faults, set_weights
 from pyproxy.core.errors import cannot_listen
@@ -80,7 +80,9 @@ class Server:
                 web.get("/api/history", self._history),
                 web.get("/api/documents", self._documents),
                 web.get("/api/in-force", self._in_force),
+                web.get("/api/requests", self._requests),
                 web.get("/api/request", self._request),
+                web.get("/api/explain", self._explain),
                 web.get("/api/token", self._token),
                 web.post("/api/check", self._check),
                 web.post("/api/propose", self._propose),
@@ -176,6 +178,22 @@ class Server:
         logs = self._console.settings.logs
         hops = await asyncio.to_thread(find_request, wanted, logs)
         return _answer({"id": wanted, "hops": hops, "logs": [str(path) for path in logs]})
+
+    async def _requests(self, request: web.Request) -> web.StreamResponse:
+        found = await asyncio.to_thread(recent_requests, self._console.settings.logs)
+        return _answer({"requests": found})
+
+    async def _explain(self, request: web.Request) -> web.StreamResponse:
+        """`?proxy=&method=&url=&header=name: value`, headers repeated."""
+        asked = request.query
+        headers = [
+            (name.strip(), value.strip()) for name, _, value in (h.partition(":") for h in asked.getall("header", []))
+        ]
+        url = asked.get("url", "")
+        if not url:
+            raise Refused("give ?url=, as in http://reviews/reviews/0")
+        found = await self._console.explain(asked.get("proxy", ""), asked.get("method", "GET"), url, headers)
+        return _answer(found)
 
     # Documents
 

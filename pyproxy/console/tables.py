@@ -60,7 +60,7 @@ def breaker_rows(now: Reading, before: Reading | None, seconds: float) -> Iterat
             for kind, breaker in cluster.breakers.items()
             if breaker.ceiling < UNLIMITED or breaker.overflows
         }
-        if target.direction != "outbound" or not limited:
+        if not target.direction or not limited:
             continue
         old = _known(before, now, name)
         yield (
@@ -70,6 +70,8 @@ def breaker_rows(now: Reading, before: Reading | None, seconds: float) -> Iterat
                 "service": target.service,
                 "subset": target.subset,
                 "port": target.port,
+                "inbound": target.direction == "inbound",
+                "used": any(host.requests or host.connections for host in cluster.hosts),
                 "retries": _rate(cluster.retries, old.retries, seconds),
                 "timeouts": _rate(cluster.timeouts, old.timeouts, seconds),
                 "limits": {

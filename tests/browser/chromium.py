@@ -123,7 +123,8 @@ class Chromium:
 
     async def text(self, selector: str = "body") -> str:
         """What a person reads there; empty when there is no such element."""
-        return str(await self.evaluate(f"document.querySelector({json.dumps(selector)})?.innerText ?? ''"))
+        found = f"document.querySelector({json.dumps(selector)})"
+        return str(await self.evaluate(f"{found}?.innerText ?? {found}?.textContent ?? ''"))  # SVG has no innerText
 
     async def click(self, selector: str) -> None:
         """A click on the first element that fits; it must be there."""

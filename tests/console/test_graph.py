@@ -46,3 +46,9 @@ def test_nodes_have_names_kinds_and_places() -> None:
 def test_security_is_told_by_who_was_called() -> None:
     cases = [Totals(secured=1), Totals(plain=1), Totals(secured=1, plain=1), Totals()]
     assert [security(totals) for totals in cases] == ["mutual", "plain", "mixed", ""]
+
+
+def test_a_service_that_nobody_answered_for_is_told_from_the_world_outside() -> None:
+    nobody = Edge("productpage-v1", f"reviews{HOME}", "unknown", "unknown")
+    nodes = Graph().nodes(flows_of({V2: Totals(1), nobody: Totals(1)}, PROXIES), PROXIES)
+    assert nodes["reviews"]["kind"] == "nobody"

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from pyproxy.console.requests import find_request, lines_with
+from pyproxy.console.requests import find_request, lines_with, recent_requests
 
 ID = "7d0a5c1e-9b1f-4c39-8f6e-0d8a8e8a2f10"
 OUTBOUND = (
@@ -47,3 +47,15 @@ def test_a_log_in_another_format_gives_its_line(tmp_path: Path) -> None:
 def test_a_log_that_is_not_there_has_nothing(tmp_path: Path) -> None:
     assert find_request(ID, [tmp_path / "nothing.log", tmp_path]) == []
     assert list(lines_with(tmp_path / "nothing.log", ID)) == []
+
+
+def test_the_last_requests_are_listed_and_those_that_failed_somewhere_come_first(tmp_path: Path) -> None:
+    fine = {"start_time": "2026-11-21T19:00:00.000Z", "response_code": 200, "response_flags": "-", "request_id": "fine"}
+    front = fine | {"start_time": "2026-11-21T17:00:00.000Z", "request_id": ID, "path": "/productpage"}
+    (tmp_path / "gateway.log").write_text(
+        "".join(json.dumps(each) + "\n" for each in (front, fine)) + "{not json\nwords\n"
+    )
+    (tmp_path / "productpage-v1.log").write_text(OUTBOUND + "\n")
+    first, second = recent_requests([tmp_path])
+    assert (first["id"], first["path"], first["hops"], first["failed"]) == (ID, "/productpage", 2, ["503 UH"])
+    assert (second["id"], second["failed"]) == ("fine", [])

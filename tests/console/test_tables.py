@@ -24,6 +24,7 @@ def test_a_breaker_has_a_card_when_it_has_a_ceiling_or_overflowed() -> None:
     now = reading(clusters=[cluster(REVIEWS, pending=(3, 4, 10)), cluster(f"outbound|9080||other{HOME}")])
     before = reading(clusters=[cluster(REVIEWS, pending=(0, 4, 5))])
     ((_, row),) = breaker_rows(now, before, 5.0)
+    assert (row["used"], row["inbound"]) == (False, False)
     assert row["limits"] == {"pending": {"now": 3, "ceiling": 4, "overflows": 10, "rate": 1.0}}
     budget = reading(clusters=[cluster(REVIEWS, connections=(0, 2**32 - 1, 1))])
     ((_, row),) = breaker_rows(budget, None, 5.0)

@@ -79,7 +79,7 @@ function App() {
       : view === "latency" ? html`<${Latency} state=${state} history=${past} edge=${selected} choose=${setSelected} />`
       : view === "events" ? html`<${Events} state=${state} filter=${wanted} /><${Proxies} state=${state} />`
       : view === "documents" ? html`<${Documents} about=${store.about} mayChange=${store.mayChange} versions=${mesh?.versions || []} />`
-      : html`<${Explain} about=${store.about} />`}
+      : html`<${Explain} about=${store.about} state=${state} />`}
     </main>
     ${help && html`<aside class="help" role="dialog" aria-label="keys"><h2>Keys</h2><dl>${KEYS.map(([key, what]) => html`<div key=${key}><dt><kbd>${key}</kbd></dt><dd>${what}</dd></div>`)}</dl>
       <button onClick=${() => setHelp(false)}>close</button></aside>`}`;

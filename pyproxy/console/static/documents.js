@@ -10,6 +10,7 @@ export function Documents({ about, mayChange, versions }) {
   const [files, setFiles] = useState(null);
   const [name, setName] = useState("");
   const [error, setError] = useState("");
+  const [told, setTold] = useState(null);
   const load = async () => {
     try {
       const found = await getJson("/api/documents");
@@ -26,10 +27,10 @@ export function Documents({ about, mayChange, versions }) {
   const file = files.find((each) => each.name === name) || files[0];
   return html`<section class="panel documents">
     <header><h2>Documents</h2>
-      <label>file <select value=${file.name} onChange=${(event) => setName(event.target.value)}>
+      <label>file <select value=${file.name} onChange=${(event) => { setName(event.target.value); setTold(null); }}>
         ${files.map((each) => html`<option key=${each.name} value=${each.name}>${each.name}</option>`)}</select></label>
       <${Token} mayChange=${mayChange} /></header>
-    <${Editor} key=${file.name + file.digest} file=${file} mayChange=${mayChange} reload=${load} />
+    <${Editor} key=${file.name + file.digest} file=${file} mayChange=${mayChange} reload=${load} told=${told} setTold=${setTold} />
   </section>`;
 }
 
@@ -46,11 +47,10 @@ function Token({ mayChange }) {
     ${wrong && html`<span class="warn">▲ that is not it</span>`}</form>`;
 }
 
-function Editor({ file, mayChange, reload }) {
+function Editor({ file, mayChange, reload, told, setTold }) {
   const [text, setText] = useState(file.text);
   const [verdict, setVerdict] = useState({ problems: [], diff: "", routes: file.routes, base: file.digest });
   const [checking, setChecking] = useState(false);
-  const [told, setTold] = useState(null);
   const [undo, setUndo] = useState(() => undone.get(file.name));
   const area = useRef(null), gutter = useRef(null), latest = useRef(0);
   const ask = async (path, body) => {
@@ -61,7 +61,6 @@ function Editor({ file, mayChange, reload }) {
       if (number !== latest.current) return;
       setVerdict(found);
       setText(found.text);
-      setTold(null);
     } catch (problem) {
       if (number === latest.current) setTold({ bad: true, text: problem.message });
     } finally {
@@ -71,7 +70,7 @@ function Editor({ file, mayChange, reload }) {
   const timer = useRef(0);
   const later = (act, after) => { clearTimeout(timer.current); timer.current = setTimeout(act, after); };
   useEffect(() => () => clearTimeout(timer.current), []);
-  useEffect(() => { ask("/api/check", { text: file.text }); }, []);
+  useEffect(() => { ask("/api/check", { text: file.text }); }, []); // problems of the file as it is
   const typed = (value) => {
     setText(value);
     latest.current++;
@@ -86,7 +85,7 @@ function Editor({ file, mayChange, reload }) {
       } finally { if (number === latest.current) setChecking(false); }
     }, CHECK_AFTER_MS);
   };
-  const slide = (route, change) => later(() => ask("/api/propose", { text, document: route.document, route: route.route, ...change }), 120);
+  const slide = (route, change) => later(() => (setTold(null), ask("/api/propose", { text, document: route.document, route: route.route, ...change })), 120);
   const errors = verdict.problems.filter((problem) => problem.severity === "error");
   const changed = text !== file.text;
   const apply = async (content, base, keepUndo) => {

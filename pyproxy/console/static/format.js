@@ -2,6 +2,7 @@
 
 export function rate(value) {
   if (value === null || value === undefined) return "–";
+  if (value === 0) return "0";
   if (value >= 1000) return `${(value / 1000).toFixed(value >= 10000 ? 0 : 1)}k`;
   return value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(0) : value.toFixed(1);
 }

@@ -63,22 +63,21 @@ const classes = (first, flags) => [first, ...Object.keys(flags).filter((name) =>
 const path = ([a, b, ...rest]) => `M${a} ${b}C${rest.map((value) => Math.round(value * 10) / 10).join(" ")}`;
 
 function Node({ id, node, x, y, width, height, selected, select, dim, trouble, em }) {
-  const title = node.name.length > 22 ? `${node.name.slice(0, 21)}…` : node.name;
-  const says = trouble?.length ? trouble.join(", ") : node.state === "silent" ? "does not answer" : "";
+  const says = trouble?.length ? trouble.join(", ") : node.state === "silent" ? "does not answer" : node.kind === "nobody" ? "nobody answered" : "";
   const about = says || (node.kind === "outside" ? "its proxy is not asked, or it has none" : "");
+  const name = node.name.length > 22 ? `${node.name.slice(0, 21)}…` : node.name;
+  const title = says && node.version ? `${name} ${node.version}` : name, second = says ? `⚠ ${says}` : node.version;
+  // What is too long for its box is set narrower.
+  const fit = (text, each) => (text.length * em * each > width - 8 ? { textLength: Math.max(20, width - 10), lengthAdjust: "spacingAndGlyphs" } : {});
   return html`<g class=${classes(`node ${node.kind}`, { selected, dim, silent: node.state === "silent", trouble: trouble?.length })}
       transform=${`translate(${x} ${y})`} tabindex="0" role="button" aria-pressed=${selected ? "true" : "false"}
       aria-label=${`${node.name} ${node.version} ${about}`} onClick=${() => select(id)} onKeyDown=${pressed(() => select(id))}>
     <title>${id}${about ? `: ${about}` : ""}</title>
     <rect x=${-width / 2} y=${-height / 2} width=${width} height=${height} rx="9" />
-    <text class="name" textLength=${title.length * em * 0.6 > width - 10 ? Math.max(20, width - 12) : undefined} lengthAdjust="spacingAndGlyphs"
-      y=${node.version || says ? -em * 0.12 : em * 0.34}>${title}</text>
-    ${(node.version || says) && html`<text class=${says ? "says" : "version"} y=${em * 1.0}>${says ? `⚠ ${short(says)}` : node.version}</text>`}
-    ${says && node.version && html`<text class="version corner" x=${width / 2 - 7} y=${-height / 2 + em * 0.95}>${node.version}</text>`}
+    <text class="name" key=${`n${title.length}`} ...${fit(title, 0.62)} y=${second ? -em * 0.12 : em * 0.34}>${title}</text>
+    ${second && html`<text key=${`s${second.length}`} class=${says ? "says" : "version"} ...${fit(second, 0.56)} y=${em * 1.0}>${second}</text>`}
   </g>`;
 }
-
-const short = (text) => (text.length > 18 ? `${text.slice(0, 17)}…` : text);
 
 function Label({ id, edge, at, brief, select, selected, dim, em }) {
   const second = brief ? "" : edge.tcp && !edge.rps ? "TCP" : edge.p95 === null ? "" : `p95 ${ms(edge.p95)}`;
@@ -111,7 +110,7 @@ function troubled({ hosts, breakers, nodes }) {
   }
   for (const [name, left] of ejected) add(name, left ? `ejected ${Math.ceil(left)} s` : "ejected");
   for (const breaker of Object.values(breakers)) {
-    if (Object.values(breaker.limits).some((limit) => limit.rate > 0)) add(breaker.client, "breaker overflows");
+    if (Object.values(breaker.limits).some((limit) => limit.rate > 0)) add(breaker.client, "overflow");
   }
   return found;
 }

@@ -47,8 +47,7 @@ const order = (a, b) => `${a.client} ${a.service} ${a.subset} ${a.address}`.loca
 
 function Health({ host, since }) {
   if (host.healthy) {
-    return html`<span class="state good">● in use</span>${host.times > 0 && html` <small>ejected ${host.times}× before</small>`}
-      ${!host.watched && html` <small title="its DestinationRule has no outlierDetection">not watched</small>`}`;
+    return html`<span class="state good">● in use</span>${!host.watched && html` <small title="its DestinationRule has no outlierDetection">not watched</small>`}`;
   }
   if (host.left === null) return html`<span class="state bad">✕ ejected</span>`;
   const left = Math.max(0, host.left - since);
@@ -63,19 +62,23 @@ const FIELDS = {
 };
 
 export function Breakers({ state, filter, onlyTrouble }) {
+  const [all, setAll] = useState(false);
   const cards = Object.entries(state.breakers)
     .filter(([, card]) => !filter || `${card.client} ${card.service} ${card.subset}`.includes(filter))
     .filter(([, card]) => !onlyTrouble || level(card) > 0)
-    .sort(([, a], [, b]) => level(b) - level(a) || order({ address: "", ...a }, { address: "", ...b }));
+    .sort(([, a], [, b]) => level(b) - level(a) || b.used - a.used || order({ address: "", ...a }, { address: "", ...b }));
+  const used = cards.filter(([, card]) => card.used || level(card));
+  const shown = all || !used.length ? cards : used;
   if (!Object.keys(state.breakers).length) {
     return html`<${Empty} title="No ceilings are set">No DestinationRule in force has a <code>connectionPool</code>, so no breaker can overflow.<//>`;
   }
   return html`<section class="panel">
-    <header><h2>Circuit breakers</h2><p>Counted <strong>per client proxy</strong>: three clients with a ceiling of 10 can bring 30.</p></header>
-    ${!cards.length && html`<${Empty} title="Nothing here">No breaker fits the filter.<//>`}
-    <div class="cards">${cards.map(([id, card]) => html`<article key=${id} class=${`card ${["", "full", "over"][level(card)]}`}>
-      <h3>${card.service} ${card.subset && html`<span class="tag">${card.subset}</span>`}</h3>
-      <p class="by">per client proxy: <strong>${card.client}</strong></p>
+    <header><h2>Circuit breakers</h2><p>Counted <strong>per client proxy</strong>: three clients with a ceiling of 10 can bring 30.</p>
+      <label class="toggle"><input type="checkbox" checked=${all} onChange=${() => setAll(!all)} /> unused ones too (${cards.length - used.length})</label></header>
+    ${!shown.length && html`<${Empty} title="Nothing here">No breaker fits the filter.<//>`}
+    <div class="cards">${shown.map(([id, card]) => html`<article key=${id} class=${`card ${["", "full", "over"][level(card)]}`}>
+      <h3>${card.inbound ? card.client : card.service} ${card.subset && html`<span class="tag">${card.subset}</span>`}${card.inbound && html`<span class="tag">inbound ${card.service}</span>`}</h3>
+      <p class="by">${card.inbound ? "at its own proxy, for all that comes in" : html`per client proxy: <strong>${card.client}</strong>`}</p>
       ${Object.entries(card.limits).map(([kind, limit]) => html`<${Limit} key=${kind} kind=${kind} limit=${limit} />`)}
       <p class="by">${rate(card.retries)} retries/s · ${rate(card.timeouts)} timeouts/s</p>
     </article>`)}</div></section>`;
