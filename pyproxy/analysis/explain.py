@@ -18,6 +18,7 @@ from pyproxy.core.http import RequestHead
 from pyproxy.core.tls import ClientTlsMode, MtlsMode, Peer
 from pyproxy.downstream.filter_chains import server_for
 from pyproxy.istio.resources import Document
+from pyproxy.policy.rbac_matchers import NO_REQUEST
 from pyproxy.proxy.environment import ClientConnection, split_authority
 from pyproxy.proxy.headers import apply_ops, rewrite_target
 from pyproxy.runtime.counters import HttpStats
@@ -36,6 +37,7 @@ from pyproxy.snapshot.model import (
     Snapshot,
     VirtualHost,
 )
+from pyproxy.snapshot.tcp_routes import TcpRoute
 from pyproxy.wire.paths import normalize
 
 _PORTS = {b"http": 80, b"https": 443}
@@ -141,8 +143,15 @@ class Explainer:
         listener = self._listener(asked)
         head = self._normalized(asked.head, listener)
         connection = self._connection(asked, listener, caller)
-        found = connection.virtual_host(self._snapshot, asked.host, asked.port)
         explanation = Explanation(_request(asked, head), _listener_values(listener, self._snapshot))
+        if listener.server_tls and connection.server is None:
+            return self._finished(explanation, answer=f"none, the connection is closed: {_no_server(asked)}")
+        connections = self._as_tcp(asked, listener, connection)
+        if connections is not None:
+            targets = tuple(self._tcp_targets(connections))
+            self._notes.append("the connection is carried as TCP: no routes of HTTP are met")
+            return self._finished(explanation, targets=targets)
+        found = connection.virtual_host(self._snapshot, asked.host, asked.port)
         if asked.inbound or self._snapshot.identity.gateway:
             here = self._here(asked, head, found, connection, caller)
             explanation = replace(explanation, here=here)
@@ -201,8 +210,6 @@ class Explainer:
                 each for each in listeners if each.kind is ListenerKind.NAMED and each.route_table == str(asked.port)
             ]
             kind = ListenerKind.OUTBOUND_CAPTURE
-            if asked.port is not None and snapshot.outbound_ports.get(asked.port) == "tcp":
-                self._notes.append(f"port {asked.port} carries TCP: captured connections to it meet no HTTP routes")
         return named[0] if named else next(each for each in listeners if each.kind is kind)
 
     def _normalized(self, head: RequestHead, listener: Listener) -> RequestHead:
@@ -219,7 +226,8 @@ class Explainer:
     def _connection(self, asked: Asked, listener: Listener, caller: Identity | None) -> ClientConnection:
         connection = ClientConnection(listener, listener.http, HttpStats())
         if listener.server_tls:
-            connection.server = server_for(listener.server_tls, asked.host.decode())
+            if asked.head.scheme == b"https":
+                connection.server = server_for(listener.server_tls, asked.host.decode())
             connection.tls = Peer()
         elif asked.inbound and caller is not None:
             connection.tls = Peer(uri_sans=(self._servers.principal(caller),))
@@ -248,6 +256,25 @@ class Explainer:
         return side
 
     # The way out
+
+    def _as_tcp(self, asked: Asked, listener: Listener, connection: ClientConnection) -> TcpRoute | None:
+        """Where the connection goes if it is none of HTTP: TLS that is passed on, or a port that carries TCP."""
+        host = asked.host.decode()
+        if connection.server is not None:
+            return listener.tcp.find(host) if not connection.server.route_table else None
+        if listener.kind is ListenerKind.NAMED:
+            return listener.tcp.find(host) if listener.protocol == "tcp" else None
+        if asked.inbound or asked.port is None:
+            return None
+        table = self._snapshot.port_tables.get(asked.port)
+        named = table is not None and table.named(asked.host) is not None
+        return None if named else self._snapshot.connect_route(host, asked.port)
+
+    def _tcp_targets(self, route: TcpRoute) -> Iterator[Target]:
+        total = sum(weight for _, weight in route.clusters)
+        for name, weight in route.clusters:
+            share = 100 * weight / total if len(route.clusters) > 1 and total else 100.0
+            yield replace(self._target(Destination(name), f"{share:.4g} %", NO_REQUEST), server_side=())
 
     def _targets(self, route: Route, action: Forward, head: RequestHead) -> Iterator[Target]:
         total = sum(each.weight for each in action.destinations)
@@ -299,6 +326,13 @@ class Explainer:
             if side.tokens:
                 self._notes.append("tokens are not verified here: rules on what they claim do not match")
             yield side
+
+
+def _no_server(asked: Asked) -> str:
+    """Why no server of a gateway's port takes a connection."""
+    if asked.head.scheme != b"https":
+        return "the port takes TLS alone (ask with https://)"
+    return f"no server here is for {asked.host.decode()}"
 
 
 def _routes(host: VirtualHost, head: RequestHead) -> tuple[list[Tried], Route | None]:

@@ -192,3 +192,71 @@ def test_a_gateway_serves_its_own_ports_and_hosts(explain) -> None:  # type: ign
     assert explain("http://other.example.com:8080/", workload="").answer.startswith("404 NR")
     with pytest.raises(CommandError, match="no listener on port 80; its ports are 8080"):
         explain("http://shop.example.com/", workload="")
+
+
+TLS = """\
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: secure}
+spec:
+  selector: {istio: edge}
+  servers:
+  - port: {number: 8443, name: https, protocol: HTTPS}
+    tls: {mode: SIMPLE, serverCertificate: a.pem, privateKey: a.key}
+    hosts: [shop.example.com]
+  - port: {number: 8443, name: tls, protocol: TLS}
+    tls: {mode: PASSTHROUGH}
+    hosts: [db.example.com]
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: database}
+spec:
+  hosts: [database.default.svc.cluster.local]
+  location: MESH_INTERNAL
+  resolution: STATIC
+  addresses: [240.0.0.1]
+  ports: [{number: 5432, name: tcp, protocol: TCP}]
+  endpoints: [{address: 10.0.1.1}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: shop}
+spec: {hosts: [shop.example.com], gateways: [secure], http: [{route: [{destination: {host: database}}]}]}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: db}
+spec:
+  hosts: [db.example.com]
+  gateways: [secure]
+  tls: [{match: [{sniHosts: [db.example.com]}], route: [{destination: {host: database, port: {number: 5432}}}]}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("url", "answer", "clusters"),
+    [
+        ("https://shop.example.com:8443/", "", ["outbound|5432||database.default.svc.cluster.local"]),
+        ("https://db.example.com:8443/", "", ["outbound|5432||database.default.svc.cluster.local"]),
+        ("https://other.example.com:8443/", "no server here is for other.example.com", []),
+        ("http://shop.example.com:8443/", "the port takes TLS alone", []),
+    ],
+)
+def test_a_tls_port_asks_for_a_server_by_name(tmp_path: Path, url: str, answer: str, clusters: list[str]) -> None:
+    (tmp_path / "mesh.yaml").write_text(TLS)
+    documents = load([tmp_path]).documents
+    snapshot = compile_snapshot(documents, Identity(labels={"istio": "edge"}, gateway=True), Listening()).snapshot
+    found = Explainer(snapshot, documents).explain(ask("GET", url, []))
+    assert answer in found.answer
+    assert [target.cluster for target in found.targets] == clusters
+
+
+def test_a_port_that_carries_tcp_meets_no_routes(tmp_path: Path) -> None:
+    (tmp_path / "mesh.yaml").write_text(TLS)
+    documents = load([tmp_path]).documents
+    snapshot = compile_snapshot(documents, Identity(), Listening()).snapshot
+    found = Explainer(snapshot, documents).explain(ask("GET", "http://database:5432/", []))
+    assert found.routes == ()
+    assert found.notes == ("the connection is carried as TCP: no routes of HTTP are met",)
+    assert [target.cluster for target in found.targets] == ["outbound|5432||database.default.svc.cluster.local"]
