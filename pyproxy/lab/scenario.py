@@ -53,7 +53,7 @@ class Step:
     knobs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Workload → how its program misbehaves."""
     loads: tuple[Load, ...] = ()
-    seconds: float = 5.0
+    seconds: float = 4.0
     """How long to measure before judging."""
     settle: float = 0.0
     """Seconds of the load that do not count."""

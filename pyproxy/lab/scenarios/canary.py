@@ -23,8 +23,8 @@ def _step(old: int, new: int, low: float, high: float) -> Step:
             )
             + VERSIONS
         },
-        loads=(Load("reviews", 50),),
-        seconds=6,
+        loads=(Load("reviews", 75),),
+        seconds=4,
         watch=("curl -s -H 'Host: reviews' http://127.0.1.1:15001/reviews/0",),
         checks=(
             Check(

@@ -50,7 +50,7 @@ SCENARIO = Scenario(
             documents={"details.yaml": _HASTY},
             knobs=_QUEUE,
             loads=(Load("details", 20, spike=_SPIKE),),
-            settle=6,
+            settle=7,
             seconds=5,
             watch=("pyproxy lab status",),
             checks=(
@@ -63,7 +63,7 @@ SCENARIO = Scenario(
                         m.grown.cluster("upstream_rq_total", cluster=".*details.*", proxy="productpage-v1") / m.met.sent
                     ),
                     2.5,
-                    7,
+                    10,
                     "attempts is 3",
                     "",
                 ),
@@ -74,7 +74,7 @@ SCENARIO = Scenario(
             documents={"details.yaml": _HASTY + "---\n" + _CEILING},
             knobs=_QUEUE,
             loads=(Load("details", 20, spike=_SPIKE),),
-            settle=6,
+            settle=7,
             seconds=5,
             watch=("curl -s '127.0.1.1:15000/stats?usedonly&filter=details.*overflow'",),
             checks=(

@@ -45,7 +45,7 @@ SCENARIO = Scenario(
             documents={"reviews.yaml": _REPLICAS + "---\n" + _DETECTED},
             knobs=_SICK,
             loads=(_LOAD,),
-            seconds=8,
+            seconds=7,
             watch=("curl -s 127.0.1.1:15000/clusters | grep -E 'reviews.*(health_flags|ejection)'",),
             checks=(
                 Check(
@@ -65,8 +65,8 @@ SCENARIO = Scenario(
             title="v3 is well again",
             documents={"reviews.yaml": _REPLICAS + "---\n" + _DETECTED},
             loads=(_LOAD,),
-            settle=9.5,
-            seconds=4,
+            settle=9,
+            seconds=3,
             watch=("curl -s 127.0.1.1:15000/clusters | grep -E 'reviews.*(health_flags|ejection)'",),
             checks=(
                 Check("requests that fail", lambda m: m.met.share(503), 0, 0.01, "v3 is well in this step"),
