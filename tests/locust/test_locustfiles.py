@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -38,7 +39,7 @@ apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata: {{name: front}}
 spec:
-  hosts: ['*']
+  hosts: [shop.test, 127.0.0.1]
   gateways: [front]
   http: [{{retries: {{attempts: 0}}, route: [{{destination: {{host: shop.test}}}}]}}]
 ---
@@ -52,6 +53,13 @@ spec:
   ports: [{{number: 80, name: http, protocol: HTTP}}]
   endpoints: [{{address: 127.0.0.1, ports: {{http: {port}}}}}]
 """
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A visitor who left when the run was over."""
 
 
 class Shop:
@@ -77,8 +85,7 @@ class Shop:
             def log_message(self, format: str, *args: object) -> None:
                 """Nothing."""
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Pages)
-        self.server.daemon_threads = True
+        self.server = _Server(("127.0.0.1", 0), Pages)
         self._thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05})
         self._thread.start()
 
@@ -205,6 +212,45 @@ def test_an_open_loop_keeps_its_rate_where_the_service_keeps_up(mesh: Mesh, tmp_
     rows = run(mesh, tmp_path, "open_loop", *FIXED, "--arrivals", "5")
     assert 24 <= count(rows["page"]) <= 48  # 4 visitors, 5 a second each, 2 seconds
     assert float(rows["page, since due"]["50%"]) - float(rows["page"]["50%"]) < 50
+
+
+def test_a_host_header_names_the_service(mesh: Mesh, tmp_path: Path) -> None:
+    rows = run(mesh, tmp_path, "steady", *FIXED, "--think", "0.1", "--header", "Host: other.test", fails=True)
+    assert rows["page"]["Failure Count"] == rows["page"]["Request Count"]  # 404: the gateway knows shop.test alone
+
+
+def test_two_processes_share_the_visitors(mesh: Mesh, tmp_path: Path) -> None:
+    flags = ("--users", "4", "--spawn-rate", "20", "--run-time", "5s")  # workers report every three seconds
+    rows = run(mesh, tmp_path, "steady", *flags, "--processes", "2", "--think", "0.1")
+    assert count(rows["page"]) > 10
+    assert rows["page"]["Failure Count"] == "0"
+
+
+def test_the_web_page_has_our_fields(mesh: Mesh) -> None:
+    port = _free_port()
+    command = [sys.executable, "-m", "locust", "-f", str(FOLDER / "step.py"), "--host", mesh.url]
+    process = subprocess.Popen(
+        [*command, "--web-host", "127.0.0.1", "--web-port", str(port)], stderr=subprocess.DEVNULL
+    )
+    try:
+        page = _page(f"http://127.0.0.1:{port}/")
+    finally:
+        process.terminate()
+        process.wait(20)
+    assert "users_peak" in page
+    assert "/productpage" in page
+
+
+def _page(url: str) -> str:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            with opener.open(url, timeout=5) as answer:
+                return str(answer.read().decode())
+        except OSError:
+            assert time.monotonic() < deadline, "the page did not come"
+            time.sleep(0.1)
 
 
 def test_two_runs_are_compared(mesh: Mesh, tmp_path: Path) -> None:
