@@ -1,7 +1,9 @@
-// Command order-service knows a few orders, and asks user-service who placed them.
+// Command order-service knows a few orders, asks user-service who placed them, and inventory-service over gRPC whether
+// there is another.
 //
 // It knows nothing of the mesh: it calls USER_SERVICE_URL as any program would, and HTTP_PROXY, which Go's net/http
-// honours by itself, takes the call through the sidecar.
+// honours by itself, takes the call through the sidecar. INVENTORY_SERVICE_URL's name is that of a local port of the
+// sidecar.
 package main
 
 import (
@@ -13,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"example.com/mesh/internal/grpc"
 	"example.com/mesh/internal/service"
 )
 
@@ -27,6 +30,8 @@ type answer struct {
 	Order order `json:"order"`
 	// User is user-service's whole answer, which says which version gave it.
 	User json.RawMessage `json:"user"`
+	// Stock is inventory-service's whole answer, or says why there is none; absent if there is nobody to ask.
+	Stock any `json:"stock,omitempty"`
 }
 
 var orders = map[string]order{
@@ -61,7 +66,31 @@ func (u users) get(ctx context.Context, id string, incoming http.Header) (json.R
 	return body, err
 }
 
-func routes(instance *service.Instance, users users) http.Handler {
+// inventory calls inventory-service.
+type inventory struct {
+	client *http.Client
+	url    string
+}
+
+// get returns inventory-service's answer about one item, or why it gave none: an order is worth telling without.
+func (i inventory) get(ctx context.Context, item string, incoming http.Header) any {
+	if i.url == "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	metadata := http.Header{}
+	service.Propagate(incoming, metadata)
+	var stock json.RawMessage
+	err := grpc.Call(ctx, i.client, i.url+"/mesh.Inventory/Stock", metadata, map[string]string{"item": item}, &stock)
+	if err != nil {
+		log.Print(err)
+		return map[string]string{"error": err.Error()}
+	}
+	return stock
+}
+
+func routes(instance *service.Instance, users users, inventory inventory) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/orders/", func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
@@ -81,7 +110,8 @@ func routes(instance *service.Instance, users users) http.Handler {
 			service.WriteError(w, http.StatusBadGateway, err.Error())
 			return
 		}
-		service.WriteJSON(w, http.StatusOK, answer{Identity: instance.Identity(), Order: order, User: user})
+		stock := inventory.get(r.Context(), id, r.Header)
+		service.WriteJSON(w, http.StatusOK, answer{Identity: instance.Identity(), Order: order, User: user, Stock: stock})
 	})
 	return mux
 }
@@ -91,5 +121,8 @@ func main() {
 		client: &http.Client{Timeout: 5 * time.Second},
 		url:    service.Env("USER_SERVICE_URL", "http://user-service:9080"),
 	}
-	service.Main("order-service", func(instance *service.Instance) http.Handler { return routes(instance, users) })
+	inventory := inventory{client: service.NewHTTP2Client(), url: service.Env("INVENTORY_SERVICE_URL", "")}
+	service.Main("order-service", func(instance *service.Instance) http.Handler {
+		return routes(instance, users, inventory)
+	})
 }

@@ -17,7 +17,7 @@ func ask(t *testing.T, request *http.Request, userService http.HandlerFunc) *htt
 	t.Cleanup(server.Close)
 	recorder := httptest.NewRecorder()
 	users := users{client: server.Client(), url: server.URL}
-	routes(service.NewInstance("order-service"), users).ServeHTTP(recorder, request)
+	routes(service.NewInstance("order-service"), users, inventory{}).ServeHTTP(recorder, request)
 	return recorder
 }
 
@@ -80,5 +80,28 @@ func TestUnknownOrderIs404AndAsksNobody(t *testing.T) {
 	})
 	if recorder.Code != http.StatusNotFound {
 		t.Errorf("got %d", recorder.Code)
+	}
+}
+
+func TestAnOrderIsToldWithoutTheStockWhenInventoryServiceIsNotThere(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		service.WriteJSON(w, http.StatusOK, nil)
+	}))
+	defer server.Close()
+	nobody := httptest.NewServer(http.NotFoundHandler())
+	nobody.Close()
+	recorder := httptest.NewRecorder()
+	routes(
+		service.NewInstance("order-service"),
+		users{client: server.Client(), url: server.URL},
+		inventory{client: service.NewHTTP2Client(), url: nobody.URL},
+	).ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/orders/1", nil))
+
+	var got struct{ Stock struct{ Error string } }
+	if err := json.Unmarshal(recorder.Body.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	if recorder.Code != http.StatusOK || got.Stock.Error == "" {
+		t.Errorf("got %d %+v", recorder.Code, got)
 	}
 }

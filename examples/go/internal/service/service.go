@@ -127,6 +127,7 @@ func run(ctx context.Context, address string, handler http.Handler) error {
 		WriteTimeout:      30 * time.Second,
 		IdleTimeout:       2 * time.Minute, // longer than a proxy keeps its side open, so that the proxy closes first
 	}
+	acceptHTTP2(server)
 	log.Printf("listens on %s", listener.Addr())
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
