@@ -15,6 +15,7 @@ from pyproxy.analysis import (
     workload_policies,
 )
 from pyproxy.analysis.annotations import misused
+from pyproxy.analysis.left_out import left_out
 from pyproxy.analysis.subject import Analyzer, Found, Subject
 from pyproxy.istio.problems import Problem
 from pyproxy.istio.resources import Document
@@ -60,6 +61,7 @@ ANALYZERS: Sequence[tuple[Analyzer, frozenset[str]]] = (
     (resilience.routes, _NOTHING),
     (resilience.outlier_detection, _WORKLOADS),
     (fan_out.retry_fan_out, _NOTHING),
+    (left_out, frozenset({"IstioOperator"}) | _SERVICES),
 )
 """Each with the kinds whose absence it draws conclusions from: with a document of theirs left out it stays silent."""
 EVERY_KIND = "*"

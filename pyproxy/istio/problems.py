@@ -44,6 +44,16 @@ def format_path(path: FieldPath) -> str:
     return text
 
 
+_STEP = re.compile(r'\.?([A-Za-z_][A-Za-z0-9_]*)|\[(\d+)\]|\["(.*?)"\](?=[.\[]|$)')
+
+
+def parse_path(text: str) -> FieldPath:
+    """What `format_path` wrote, back again."""
+    return tuple(
+        int(found[2]) if found[2] is not None else found[1] or found[3] or "" for found in _STEP.finditer(text)
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One finding about one place in one file. Lines and columns count from 1; 0 means the whole file."""

@@ -48,8 +48,8 @@ def test_the_bad_example_gives_the_code(code: str, tmp_path: Path) -> None:
         assert problem.line >= 1 and problem.column >= 1 and problem.message
 
 
-BESIDE = {"IST0157": "PYP0005", "IST0159": "PYP0005", "IST0160": "PYP0005", "IST0175": "PYP0004"}
-"""Code → what is said beside it whatever the example: of kinds not acted on yet, of settings that are istiod's."""
+BESIDE = {"IST0175": "PYP0004"}
+"""Code → what is said beside it whatever the example: of settings that are istiod's."""
 
 
 @pytest.mark.parametrize("code", [code for code in CODES if code not in WITHOUT_EXAMPLE])

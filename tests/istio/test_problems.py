@@ -1,6 +1,8 @@
 from pathlib import Path
 
-from pyproxy.istio.problems import ConfigError, Problem, format_path
+import pytest
+
+from pyproxy.istio.problems import ConfigError, FieldPath, Problem, format_path, parse_path
 
 
 def test_a_path_reads_as_jsonpath() -> None:
@@ -23,3 +25,17 @@ def test_a_configuration_error_holds_them_all() -> None:
     error = ConfigError([problem(1, "", ""), problem(2, "", "")])
     assert len(error.problems) == 2
     assert str(error) == "a.yaml:1:5: is wrong\na.yaml:2:5: is wrong"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        ("spec", "http", 0, "route", 12, "weight"),
+        ("metadata", "annotations", "istio.io/dry-run"),
+        ("spec", "set", "x-a", "b"),
+        (3, "a"),
+        (),
+    ],
+)
+def test_a_path_that_was_written_can_be_read(path: FieldPath) -> None:
+    assert parse_path(format_path(path)) == path
