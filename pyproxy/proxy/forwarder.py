@@ -181,6 +181,8 @@ class Forwarder:
             self.next_attempt(fresh=True)
             return
         if self.attempt_notes is not None:
+            if attempt.sent:
+                self.attempt_notes[-1].protocol = ctx.upstream_protocol
             self.attempt_notes[-1].end(self.env.clock.monotonic(), outcome=outcome)
         if self.retry_policy is not None and self.replayable:
             state = self._retry_state(self.retry_policy)

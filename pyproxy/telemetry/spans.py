@@ -124,24 +124,29 @@ class SpanRules:
     def of_attempt(self, notes: AttemptNotes, number: int, ctx: RequestContext, tracing: Tracing) -> Span:
         """The span of one attempt; `number` counts retries."""
         outcome = notes.outcome
-        error = notes.status >= 500 or not notes.status
         tags = {
             "component": "proxy",
             "upstream_cluster": ctx.upstream_cluster,
             "upstream_cluster.name": _text(facts.observed_cluster(ctx)),
             "upstream_address": notes.upstream,
             "peer.address": notes.upstream,
-            "http.protocol": notes.protocol if notes.status else "-",
+            "http.protocol": notes.protocol or "-",
             "http.status_code": str(notes.status),
             "response_flags": RESPONSE_FLAG[outcome] if outcome is not None else "-",
             "retry.count": str(number) if number else "",
             "canceled": "true" if notes.cancelled else "",
-            "error": "true" if error else "",
             "error.reason": outcome.value if outcome is not None else "",
         }
+        if outcome is None and not notes.cancelled and _is_grpc(ctx):
+            _add_grpc_status(tags, ctx)
+        grpc_status = tags.get("grpc.status_code", "")
+        if notes.status >= 500 or not notes.status or outcome is not None or grpc_status in _GRPC_ERRORS:
+            tags["error"] = "true"
+        status, ctx.status = ctx.status, 0 if notes.cancelled else notes.status  # what was known when it ended
         _add_custom(tags, ctx, tracing)
-        failed = _failed(SpanKind.CLIENT, notes.status, "")
-        name = f"router {ctx.upstream_cluster} egress"
+        ctx.status = status
+        failed = _failed(SpanKind.CLIENT, notes.status, grpc_status)
+        name = f"router {_text(facts.observed_cluster(ctx))} egress"
         started_at = ctx.started_at + (notes.started - ctx.started)
         state = _text(ctx.request.notable.get(b"tracestate"))
         return _span(name, SpanKind.CLIENT, notes.trace, started_at, notes.ended - notes.started, tags, failed, state)
@@ -199,14 +204,17 @@ def _request_tags(ctx: RequestContext, tracing: Tracing) -> Mapping[str, str]:
         "response_size": str(ctx.bytes_sent),
         "component": "proxy",
     }
-    content_type = request.notable.get(b"content-type", b"")
-    if content_type.startswith(b"application/grpc"):
+    if _is_grpc(ctx):
         tags |= {
             "grpc.path": _text(request.target),
             "grpc.authority": _text(request.authority),
-            "grpc.content_type": _text(content_type),
+            "grpc.content_type": _text(request.notable.get(b"content-type")),
         }
     return tags
+
+
+def _is_grpc(ctx: RequestContext) -> bool:
+    return ctx.request.notable.get(b"content-type", b"").startswith(b"application/grpc")
 
 
 def _failed(kind: SpanKind, status: int, grpc_status: str) -> bool:

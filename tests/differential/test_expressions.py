@@ -1,4 +1,4 @@
-"""Filters of access logs: the same expressions over the same requests are true here where they are true in a real Envoy.
+"""Filters of access logs: expressions are true of the same requests here and in a real Envoy.
 
 Both read the same documents: Envoy by way of `pyproxy export envoy`. Each expression has a file of its own.
 """
@@ -108,8 +108,9 @@ REQUESTS = (
 
 
 def mesh_text(folder: Path, dead: int) -> str:
+    line = "logFormat: {text: '%REQ(:PATH)%'}"
     files = [
-        f"{{name: p{number}, envoyFileAccessLog: {{path: {folder / str(number)}, logFormat: {{text: '%REQ(:PATH)%'}}}}}}"
+        f"{{name: p{number}, envoyFileAccessLog: {{path: {folder / str(number)}, {line}}}}}"
         for number in range(len(EXPRESSIONS))
     ]
     logs = [

@@ -1,4 +1,4 @@
-"""Spans of the same requests, from pyproxy and from a real Envoy that `pyproxy export envoy` configured: they are equal.
+"""Spans of the same requests, from pyproxy and from an Envoy that `pyproxy export envoy` configured, are equal.
 
 Names, kinds, tags, annotations and who is whose parent; identifiers and times are each side's own.
 """
@@ -18,7 +18,7 @@ import pytest
 
 from pyproxy.envoy.bootstrap import Process, bootstrap
 from pyproxy.snapshot.compile import compile_snapshot, identity_of
-from pyproxy.snapshot.model import Listening
+from pyproxy.snapshot.model import Identity, Listening
 from tests.differential.envoy_process import Envoy
 from tests.peers import Gone, Stream
 from tests.pyproxy_process import PyproxyProcess
@@ -121,7 +121,7 @@ class Side:
     ports: dict[str, int]
 
 
-def mesh_text(provider: str, app: int, dead: int, collector: int) -> str:
+def mesh_text(provider: str, app: int, dead: int, collector: int, *more: str) -> str:
     tags = (
         "{plain: {literal: {value: word}}, header: {header: {name: x-tag, defaultValue: none}}, "
         "missing: {header: {name: x-nobody}}, path: {header: {name: ':path'}}, "
@@ -156,7 +156,9 @@ def mesh_text(provider: str, app: int, dead: int, collector: int) -> str:
             rules(routes),
             mesh(f"extensionProviders: [{{name: tracer, {PROVIDERS[provider]}}}]\ndefaultConfig: {{meshId: school}}"),
             "apiVersion: telemetry.istio.io/v1\nkind: Telemetry\nmetadata: {name: t, namespace: istio-system}\n"
-            f"spec: {{tracing: [{{providers: [{{name: tracer}}], randomSamplingPercentage: 100, customTags: {tags}}}]}}",
+            "spec: {tracing: [{providers: [{name: tracer}], randomSamplingPercentage: 100, "
+            f"customTags: {tags}}}]}}",
+            *more,
         )
     )
 
@@ -243,20 +245,75 @@ def differences(ours: Sequence[Normal], theirs: Sequence[Normal]) -> Iterator[st
     for mine, their in zip(ours, theirs, strict=False):
         for name in mine.keys() | their.keys():
             if mine.get(name) != their.get(name):
-                yield f"{their['http.url']} {name}: {mine.get(name)} instead of {their.get(name)}"
+                which = their.get("http.url", their["span name"])
+                yield f"{which} {name}: {mine.get(name)} instead of {their.get(name)}"
 
 
-def spans_of(side: Side, direction: str, app: int) -> list[Normal]:
+def spans_of(side: Side, direction: str, app: int, asked: Sequence[str] = REQUESTS) -> list[Normal]:
     """The spans of all requests, one after the other."""
     collector = side.collector
     collector.spans.clear()
-    for number, text in enumerate((*REQUESTS, LAST)):
+    for number, text in enumerate((*asked, LAST)):
         if direction == "in":
             text = text.replace("host: web:80", "host: web").replace("host: web", f"host: web:{app}")
         ask(side.ports[direction], text.replace("HTTP/1.1", f"HTTP/1.1\r\nx-number: {number}", 1))
-    until = time.monotonic() + 15  # noqa: TID251 - nobody's loop runs here
+    until = time.monotonic() + 15
     while not any(span.tags.get("http.url", "").endswith("/last") for span in collector.spans):
-        assert time.monotonic() < until, collector.refused  # noqa: TID251
+        assert time.monotonic() < until, collector.refused
         time.sleep(0.05)
     assert collector.refused == []
     return [normal(span) for span in sorted(collector.spans, key=lambda span: span.started)]
+
+
+# A gateway, whose attempts have spans of their own
+
+
+GATEWAY_REQUESTS = tuple(text for text in REQUESTS if "x-b3" not in text and "decorator" not in text)
+
+
+@pytest.mark.parametrize("provider", ["zipkin", "otlp"])
+def test_a_gateways_attempts_have_the_same_spans(
+    provider: str, app: App, start_envoy: Callable[..., Envoy], tmp_path: Path
+) -> None:
+    port = free_port()
+    gateway = (
+        "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: door}\nspec: {selector: {istio: door}, "
+        f"servers: [{{port: {{number: {port}, name: http, protocol: HTTP}}, hosts: ['*']}}]}}"
+    )
+    routes = rules(
+        "hosts: ['*']\ngateways: [door]\nhttp:\n"
+        "- {match: [{uri: {prefix: /again}}], retries: {attempts: 2, retryOn: 5xx}, "
+        "route: [{destination: {host: web}}]}\n"
+        "- {match: [{uri: {prefix: /dead}}], retries: {attempts: 1, retryOn: connect-failure}, "
+        "route: [{destination: {host: dead}}]}\n"
+        "- {match: [{uri: {prefix: /elsewhere}}], redirect: {uri: /there}}\n"
+        "- {retries: {attempts: 0}, route: [{destination: {host: web}}]}",
+        name="of-door",
+    )
+    collectors = Collector(), Collector()
+    texts = [mesh_text(provider, app.port, free_port(), each.port, gateway, routes) for each in collectors]
+    identity = Identity(labels={"istio": "door"}, gateway=True, workload="door")
+    at = Listening(address="127.0.0.1")
+    document: Any = bootstrap(compile_snapshot(documents(texts[0]), identity, at).snapshot, Process(admin_port=0))
+    static = document["static_resources"]
+    (listener,) = (each for each in static["listeners"] if each["name"].endswith(str(port)))
+    listener["address"]["socket_address"]["port_value"] = 0
+    envoy = start_envoy([listener], static["clusters"], node=document["node"])
+    flags = ("--labels", "istio=door", "--workload-name", "door")
+    process = PyproxyProcess(tmp_path / "p", texts[1], *flags[:2], command="gateway")
+    sides = (
+        Side(collectors[0], {"door": envoy.ports[listener["name"]]}),
+        Side(collectors[1], {"door": port}),
+    )
+    asked = (*GATEWAY_REQUESTS, "GET /dead HTTP/1.1\r\nhost: web")
+    theirs, ours = (spans_of(side, "door", app.port, asked) for side in sides)
+    process.close()
+    for spans in (theirs, ours):
+        for span in spans:
+            for name in ("node_id", "istio.canonical_service", "span service", "upstream_address", "zone"):
+                span.pop(name, None)
+            span["span parent"] = bool(span["span parent"])
+            if span["span kind"] == "CLIENT":
+                span.pop("peer.address", None)
+    assert "\n".join(differences(ours, theirs)) == ""
+    assert len(ours) == len(theirs)

@@ -4,10 +4,10 @@ import pytest
 
 from pyproxy.core.context import RequestContext
 from pyproxy.core.http import RequestHead
-from pyproxy.snapshot.model import Discovery, Identity, Propagation, SpanFormat, Tracing
-from pyproxy.snapshot.telemetry import CompiledTelemetry, compile_telemetry
 from pyproxy.snapshot.mesh import mesh_settings
+from pyproxy.snapshot.model import Discovery, Identity, Propagation, SpanFormat, Tracing
 from pyproxy.snapshot.registry import Registry
+from pyproxy.snapshot.telemetry import CompiledTelemetry, compile_telemetry
 from tests.snapshot.documents import documents, entry, mesh
 
 PROVIDERS = (

@@ -87,7 +87,7 @@ def test_a_retry_of_a_gateway() -> None:
     notes.end(10.2, outcome=Outcome.REMOTE_CONNECTION_FAILURE)
     notes.end(11.0, cancelled=True)
     found = RULES.of_attempt(notes, 1, context(503), ZIPKIN)
-    assert found.kind is SpanKind.CLIENT and found.name == "router outbound|80||web egress"
+    assert found.kind is SpanKind.CLIENT and found.name == "router outbound|80||web; egress"
     assert (round(found.started_at - 1_700_000_000, 6), round(found.duration, 6)) == (0.1, 0.1)
     assert found.tags == {
         "component": "proxy",
