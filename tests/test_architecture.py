@@ -81,6 +81,7 @@ WITHOUT_TWIN = {
     "istio/selector.py": "messages: as above",
     "istio/telemetry.py": "messages: as above",
     "admin/served.py": "protocols: mypy checks them",
+    "analysis/explanation.py": "frozen records: test_explain.py makes each",
     "lab/scenarios/": "lessons: test_scenarios.py has each as data, tests/integration/test_lab_lessons.py for real",
     "mtls/alpn.py": "constants",
     "mtls/facts.py": "one frozen record: test_parsing.py makes it",

@@ -6,10 +6,11 @@ Nothing is sent. What chance or the runtime decides (weights, faults, ejections,
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from urllib.parse import urlsplit
 
-from pyproxy.analysis.conditions import Checked, check
+from pyproxy.analysis.conditions import check
+from pyproxy.analysis.explanation import Asked, Explanation, Reached, Target, Tried
 from pyproxy.analysis.policies import Values, cluster_values, fault_values, header_values, redirect_values, route_values
 from pyproxy.analysis.server_side import Caller, Servers, ServerSide
 from pyproxy.core.context import RequestContext
@@ -43,77 +44,6 @@ from pyproxy.wire.paths import normalize
 _PORTS = {b"http": 80, b"https": 443}
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """The request in question."""
-
-    head: RequestHead
-    host: bytes
-    """Lower case, without port."""
-    port: int | None
-    """That the URL, or the Host, names."""
-    inbound: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Tried:
-    """One route and what the request said to its conditions."""
-
-    index: int
-    name: str
-    virtual_service: str
-    match: str
-    matched: bool
-    conditions: tuple[Checked, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Reached:
-    """One endpoint as configured; a host name stands for what it resolves to."""
-
-    address: str
-    workload: str
-    locality: str
-    priority: int
-    weight: int
-    connection: str
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """One destination of the route."""
-
-    cluster: str
-    share: str
-    host: str = ""
-    subset: str = ""
-    port: int = 0
-    destination_rule: str = ""
-    policies: Values = field(default_factory=dict)
-    headers: Values = field(default_factory=dict)
-    endpoints: tuple[Reached, ...] = ()
-    server_side: tuple[ServerSide, ...] = ()
-    problem: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """The whole way of one request."""
-
-    request: Values
-    listener: Values
-    virtual_host: Values = field(default_factory=dict)
-    routes: tuple[Tried, ...] = ()
-    fault: Values = field(default_factory=dict)
-    policies: Values = field(default_factory=dict)
-    targets: tuple[Target, ...] = ()
-    here: ServerSide | None = None
-    """The verdict of this proxy's own workload, on what comes in."""
-    answer: str = ""
-    """What the proxy itself answers; empty when it forwards."""
-    notes: tuple[str, ...] = ()
-
-
 def ask(method: str, url: str, lines: Sequence[tuple[str, str]], *, inbound: bool = False) -> Asked:
     """A request as a client would make it. A `host` among the header lines beats the URL's. Raises CommandError."""
     parts = urlsplit(url if "//" in url or url.startswith("/") else f"//{url}")
@@ -140,6 +70,7 @@ class Explainer:
 
     def explain(self, asked: Asked, caller: Identity | None = None) -> Explanation:
         """The way of one request. `caller`: the workload that sends it to us, where we are the server."""
+        self._notes = []
         listener = self._listener(asked)
         head = self._normalized(asked.head, listener)
         connection = self._connection(asked, listener, caller)

@@ -1,15 +1,17 @@
 """Retries of several tiers multiply: how many requests one request may become, along the calls that documents tell of.
 
 Who calls whom is known from the hosts that Sidecars of some workloads import by name, from the source labels of rules,
-and from gateways. A service calls what the workloads behind it call.
+and from gateways. A service calls what the workloads behind it call. Where no document tells of any call between
+services, those that are retried may be tiers of one way, and the worst of that is told.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from math import prod
 
-from pyproxy.analysis.subject import Found, Subject, carries
+from pyproxy.analysis.subject import Found, Subject, carries, listed
 from pyproxy.istio.networking.sidecar import Sidecar
 from pyproxy.istio.networking.virtual_service import HTTPRoute, VirtualService
 from pyproxy.istio.problems import FieldPath
@@ -19,6 +21,9 @@ from pyproxy.snapshot.hosts import MESH, is_wildcard
 MOST = 8
 """Requests that one request may become before it is worth a warning: two tiers of three tries are 9."""
 _DEEPEST = 8
+_IN_A_ROW = 3
+"""Tiers, where nobody says how many there are."""
+_GATEWAY = "gateway "
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +48,12 @@ class _Way:
 
 def retry_fan_out(subject: Subject) -> Iterator[Found]:
     """One finding, with the worst way, for each retry block at the end of ways on which tries multiply beyond MOST."""
+    calls = _calls(subject)
+    if all(call.caller.startswith(_GATEWAY) for call in calls):
+        yield from _perhaps_in_a_row(subject)
+        return
     worst: dict[tuple[int, FieldPath], _Way] = {}
-    for way in _ways(_calls(subject)):
+    for way in _ways(calls):
         last = way.calls[-1]
         if last.document is None or sum(call.tries > 1 for call in way.calls) < 2 or way.product <= MOST:
             continue
@@ -58,6 +67,25 @@ def retry_fan_out(subject: Subject) -> Iterator[Found]:
         factors = " x ".join(str(call.tries) for call in way.calls)
         message = f"one request may become {way.product} ({factors}) along {names}: retry in one tier only"
         yield Found("PYP0103", last.document, last.path, message)
+
+
+def _perhaps_in_a_row(subject: Subject) -> Iterator[Found]:
+    """One finding, at the last VirtualService that retries, with those that retry most."""
+    retried: dict[str, tuple[int, Document, FieldPath]] = {}
+    for document, spec in subject.of(VirtualService):
+        for index, route in enumerate(spec.http):
+            tries = _tries(route)
+            for each in route.route if tries > 1 else ():
+                host = subject.host(each.destination.host, document.namespace)
+                if host not in retried or tries > retried[host][0]:
+                    retried[host] = (tries, document, ("spec", "http", index, "retries", "attempts"))
+    most = sorted(retried.items(), key=lambda item: -item[1][0])[:_IN_A_ROW]
+    product = prod(tries for _, (tries, _, _) in most)
+    if len(most) > 1 and product > MOST:
+        _, document, path = max(retried.values(), key=lambda each: each[1].order)
+        names = listed([f"{host} ({tries} tries)" for host, (tries, _, _) in most])
+        message = f"if these call one another, one request may become {product}: {names}; retry in one tier only"
+        yield Found("PYP0103", document, path, message)
 
 
 def _ways(calls: list[Call]) -> Iterator[_Way]:
@@ -158,4 +186,4 @@ def _pairs(
         if not named and (not spec.gateways or MESH in spec.gateways):
             for host in hosts | {callee}:
                 yield from ((caller, callee) for caller in callers.get(host, ()))
-        yield from ((f"gateway {gateway}", callee) for gateway in spec.gateways if gateway != MESH)
+        yield from ((f"{_GATEWAY}{gateway}", callee) for gateway in spec.gateways if gateway != MESH)

@@ -49,6 +49,7 @@ def analyze(
       pyproxy analyze config/ --suppress IST0118 --suppress 'PYP0104=VirtualService/default/*'
     """
     from pyproxy.cli.validate import as_json, as_text, summary
+    from pyproxy.istio.files import find_files
 
     problems = [problem for problem in problems_of(paths, certs) if not _is_suppressed(problem, suppress)]
     if output == "json":
@@ -56,7 +57,7 @@ def analyze(
     else:
         for problem in problems:
             click.echo(as_text(problem))
-        click.echo(summary(problems, "no problems"))
+        click.echo(summary(problems, "no problems" if any(find_files(paths)) else "no documents found"))
     failing = _SEVERITIES[: _SEVERITIES.index(failure_threshold) + 1]
     sys.exit(1 if any(problem.severity in failing for problem in problems) else 0)
 

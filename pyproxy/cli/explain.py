@@ -13,7 +13,7 @@ from pyproxy.cli.run import SIDECAR
 from pyproxy.cli.tree import Branch, show
 
 if TYPE_CHECKING:
-    from pyproxy.analysis.explain import Explanation, Target, Tried
+    from pyproxy.analysis.explanation import Explanation, Target, Tried
     from pyproxy.analysis.server_side import ServerSide
 
 WORKLOAD = SIDECAR[0]

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pyproxy.analysis.explain import Explainer, Explanation, ask
+from pyproxy.analysis.explain import Explainer, ask
+from pyproxy.analysis.explanation import Explanation
 from pyproxy.core.errors import CommandError
 from pyproxy.istio.loader import load
 from pyproxy.snapshot.compile import compile_snapshot, identity_of

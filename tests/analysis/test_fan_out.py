@@ -49,6 +49,15 @@ def test_one_tier_alone_is_nobodys_business(find: Find) -> None:
     assert find(services("a", "b").replace("attempts: 2", "attempts: 20") + calls("a", "b")) == []
 
 
+def test_where_nobody_tells_who_calls_whom_the_worst_is_told_once(find: Find) -> None:
+    [found] = find(services("a", "b", "c", "d"))
+    assert (found.code, found.document.name) == ("PYP0103", "d")
+    assert found.message.startswith(
+        "if these call one another, one request may become 27: a.default.svc.cluster.local (3"
+    )
+    assert find(services("a")) == []
+
+
 def test_a_circle_ends(find: Find) -> None:
     assert {each.code for each in find(services("a", "b") + calls("a", "b") + calls("b", "a"))} <= {"PYP0103"}
 

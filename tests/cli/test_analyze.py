@@ -74,6 +74,11 @@ def test_a_path_that_is_not_there_is_bad_usage() -> None:
     assert CliRunner().invoke(analyze, ["/no/such/path"]).exit_code == 2
 
 
+def test_an_empty_folder_is_told(tmp_path: Path) -> None:
+    result = CliRunner().invoke(analyze, [str(tmp_path)])
+    assert (result.exit_code, result.output) == (0, "no documents found\n")
+
+
 def test_nothing_wrong_exits_with_0(tmp_path: Path) -> None:
     result = run(tmp_path, "")
     assert (result.exit_code, result.output) == (0, "no problems\n")
