@@ -4,35 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import re
 import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from pyproxy.cli.admin_client import ADMIN
 from pyproxy.cli.process import PORT, set_up_logging
 
 if TYPE_CHECKING:
     from pyproxy.console.console import ConsoleSettings
 
-_ADMIN = re.compile(r"(?:https?://)?(\[[0-9a-fA-F:.]+\]|[^:/\s]+)(?::(\d{1,5}))?/?")
-_ADMIN_PORT = "15000"
-
-
-class AdminPort(click.ParamType[str]):
-    """`127.0.1.1:15000`; without a port the admin port's own."""
-
-    name = "host:port"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        found = _ADMIN.fullmatch(value)
-        if found is None or int(found[2] or _ADMIN_PORT) > 65535:
-            self.fail(f"{value!r} is not the address of an admin port such as 127.0.1.1:15000", param, ctx)
-        return f"{found[1]}:{found[2] or _ADMIN_PORT}"
-
-
-_ADMIN_TYPE = AdminPort()
+Admin = tuple[str, int]
 
 
 @click.command()
@@ -40,11 +24,13 @@ _ADMIN_TYPE = AdminPort()
     "--admin",
     "admins",
     multiple=True,
-    required=True,
-    type=_ADMIN_TYPE,
-    help="A proxy's admin port. Repeatable; more of them may follow at the end.",
+    type=ADMIN,
+    envvar="PYPROXY_ADMIN",
+    default=("127.0.0.1:15000",),
+    show_default=True,
+    help="Admin port of a running proxy. Repeatable; more of them may follow at the end.",
 )
-@click.argument("more", metavar="[HOST:PORT]...", nargs=-1, type=_ADMIN_TYPE)
+@click.argument("more", metavar="[HOST:PORT]...", nargs=-1, type=ADMIN)
 @click.option(
     "--config",
     multiple=True,
@@ -64,8 +50,8 @@ _ADMIN_TYPE = AdminPort()
 )
 @click.option("--open", "open_page", is_flag=True, help="Open the page in a browser.")
 def console(
-    admins: tuple[str, ...],
-    more: tuple[str, ...],
+    admins: tuple[Admin, ...],
+    more: tuple[Admin, ...],
     config: tuple[Path, ...],
     logs: tuple[Path, ...],
     address: str,
@@ -85,7 +71,8 @@ def console(
     from pyproxy.console.console import ConsoleSettings
 
     set_up_logging("info", "text")
-    settings = ConsoleSettings((*admins, *more), config, logs, interval)
+    addresses = [f"[{host}]:{number}" if ":" in host else f"{host}:{number}" for host, number in (*admins, *more)]
+    settings = ConsoleSettings(addresses, config, logs, interval)
     try:
         asyncio.run(_serve(settings, address, port, open_page=open_page))
     except KeyboardInterrupt:

@@ -41,6 +41,11 @@ from pyproxy.cli.lab_orders import ORDERS
     "--port", type=click.IntRange(1, 65535), default=8080, show_default=True, help="Of the page, on 127.0.0.1."
 )
 @click.option(
+    "--console-port",
+    type=click.IntRange(1, 65535),
+    help="Of the console, on 127.0.0.1; ten above the page's if not given.",
+)
+@click.option(
     "--subnet",
     default="127.0.1",
     show_default=True,
@@ -63,14 +68,15 @@ def lab(
     no_traffic: bool,
     seed: int,
     port: int,
+    console_port: int | None,
     subnet: str,
     output: str,
 ) -> None:
     """A whole small mesh on this machine, to look at and to play with.
 
     A bookshop (productpage, details, three versions of reviews, ratings), a sidecar beside each, a gateway, visitors,
-    and a table of who is served by what. Edit the documents that it names and watch the table. Ctrl-C leaves nothing
-    behind.
+    a console for the browser, and a table of who is served by what. Edit the documents that it names and watch.
+    Ctrl-C leaves nothing behind.
 
     The commands below act on a lab that runs in another terminal: lessons, each with a question, a load and a check.
 
@@ -87,7 +93,7 @@ def lab(
     from pyproxy.lab.mesh import LabSettings, run_lab
     from pyproxy.lab.views import choose_view
 
-    settings = LabSettings(folder, duration, interval, 0.0 if no_traffic else rate, seed, port, subnet)
+    settings = LabSettings(folder, duration, interval, 0.0 if no_traffic else rate, seed, port, subnet, console_port)
     asyncio.run(run_lab(settings, choose_view(output)))
 
 

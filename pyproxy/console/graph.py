@@ -85,7 +85,7 @@ class Graph:
             kind = "nobody"  # a service of workloads, and of those none answered
         place = self._places[name]
         return {
-            "name": service if kind != "outside" or name == service else name,
+            "name": service,
             "version": "" if version == OUTSIDE else version,
             "kind": kind,
             "state": proxies.get(name, ""),

@@ -22,6 +22,8 @@ from pathlib import Path
 
 from aiohttp import ClientSession
 
+from pyproxy.console.console import Console, ConsoleSettings
+from pyproxy.console.server import Server
 from pyproxy.core.errors import CommandError
 from pyproxy.core.loop import SystemClock, spawn
 from pyproxy.lab.commands import FLEET, GATEWAY_ADDRESS, clean_environment, plan_lab
@@ -41,6 +43,8 @@ from pyproxy.lab.surroundings import MOST_ERRORS, Surroundings, refused
 from pyproxy.lab.traffic import TESTER, TESTER_SHARE, Tally, Traffic
 from pyproxy.lab.views import View
 
+CONSOLE_OFFSET = 10
+"""A second lab whose page is one port further has a console of its own too."""
 WINDOW_SECONDS = 10.0
 """How much of the past a live table sums up."""
 
@@ -57,6 +61,13 @@ class LabSettings:
     seed: int = 1
     port: int = 8080
     subnet: str = "127.0.1"
+    console_port: int | None = None
+    """None: CONSOLE_OFFSET above `port`."""
+
+    @property
+    def console(self) -> int:
+        """The port of the console."""
+        return self.port + CONSOLE_OFFSET if self.console_port is None else self.console_port
 
 
 async def run_lab(settings: LabSettings, view: View) -> None:
@@ -65,7 +76,7 @@ async def run_lab(settings: LabSettings, view: View) -> None:
         refuse_second(settings.folder)
     workloads = choose_layout(settings.subnet)
     require_free((workload.address, port) for workload in workloads for port in workload.ports())
-    require_free([(GATEWAY_ADDRESS, settings.port)])
+    require_free([(GATEWAY_ADDRESS, settings.port), (GATEWAY_ADDRESS, settings.console)])
     async with Processes() as processes:
         asked_to_stop = _stop_signals(processes)
         lab = Lab(settings, workloads, processes, view, asked_to_stop)
@@ -122,11 +133,13 @@ class Lab:
         """Until the duration is over or it is cancelled."""
         kept = write_documents(self._documents, self._workloads, self._settings.port)
         metrics = await self._start()
-        self._view.greet(greeting(self._settings, self._workloads, self._documents, kept, self._processes.folder))
         traffic = Traffic(self._page, self._settings.rate, random.Random(self._settings.seed))
         visits = spawn(traffic.run(), name="traffic") if self._settings.rate else None
         try:
-            async with ClientSession() as session, self._orders(session, traffic):
+            async with ClientSession() as session, self._orders(session, traffic), self._console() as console:
+                self._view.greet(
+                    greeting(self._settings, self._workloads, self._documents, kept, self._processes.folder, console)
+                )
                 with self._view:
                     await self._report(Observer(session, metrics), traffic)
         finally:
@@ -157,6 +170,21 @@ class Lab:
             await control.stop()
             await director.close()
 
+    @asynccontextmanager
+    async def _console(self) -> AsyncIterator[str]:
+        """The page that shows the mesh; its address, with the token."""
+        folder = self._processes.folder
+        admins = [bound_address(folder / f"{name}.ready", "admin") for name in self._proxies]
+        async with Console(
+            ConsoleSettings(admins, [self._documents], [folder / "logs"], title="The bookshop")
+        ) as console:
+            server = Server(console, GATEWAY_ADDRESS, self._settings.console, "--console-port")
+            await server.start()
+            try:
+                yield server.url
+            finally:
+                await server.stop()
+
     # Starting
 
     async def _start(self) -> dict[str, str]:
@@ -171,7 +199,7 @@ class Lab:
         waits += [ready(partial(_listens, each.address, each.app_port)) for each in self._workloads]
         await asyncio.gather(*waits)
         addresses = {workload.name: f"{workload.address}:{workload.metrics_port}" for workload in self._workloads}
-        return {"gateway": metrics_address(folder / "gateway.ready"), **addresses}
+        return {"gateway": bound_address(folder / "gateway.ready", "metrics"), **addresses}
 
     # Reporting
 
@@ -215,9 +243,9 @@ class Interval:
     tally: Tally
 
 
-def metrics_address(ready_file: Path) -> str:
-    """`ip:port` of the metrics, from what a proxy wrote when it was ready."""
-    return str(json.loads(ready_file.read_text("utf-8"))["addresses"]["metrics"])
+def bound_address(ready_file: Path, name: str) -> str:
+    """`ip:port` of one of a proxy's listeners, from what it wrote when it was ready."""
+    return str(json.loads(ready_file.read_text("utf-8"))["addresses"][name])
 
 
 def _listens(address: str, port: int) -> bool:
@@ -227,7 +255,12 @@ def _listens(address: str, port: int) -> bool:
 
 
 def greeting(
-    settings: LabSettings, workloads: Sequence[Workload], documents: Path, kept: Sequence[str], folder: Path
+    settings: LabSettings,
+    workloads: Sequence[Workload],
+    documents: Path,
+    kept: Sequence[str],
+    folder: Path,
+    console: str,
 ) -> str:
     """Where things are, and what to try first. `folder` is the lab's own, which goes away."""
     page = f"http://{GATEWAY_ADDRESS}:{settings.port}/productpage"
@@ -237,6 +270,7 @@ def greeting(
         "The bookshop is open. Ctrl-C closes it and leaves nothing behind.",
         "",
         f"  page        {page}",
+        f"  console     {console}",
         f"  documents   {documents}" + ("" if settings.folder else "   (goes away at the end; --dir DIR keeps it)"),
         *([f"              as you left them: {', '.join(kept)}"] if kept else []),
         f"  sidecars    {', '.join(f'{workload.name} {workload.address}' for workload in workloads)}",

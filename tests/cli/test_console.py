@@ -6,31 +6,32 @@ import signal
 import subprocess
 import sys
 import urllib.request
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from pyproxy.cli.console import AdminPort, console
+from pyproxy.cli.console import console
+from pyproxy.console.console import ConsoleSettings
 
 
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [
-        ("127.0.1.1:15000", "127.0.1.1:15000"),
-        ("127.0.1.1", "127.0.1.1:15000"),
-        ("http://localhost:9/", "localhost:9"),
-        ("[::1]:9", "[::1]:9"),
-    ],
-)
-def test_an_admin_port_may_be_given_in_several_ways(given: str, expected: str) -> None:
-    assert AdminPort().convert(given, None, None) == expected
+def test_every_admin_port_arrives(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    started: list[tuple[ConsoleSettings, str, int]] = []
+
+    async def serve(settings: ConsoleSettings, address: str, port: int, *, open_page: bool) -> None:
+        started.append((settings, address, port))
+
+    monkeypatch.setattr("pyproxy.cli.console._serve", serve)
+    arguments = f"--admin 127.0.1.1:15000 --admin [::1]:9 127.0.1.2:15000 15001 --config {tmp_path} --port 7"
+    assert CliRunner().invoke(console, arguments).exit_code == 0
+    proxies = ["127.0.1.1:15000", "[::1]:9", "127.0.1.2:15000", "127.0.0.1:15001"]
+    assert started == [(ConsoleSettings(proxies, (tmp_path,), (), 0.5), "127.0.0.1", 7)]
 
 
-@pytest.mark.parametrize("given", ["a b", "host:99999", "https://h/x", ""])
-def test_what_is_no_admin_port_is_told_what_one_is(given: str) -> None:
-    result = CliRunner().invoke(console, ["--admin", given])
+def test_what_is_no_admin_port_is_told_what_one_is() -> None:
+    result = CliRunner().invoke(console, ["--admin", "a b"])
     assert result.exit_code == 2
-    assert "127.0.1.1:15000" in result.output
+    assert "127.0.0.1:15000" in result.output
 
 
 def test_help_has_an_example() -> None:

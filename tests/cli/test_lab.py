@@ -31,9 +31,10 @@ def test_without_options_the_defaults_of_the_settings_hold(started: list[tuple[L
 
 def test_every_option_arrives(started: list[tuple[LabSettings, Any]], tmp_path: Path) -> None:
     arguments = f"--dir {tmp_path} --duration 5 --interval 1 --rate 3 --seed 9 --port 81 --subnet none --output json"
+    arguments += " --console-port 82"
     assert CliRunner().invoke(lab, arguments).exit_code == 0
     ((settings, view),) = started
-    assert settings == LabSettings(tmp_path, 5.0, 1.0, 3.0, 9, 81, "none")
+    assert settings == LabSettings(tmp_path, 5.0, 1.0, 3.0, 9, 81, "none", 82)
     assert isinstance(view, JsonView)
 
 

@@ -45,6 +45,8 @@ async def run() -> None:
                 body = f"istio_requests_total{{{SERIES}}} {visits}\n" if workload == "gateway" else ""
                 body += f"pyproxy_config_last_reload_successful {int('FAKE_REFUSES' not in os.environ)}\n"
                 kind = "text/plain"
+            elif "/overview" in head:
+                body, kind = "{}", "application/json"  # the console says that this is none of ours
             else:
                 visits, body, kind = visits + 1, PAGE, "application/json"
             writer.write(
@@ -57,7 +59,9 @@ async def run() -> None:
         documents = yaml.safe_load((Path(flags["--config"]) / "workloads" / "gateway.yaml").read_text())
         await asyncio.start_server(serve, address, documents["spec"]["servers"][0]["port"]["number"])
     host, port = metrics.sockets[0].getsockname()
-    Path(flags["--ready-file"]).write_text(json.dumps({"addresses": {"metrics": f"{host}:{port}"}}))
+    Path(flags["--ready-file"]).write_text(
+        json.dumps({"addresses": dict.fromkeys(("metrics", "admin"), f"{host}:{port}")})
+    )
     await asyncio.Event().wait()
 
 

@@ -11,7 +11,7 @@ import pytest
 from pyproxy.core.errors import CommandError
 from pyproxy.lab import commands
 from pyproxy.lab.layout import choose_layout
-from pyproxy.lab.mesh import LabSettings, greeting, refused, run_lab
+from pyproxy.lab.mesh import CONSOLE_OFFSET, LabSettings, greeting, refused, run_lab
 from pyproxy.lab.report import Report
 from pyproxy.lab.views import JsonView
 
@@ -56,6 +56,7 @@ async def test_it_starts_reports_and_ends_by_itself(settings: LabSettings, tmp_p
     view = RecordingView()
     await run_lab(replace(settings, duration=1.0), view)
     assert "/productpage" in view.greetings[0]
+    assert f"http://127.0.0.1:{settings.port + CONSOLE_OFFSET}/#token=" in view.greetings[0]
     assert sum(report.seconds for report in view.reports) == pytest.approx(1.0, abs=0.3)
     assert sum(report.tally.sent for report in view.reports) > 20
     assert {row.target for report in view.reports for row in report.rows} == {"productpage v1"}
@@ -154,8 +155,10 @@ def test_a_log_that_counts_no_errors_has_none(log: str) -> None:
 
 
 def test_the_greeting_says_where_everything_is() -> None:
-    text = greeting(LabSettings(), choose_layout("none"), Path("/tmp/x/documents"), ["reviews.yaml"], Path("/tmp/x"))
+    where = Path("/tmp/x/documents"), ["reviews.yaml"], Path("/tmp/x"), "http://127.0.0.1:8090/#token=t"
+    text = greeting(LabSettings(), choose_layout("none"), *where)
     for part in (
+        "http://127.0.0.1:8090/#token=t",
         "http://127.0.0.1:8080/productpage",
         "/tmp/x/documents/reviews.yaml",
         "as you left them: reviews.yaml",

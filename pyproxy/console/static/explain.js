@@ -35,8 +35,8 @@ function Logged({ why, proxies }) {
     ${!found && (recent.length ? html`<p class="by">The last ones, those that failed first. <button onClick=${list}>look again</button></p>
       <div class="scroll"><table class="recent"><tbody>${recent.map((each) => html`<tr key=${each.id}>
         <td>${String(each.at).slice(11, 23)}</td><td class=${each.response_code >= 500 ? "warn" : "good"}>${each.response_code >= 500 ? "■" : "●"} ${each.response_code}</td>
-        <td class="warn">${each.failed.length ? `▲ ${[...new Set(each.failed.map((text) => text.replace(" -", "")))].join(", ")} on its way` : ""}</td>
-        <td><code>${each.method} ${each.authority}${each.path}</code></td><td class="number">${each.duration} ms</td><td>${each.hops} lines</td>
+        <td class="warn">${each.response_code >= 500 ? each.response_flags.replace(/^-$/, "") : each.failed.length ? `▲ ${[...new Set(each.failed.map((text) => text.replace(" -", "")))].join(", ")} on its way` : ""}</td>
+        <td><code>${each.method} ${each.authority}${each.path}</code></td><td class="number">${each.duration} ms</td><td>${each.hops} ${each.hops === 1 ? "hop" : "hops"}</td>
         <td><button onClick=${() => follow(each.id)}>follow it</button></td></tr>`)}</tbody></table></div>`
       : html`<p class="nothing">No access log tells of any request. Is it turned on? In the mesh's settings: <code>accessLogFile: /dev/stdout</code>. <button onClick=${list}>look again</button></p>`)}
   </section>`;

@@ -92,7 +92,7 @@ function Label({ id, edge, at, brief, select, selected, dim, em }) {
     <rect x=${-width / 2} y=${-height / 2} width=${width} height=${height} rx="5" />
     ${edge.tls && html`<path class=${`lock ${edge.tls}`} d=${edge.tls === "mutual" ? LOCK : OPEN_LOCK} transform=${`translate(${-width / 2 + em * 0.55} ${-height / 2 + em * 0.65}) scale(${em / 19})`} />`}
     ${lines.map((line, index) => html`<text x=${edge.tls && index === 0 ? em * 0.35 : 0} y=${-height / 2 + em * (0.95 * index + 0.95)}
-      class=${index === 0 ? "rps" : line === third && edge.errors ? "errors" : ""}>${line}</text>`)}
+      class=${index === 0 ? "rps" : ""}>${line === third && edge.errors ? html`<tspan class="errors">■ ${percent(edge.errors)}</tspan>${line.slice(2 + percent(edge.errors).length)}` : line}</text>`)}
   </g>`;
 }
 
