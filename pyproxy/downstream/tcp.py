@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
 
 from xxhash import xxh64_intdigest
 
@@ -31,9 +30,6 @@ from pyproxy.snapshot.tcp_routes import TcpRoute, route_to
 from pyproxy.telemetry.peer_metadata import own_frame
 from pyproxy.upstream.tcp import DialError, Holding, dial, hung_up
 from pyproxy.wire.peer_exchange import PEER_EXCHANGE, FrameReader
-
-REPORTING_INTERVAL: Final = 5.0
-"""Seconds between two reports of an open connection's bytes (Istio's tcp_reporting_duration)."""
 
 
 class TcpProxy(asyncio.Protocol):
@@ -219,7 +215,9 @@ class Session:
         self._reported = [0, 0]
         """Bytes from the client and from the upstream that are counted already."""
         self._silent_since = self._reported_at = env.clock.monotonic()
-        self._tick_every = min(REPORTING_INTERVAL, route.idle_timeout / 4 or REPORTING_INTERVAL)
+        self._report_every = interval = env.live.serving.snapshot.telemetry.metrics_interval
+        """Seconds between two reports of its bytes (Istio's tcp_reporting_duration)."""
+        self._tick_every = min(interval, route.idle_timeout / 4 or interval)
         self._tick: asyncio.TimerHandle | None = None
         self._limit: asyncio.TimerHandle | None = None
         self._tunnel: Tunnel = None  # type: ignore[assignment]  # set in start, before any use
@@ -270,7 +268,7 @@ class Session:
             self._stats.idle_timeout += 1
             self._cut()
             return
-        if self._opened and now - self._reported_at >= REPORTING_INTERVAL - self._tick_every / 2:
+        if self._opened and now - self._reported_at >= self._report_every - self._tick_every / 2:
             self._reported_at = now
             received, sent = self._count_bytes()
             self._env.metrics.record_tcp_bytes(self._ctx, sent_bytes=sent, received_bytes=received)

@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from pyproxy.app import App
-from pyproxy.downstream import tcp
 from pyproxy.settings import Settings
 from tests.certificates import PRODUCTPAGE
 from tests.in_process import Client, cluster, connected, port_of, status, until, worker
@@ -383,13 +382,22 @@ async def test_what_the_first_bytes_say(data: bytes, expected: str, tmp_path: Pa
 # Telemetry
 
 
-async def test_bytes_of_an_open_connection_are_reported(
-    tmp_path: Path, redirect: Redirect, monkeypatch: pytest.MonkeyPatch
+REPORT_OFTEN = """
+---
+apiVersion: telemetry.istio.io/v1
+kind: Telemetry
+metadata: {name: often, namespace: istio-system}
+spec: {metrics: [{providers: [{name: prometheus}], reportingInterval: 0.05s}]}
+"""
+
+
+async def test_bytes_of_an_open_connection_are_reported_as_often_as_telemetry_says(
+    tmp_path: Path, redirect: Redirect
 ) -> None:
-    monkeypatch.setattr(tcp, "REPORTING_INTERVAL", 0.05)
     async with server(echoing) as upstream:
         redirect("10.1.1.1", 5432)
-        async with worker(tmp_path, at("one.test", "5432/TCP", upstream)) as app, connected(app) as client:
+        documents = at("one.test", "5432/TCP", upstream) + REPORT_OFTEN
+        async with worker(tmp_path, documents) as app, connected(app) as client:
             await say(client, b"12345")
             await until(lambda: sample(app, b"istio_tcp_sent_bytes_total") == 5)
             assert sample(app, b"istio_tcp_received_bytes_total") == 5
