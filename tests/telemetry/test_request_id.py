@@ -90,3 +90,12 @@ def test_without_generation_nothing_is_added() -> None:
 def test_a_trace_may_be_forced(sent: Headers, mark: bytes) -> None:
     request_id, traced = ensure_request_id(list(sent), dict(sent), NEVER, Random(1), forced=True)
     assert (request_id[14:15], traced) == (mark, True)
+
+
+def test_without_the_mark_in_the_id_every_request_is_traced_and_ids_stay() -> None:
+    tracing = Tracing(random_sampling=0.0, by_request_id=False)
+    headers: list[tuple[bytes, bytes]] = []
+    made, traced = ensure_request_id(headers, {}, tracing, Random(1))
+    assert (chr(made[14]), traced, headers) == ("4", True, [(b"x-request-id", made)])
+    assert ensure_request_id([], {b"x-request-id": made}, tracing, Random(1)) == (made, True)
+    assert ensure_request_id([], {}, Tracing(enabled=False, by_request_id=False), Random(1))[1] is False

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pyproxy.core.http import Headers
 from pyproxy.snapshot.model import Propagation, Tracing
-from pyproxy.telemetry.trace_headers import NO_TRACE, TRACE_HEADERS, Trace, continue_trace
+from pyproxy.telemetry.trace_headers import NO_TRACE, TRACE_HEADERS, Trace, continue_trace, told_of_child
 from tests.telemetry.trace_cases import CASES, P, S, T, W
 
 ALWAYS = Tracing(random_sampling=100.0)
@@ -175,3 +175,20 @@ def test_whatever_comes_in_what_goes_out_is_well_formed_or_as_it_was(
     assert [header for header in headers if header[0] == b"accept"] == [
         header for header in sent if header[0] == b"accept"
     ]
+
+
+def test_an_attempts_context_takes_the_place_of_its_requests() -> None:
+    rng = Random(1)
+    for propagation in Propagation:
+        tracing = Tracing(propagation=propagation)
+        headers: Headers = [(b"a", b"b")]
+        parent = continue_trace(headers, {}, tracing, rng, traced=True)
+        before = [name for name, _ in headers]
+        child = told_of_child(headers, {}, parent, tracing, rng)
+        assert (child.trace_id, child.parent_id, child.sampled) == (parent.trace_id, parent.span_id, True)
+        sent = dict(headers)
+        assert set(before) <= set(sent)
+        if propagation is not Propagation.W3C:
+            assert (sent[b"x-b3-spanid"], sent[b"x-b3-parentspanid"]) == (child.span_id, parent.span_id)
+        if propagation is not Propagation.B3:
+            assert sent[b"traceparent"] == b"00-%b-%b-01" % (parent.trace_id, child.span_id)
