@@ -23,7 +23,6 @@ from pyproxy.telemetry.metrics import IstioMetrics
 from pyproxy.upstream.jwks import Fetches, Intervals, KeyFetcher
 from pyproxy.worker import Worker, sweep_outliers
 from pyproxy.workers.count import worker_count
-from pyproxy.workers.supervisor import Supervisor
 
 _log = logging.getLogger("pyproxy")
 
@@ -178,6 +177,8 @@ def run_app(settings: Settings) -> None:
     new_loop = _new_loop()
     with contextlib.suppress(KeyboardInterrupt):
         if workers > 1:
+            from pyproxy.workers.supervisor import Supervisor  # one process alone does without what several share
+
             Supervisor(settings, loaded, workers).run(new_loop)
         else:
             with asyncio.Runner(loop_factory=new_loop) as runner:
