@@ -27,9 +27,10 @@ class Project:
             shutil.copytree(TOP / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         for name in ("Dockerfile", ".dockerignore", "pyproject.toml", "setup.py", "README.md"):
             shutil.copy(TOP / name, folder / name)
-        ports = [_free_port(), _free_port()]
-        self.orders, self.prometheus = (f"http://127.0.0.1:{port}" for port in ports)
-        engine.environment |= {"GATEWAY_PORT": str(ports[0]), "PROMETHEUS_PORT": str(ports[1])}
+        ports = {name: _free_port() for name in ("GATEWAY", "PROMETHEUS", "GRAFANA", "JAEGER")}
+        urls = (f"http://127.0.0.1:{port}" for port in ports.values())
+        self.orders, self.prometheus, self.grafana, self.jaeger = urls
+        engine.environment |= {f"{name}_PORT": str(port) for name, port in ports.items()}
         network = folder / "network.json"
         network.write_text(json.dumps(_on_the_machines_network(TOP / "docker-compose.yml")))
         files = ("--file", str(TOP / "docker-compose.yml"), "--file", str(network))

@@ -2,9 +2,14 @@
 
 They are made of Debian packages and carry the names of what they stand for. The machine's certificates and its pip
 settings go into them, read when they are made, so that builds reach packages the way this machine does.
+
+LOUD: Debian has neither Grafana nor Jaeger. Their stand-ins are a few lines of Python that serve their ports; they
+prove that docker-compose.yml mounts, names and checks the right things, not that Grafana draws or that Jaeger stores.
 """
 
 import hashlib
+import json
+import re
 import shutil
 import subprocess
 import sys
@@ -26,6 +31,8 @@ def make_all(engine: Engine) -> None:
     _make_python(engine, debian)
     _make_go(engine, debian)
     _make_prometheus(engine, debian)
+    _make_server(engine, debian, "grafana/grafana:12.1.1", (3000,))
+    _make_server(engine, debian, "jaegertracing/jaeger:2.20.0", (4317, 4318, 9411, 13133, 16686))
 
 
 def _key(*parts: object) -> str:
@@ -106,7 +113,7 @@ def _pip_conf(listing: str) -> str:
 
 
 def _make_go(engine: Engine, debian: str) -> None:
-    """The Go of this machine, whichever version that is: the services ask for 1.19."""
+    """The Go of this machine, whichever version that is: the services ask for 1.19, and for 1.24 to speak gRPC."""
     root = Path(_output("go", "env", "GOROOT").strip())
 
     def fill(context: Path) -> None:
@@ -114,6 +121,12 @@ def _make_go(engine: Engine, debian: str) -> None:
 
     recipe = (f"FROM {debian}", "COPY go /usr/local/go", "ENV PATH=/usr/local/go/bin:$PATH GOTOOLCHAIN=local")
     _make(engine, "golang:1.26-bookworm", recipe, fill, _key(_output("go", "version")))
+
+
+def go_version() -> tuple[int, int]:
+    """Of this machine's Go: (1, 26)."""
+    major, minor = _output("go", "env", "GOVERSION").removeprefix("go").split(".")[:2]
+    return int(major), int(re.split(r"\D", minor)[0])
 
 
 def _make_prometheus(engine: Engine, debian: str) -> None:
@@ -135,6 +148,47 @@ def _make_prometheus(engine: Engine, debian: str) -> None:
         'CMD ["--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=/prometheus"]',
     )
     _make(engine, "prom/prometheus:v3.5.0", recipe, fill, _key(_output("prometheus", "--version")))
+
+
+_SERVER = """
+import os, signal, sys, threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.rfile.read(int(self.headers.get("content-length", 0)))
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"a stand-in")
+    do_POST = do_GET
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+servers = [ThreadingHTTPServer(("0.0.0.0", int(port)), Handler) for port in sys.argv[1:]]
+threads = [threading.Thread(target=server.serve_forever) for server in servers]
+for thread in threads:
+    thread.start()
+"""
+_WGET = """#!/usr/bin/python3
+import sys
+from urllib.request import urlopen
+urlopen(sys.argv[-1], timeout=2).read()
+"""
+
+
+def _make_server(engine: Engine, debian: str, name: str, ports: tuple[int, ...]) -> None:
+    """What answers 200 to everything on the ports of the real one, with the wget that the real images have."""
+
+    def fill(context: Path) -> None:
+        (context / "server.py").write_text(_SERVER)
+        (context / "wget").write_text(_WGET)
+        (context / "wget").chmod(0o755)
+
+    recipe = (
+        f"FROM {debian}",
+        "COPY server.py /server.py",
+        "COPY wget /usr/bin/wget",
+        "USER nobody",
+        f"ENTRYPOINT {json.dumps(['python3', '/server.py', *map(str, ports)])}",
+    )
+    _make(engine, name, recipe, fill, _key(_SERVER, _WGET))
 
 
 def _make(engine: Engine, name: str, recipe: tuple[str, ...], fill: Callable[[Path], None], made_of: str) -> None:
