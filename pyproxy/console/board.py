@@ -47,10 +47,14 @@ class Board:
         self._finish_step(at, now, readings, proxies)
         flows = self._drawn(flows_of(self._window.edges(), proxies), proxies, now)
         seconds = self._window.seconds
+        nodes = self._graph.nodes(flows, proxies)
         self.state = {
             "mesh": {"now": self._summary(at, flows, seconds, readings, errors)},
-            "nodes": self._graph.nodes(flows, proxies),
-            "edges": {name: edge_label(flow, seconds or 1.0, self.weights) for name, flow in flows.items()},
+            "nodes": nodes,
+            "edges": {
+                name: edge_label(flow, seconds or 1.0, self.weights) | {"bends": self._graph.bends(flow)}
+                for name, flow in flows.items()
+            },
             "hosts": {
                 name: row
                 for address, reading in answered.items()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pyproxy.console.edges import OUTSIDE, Edge, Totals, quantile_ms
-from pyproxy.console.layout import Place, arrange
+from pyproxy.console.layout import Arrangement, arrange
 from pyproxy.console.names import short
 
 VISITORS = "visitors"
@@ -64,7 +64,7 @@ class Graph:
     def __init__(self) -> None:
         self._drawn: frozenset[str] = frozenset()
         self._names: frozenset[str] = frozenset()
-        self._places: dict[str, Place] = {}
+        self._places = Arrangement({}, {})
 
     def nodes(self, flows: Mapping[str, Flow], proxies: Mapping[str, str]) -> dict[str, dict[str, Any]]:
         """Every workload and every target; `proxies` gives each one's state by workload."""
@@ -83,15 +83,19 @@ class Graph:
         kind = "proxy" if name in proxies else "visitors" if name == VISITORS else "outside"
         if kind == "outside" and name in served:
             kind = "nobody"  # a service of workloads, and of those none answered
-        place = self._places[name]
+        place = self._places.nodes[name]
         return {
             "name": service,
             "version": "" if version == OUTSIDE else version,
             "kind": kind,
             "state": proxies.get(name, ""),
             "layer": place.layer,
-            "order": place.order,
+            "across": place.across,
         }
+
+    def bends(self, flow: Flow) -> list[tuple[int, float]]:
+        """Where the line passes the layers between its ends: their numbers, and how far across, 0 to 1."""
+        return [(place.layer, place.across) for place in self._places.bends.get((flow.source, flow.target), [])]
 
 
 def edge_label(flow: Flow, seconds: float, weights: Weights) -> dict[str, Any]:

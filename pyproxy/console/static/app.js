@@ -12,6 +12,8 @@ import { Breakers, Empty, Events, Hosts, Proxies } from "./tables.js";
 const VIEWS = [["mesh", "Mesh"], ["hosts", "Hosts"], ["breakers", "Breakers"], ["latency", "Latency"], ["events", "Events"], ["documents", "Documents"], ["explain", "Explain"]];
 const KEYS = [["1 … 7", "views"], ["/", "filter"], ["t", "only trouble"], ["space", "pause and go on"], ["p", "projector: large type"], ["d", "dark or light"], ["m", "moving dots"], ["Tab, Enter", "walk the graph, choose"], ["Esc", "let go"], ["?", "this"]];
 
+const MOST = 6; // of what fails, in the list beside the graph
+
 const keep = (name, value) => { try { localStorage.setItem(name, value); } catch { /* private windows may refuse */ } };
 const viewInAddress = () => (VIEWS.find(([id]) => `#${id}` === location.hash) || VIEWS[0])[0];
 
@@ -136,7 +138,8 @@ function Troubles({ state }) {
     ${!ejected.length && !over.length && !failing.length && html`<p class="good">● Nothing ejected, nothing overflows, no errors.</p>`}
     <ul>${ejected.map((host) => html`<li key=${host.client + host.address + host.subset}><strong>✕ ${host.name || host.address}</strong> ejected by ${host.client}${host.left !== null && html`, <strong>${Math.ceil(host.left)} s</strong> more`}</li>`)}
       ${over.map((card) => html`<li key=${card.client + card.service + card.subset}><strong>■ breaker</strong> of ${card.client} to ${card.service} ${card.subset} overflows</li>`)}
-      ${failing.map((edge) => html`<li key=${edge.source + edge.target}><strong>■ ${percent(edge.errors)}</strong> of ${edge.source} → ${edge.target} fail${Object.keys(edge.flags).length > 0 && html` <small>${Object.keys(edge.flags).join(", ")}</small>`}</li>`)}</ul></section>`;
+      ${failing.slice(0, MOST).map((edge) => html`<li key=${edge.source + edge.target}><strong>■ ${percent(edge.errors)}</strong> of ${edge.source} → ${edge.target} fail${Object.keys(edge.flags).length > 0 && html` <small>${Object.keys(edge.flags).join(", ")}</small>`}</li>`)}
+      ${failing.length > MOST && html`<li>and ${failing.length - MOST} edges more</li>`}</ul></section>`;
 }
 
 function Selection({ id, state, close, latency }) {

@@ -15,7 +15,7 @@ export class Dots {
     this.size = 4;
   }
 
-  // edges: [{id, curve: [x0,y0,x1,y1,x2,y2,x3,y3], outcomes: {ok: rps, ...}}]
+  // edges: [{id, curve: [x0, y0, x1, y1, ...], outcomes: {ok: rps, ...}}]
   update(edges, width, height, size) {
     const ratio = Math.min(2, window.devicePixelRatio || 1);
     if (this.canvas.width !== Math.round(width * ratio) || this.canvas.height !== Math.round(height * ratio)) {
@@ -73,8 +73,9 @@ export class Dots {
     context.lineWidth = 1.2;
     this.dots = this.dots.filter((dot) => {
       const edge = this.edges.get(dot.id);
-      dot.at += passed / TRAVEL_SECONDS;
-      if (!edge || dot.at >= 1) return false;
+      if (!edge) return false;
+      dot.at += passed / (TRAVEL_SECONDS * (1 + (edge.curve.length - 8) / 9)); // long lines take longer
+      if (dot.at >= 1) return false;
       if (dot.at > 0) this.draw(dot.kind, ...point(edge.curve, dot.at));
       return true;
     });
@@ -103,7 +104,10 @@ export class Dots {
   }
 }
 
-export function point([x0, y0, x1, y1, x2, y2, x3, y3], t) {
-  const u = 1 - t, a = u * u * u, b = 3 * u * u * t, c = 3 * u * t * t, d = t * t * t;
+// A place on a line of one or more curves, t from 0 to 1: x0 y0, then three pairs for each curve.
+export function point(line, t) {
+  const curves = (line.length - 2) / 6, index = Math.min(curves - 1, Math.floor(t * curves));
+  const [x0, y0, x1, y1, x2, y2, x3, y3] = line.slice(6 * index, 6 * index + 8);
+  const v = t * curves - index, u = 1 - v, a = u * u * u, b = 3 * u * u * v, c = 3 * u * v * v, d = v * v * v;
   return [a * x0 + b * x1 + c * x2 + d * x3, a * y0 + b * y1 + c * y2 + d * y3];
 }

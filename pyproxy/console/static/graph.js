@@ -60,7 +60,7 @@ export function Graph({ state, filter, onlyTrouble, selected, select, moving }) 
 
 const wanted = (edge, filter) => !filter || `${edge.source} ${edge.target} ${edge.service}`.includes(filter);
 const classes = (first, flags) => [first, ...Object.keys(flags).filter((name) => flags[name])].join(" ");
-const path = ([a, b, ...rest]) => `M${a} ${b}C${rest.map((value) => Math.round(value * 10) / 10).join(" ")}`;
+const path = ([a, b, ...rest]) => `M${a} ${b}C${rest.map((value) => Math.round(value * 10) / 10).join(" ")}`; // C takes any number of curves
 
 function Node({ id, node, x, y, width, height, selected, select, dim, trouble, em }) {
   const says = trouble?.length ? trouble.join(", ") : node.state === "silent" ? "does not answer" : node.kind === "nobody" ? "nobody answered" : "";
@@ -121,7 +121,8 @@ function draw(nodes, edges, [width, height, font]) {
   if (!width || !list.length) return { nodes: [], edges: [], width, height, em: 13 };
   const layers = 1 + Math.max(...list.map(({ node }) => node.layer));
   const rows = Array(layers).fill(0);
-  for (const { node } of list) rows[node.layer] = Math.max(rows[node.layer], node.order + 1);
+  for (const { node } of list) rows[node.layer] += 1;
+  for (const { bends } of Object.values(edges)) for (const [layer] of bends) rows[layer] += 0.5;
   const most = Math.max(...rows);
   const across = width > 620 || width > height * 1.1;
   // In em: boxes as wide as the longest name, and room for a label between two layers.
@@ -132,23 +133,21 @@ function draw(nodes, edges, [width, height, font]) {
   const boxWidth = em * (across ? box : Math.min(box, wide / most / em - 0.7)), boxHeight = em * 3.1;
   const pitch = across ? em * 4.3 : em * 8.2;
   const tall = Math.max(height, (across ? most : layers) * pitch + em);
-  const place = (node) => {
-    const along = layers === 1 ? 0.5 : node.layer / (layers - 1);
-    const aside = (node.order + 0.5) / rows[node.layer];
-    const pad = em * 0.8;
-    return across
-      ? [pad + boxWidth / 2 + along * (wide - boxWidth - 2 * pad), pad + aside * (tall - 2 * pad)]
-      : [aside * wide, pad + boxHeight / 2 + along * (tall - boxHeight - 2 * pad)];
+  const pad = em * 0.8, deep = across ? boxWidth : boxHeight, length = across ? wide : tall;
+  const place = (layer, aside) => {
+    const along = pad + deep / 2 + (layers === 1 ? 0.5 : layer / (layers - 1)) * (length - deep - 2 * pad);
+    return across ? [along, pad + aside * (tall - 2 * pad)] : [aside * wide, along];
   };
-  const at = new Map(list.map((entry) => [entry.id, place(entry.node)]));
+  const at = new Map(list.map(({ id, node }) => [id, place(node.layer, node.across)]));
   const leaving = count(Object.values(edges), "source"), arriving = count(Object.values(edges), "target");
   const drawn = Object.entries(edges).filter(([, edge]) => at.has(edge.source) && at.has(edge.target)).map(([id, edge]) => {
-    const curve = curved(at.get(edge.source), at.get(edge.target), boxWidth, boxHeight, across);
+    const bends = edge.bends.map(([layer, aside]) => place(layer, aside));
+    const curve = curved([at.get(edge.source), ...bends, at.get(edge.target)], boxWidth, boxHeight, across);
     const out = leaving.get(edge.source), into = arriving.get(edge.target);
     const t = out > into ? 0.6 : out < into ? 0.4 : 0.5;
     return { id, edge, curve, label: point(curve, t), width: 1.4 + Math.min(4, Math.log10(1 + edge.rps) * 1.5) };
   });
-  spread(drawn, em);
+  spread(drawn, [...at.values()], em, boxWidth);
   return {
     width: wide, height: tall, em, brief: drawn.length > 16, edges: drawn,
     nodes: list.map(({ id, node }) => ({ id, node, x: at.get(id)[0], y: at.get(id)[1], width: boxWidth, height: boxHeight })),
@@ -161,35 +160,45 @@ function count(edges, end) {
   return found;
 }
 
-function curved([x0, y0], [x1, y1], width, height, across) {
-  if (across) {
-    if (x1 > x0 + width * 0.6) {
-      const a = x0 + width / 2, b = x1 - width / 2 - 1, bend = Math.max(20, (b - a) * 0.45);
-      return [a, y0, a + bend, y0, b - bend, y1, b, y1];
-    }
-    // Back, or within the layer: round the outside.
-    const side = Math.abs(y1 - y0) < 4 ? 1 : Math.sign(y1 - y0), out = width * 0.75;
-    return [x0 + width / 2, y0, x0 + width / 2 + out * 0.7, y0 + side * height, x1 + width / 2 + out * 0.7, y1 - side * height, x1 + width / 2 + 1, y1];
+// Through every place on the way: level where it leaves, passes a layer and arrives.
+function curved(places, width, height, across) {
+  const [[x0, y0], [x1, y1]] = [places[0], places.at(-1)];
+  const half = (across ? width : height) / 2, from = across ? x0 : y0, to = across ? x1 : y1;
+  if (to <= from + half) { // back, or within the layer: round the outside
+    const out = across ? width * 0.5 : height * 1.6, side = Math.sign(y1 - y0) || 1;
+    return across
+      ? [x0 + half, y0, x0 + half + out, y0 + side * height, x1 + half + out, y1 - side * height, x1 + half + 1, y1]
+      : [x0 + width / 2, y0, x0 + width / 2 + out, y0, x1 + width / 2 + out, y1, x1 + width / 2 + 1, y1];
   }
-  if (y1 > y0 + height * 0.6) {
-    const a = y0 + height / 2, b = y1 - height / 2 - 1, bend = Math.max(14, (b - a) * 0.45);
-    return [x0, a, x0, a + bend, x1, b - bend, x1, b];
+  const turn = (along, aside) => (across ? [along, aside] : [aside, along]);
+  const line = [...turn(from + half, across ? y0 : x0)];
+  let [along, aside] = [from + half, across ? y0 : x0];
+  const go = (nextAlong, nextAside) => {
+    const bend = Math.max(14, (nextAlong - along) * 0.45);
+    line.push(...turn(along + bend, aside), ...turn(nextAlong - bend, nextAside), ...turn(nextAlong, nextAside));
+    [along, aside] = [nextAlong, nextAside];
+  };
+  for (const [x, y] of places.slice(1, -1)) { // straight past the boxes of that layer
+    go((across ? x : y) - half, across ? y : x);
+    go((across ? x : y) + half, across ? y : x);
   }
-  const out = height * 1.6;
-  return [x0 + width / 2, y0, x0 + width / 2 + out, y0, x1 + width / 2 + out, y1, x1 + width / 2 + 1, y1];
+  go(to - half - 1, across ? y1 : x1);
+  return line;
 }
 
-// Labels that lie on each other move along their edges.
-function spread(edges, em) {
+// Labels that lie on each other, or on a box, move along their lines.
+function spread(edges, boxes, em, boxWidth) {
   const placed = [];
-  const tries = [0, 0.1, -0.1, 0.2, -0.2, 0.28, -0.28];
-  for (const edge of [...edges].sort((a, b) => b.edge.rps - a.edge.rps)) {
+  const tries = [0, 0.08, -0.08, 0.16, -0.16, 0.24, -0.24, 0.32, -0.32];
+  const overlap = (x, y, width, height) => ([a, b]) => Math.max(0, width - Math.abs(a - x)) * Math.max(0, height - Math.abs(b - y));
+  const sum = (values) => values.reduce((total, value) => total + value, 0);
+  for (const edge of [...edges].sort((a, b) => b.edge.rps - a.edge.rps || (a.id < b.id ? -1 : 1))) {
     const base = nearest(edge);
     let best = null;
     for (const step of tries) {
-      const t = Math.min(0.85, Math.max(0.15, base + step));
+      const t = Math.min(0.88, Math.max(0.12, base + step));
       const [x, y] = point(edge.curve, t);
-      const clash = placed.reduce((sum, [a, b]) => sum + Math.max(0, 6 * em - Math.abs(a - x)) * Math.max(0, 3.2 * em - Math.abs(b - y)), 0);
+      const clash = sum(placed.map(overlap(x, y, 6 * em, 3 * em))) + sum(boxes.map(overlap(x, y, boxWidth / 2 + 2.4 * em, 3 * em)));
       if (best === null || clash < best.clash - 1) best = { clash, at: [x, y] };
       if (!clash) break;
     }
