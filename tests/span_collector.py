@@ -73,9 +73,9 @@ class Collector:
 
     def wait(self, count: int, seconds: float = 10.0) -> list[Seen]:
         """The spans, once there are so many."""
-        until = time.monotonic() + seconds  # noqa: TID251 - threads have no loop to ask
+        until = time.monotonic() + seconds
         while len(self.spans) < count:
-            assert time.monotonic() < until, f"{len(self.spans)} of {count} spans came; {self.refused}"  # noqa: TID251
+            assert time.monotonic() < until, f"{len(self.spans)} of {count} spans came; {self.refused}"
             time.sleep(0.02)
         return list(self.spans)
 

@@ -24,11 +24,7 @@ def _all_but(model: type[Message], *acted_on: str) -> frozenset[str]:
     return frozenset(model.model_fields) - frozenset(acted_on)
 
 
-KINDS_NOT_ACTED_ON = frozenset(
-    (
-        "WorkloadGroup",
-    )
-)
+KINDS_NOT_ACTED_ON = frozenset(("WorkloadGroup",))
 
 FIELDS_NOT_ACTED_ON: dict[type[Message], frozenset[str]] = {
     TrafficPolicy: frozenset(("tunnel", "proxy_protocol")),

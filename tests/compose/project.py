@@ -14,7 +14,7 @@ from tests.compose.engine import Engine
 
 TOP = Path(__file__).parents[2]
 NAME = "pyproxy-compose-test"
-BUILD_SECONDS, UP_SECONDS = 420, 120
+BUILD_SECONDS, UP_SECONDS = 900, 120
 
 
 class Project:
