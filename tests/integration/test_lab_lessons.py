@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from pyproxy.lab.scenarios import NAMES, find_scenario
+from pyproxy.lab.scenarios.mystery import FAULTS
 from tests.console_blocks import commands_of, run
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
@@ -109,8 +110,6 @@ def test_the_teachers_notes_have_every_check_and_every_answer() -> None:
         if not scenario.secret:
             checks = [(n, check.what) for n, step in enumerate(scenario.steps, start=1) for check in step.checks]
             assert [each for each in checks if f"| {name} | {each[0]} | {each[1]} |" not in notes] == []
-    from pyproxy.lab.scenarios.mystery import FAULTS
-
     for number, (workload, ailment, _) in enumerate(FAULTS, start=1):
         assert f"| {number} | `{workload}:{ailment}` |" in notes
 
@@ -126,6 +125,8 @@ def test_status_and_check_speak_json(classroom: Classroom) -> None:
     report = json.loads(classroom.orders("report", "--output", "json").stdout)
     assert "Who may ask what" in Path(report["html"]).read_text()
     assert Path(report["edges"]).read_text().startswith("source,service,target,requests")
+    reset = json.loads(classroom.orders("reset", "--output", "json").stdout)
+    assert reset["ended"] == "authorization" and reset["seconds"] < 2
 
 
 def test_down_ends_the_lab_with_the_students_documents_back(classroom: Classroom) -> None:
