@@ -25,6 +25,8 @@ from pyproxy.istio.problems import Problem
 _log = logging.getLogger("pyproxy.console")
 MAX_BODY = 16 * 1024 * 1024
 HEARTBEAT_SECONDS = 10.0
+COMPRESSED_APART = 64 * 1024
+"""Bytes from which on an answer is compressed in another thread."""
 _STATIC = files("pyproxy.console") / "static"
 _TYPES = {
     "html": "text/html",
@@ -52,7 +54,7 @@ class Server:
         self.access = Access(address)
         self.bound = ""
         """`ip:port`."""
-        self._console = console
+        self.console = console
         self._address = address
         self._port = port
         self._flag = flag
@@ -103,7 +105,7 @@ class Server:
     async def stop(self) -> None:
         """Close the port and what is connected to it."""
         if self._runner is not None:
-            self._console.stream.close()
+            self.console.stream.close()
             await self._runner.cleanup()
             self._runner = None
 
@@ -131,13 +133,13 @@ class Server:
     # What is to be seen
 
     async def _state(self, request: web.Request) -> web.StreamResponse:
-        return _answer(self._console.board.state)
+        return _answer(self.console.board.state)
 
     async def _history(self, request: web.Request) -> web.StreamResponse:
-        return _answer(self._console.board.history.as_json())
+        return _answer(self.console.board.history.as_json())
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
-        queue = self._console.stream.join({**self._console.everything(), **self._about()})
+        queue = self.console.stream.join({**self.console.everything(), **self._about()})
         if queue is None:
             return _answer({"error": "too many pages are open"}, 503)
         response = web.StreamResponse(headers={**_HEADERS, "Content-Type": "text/event-stream"})
@@ -154,10 +156,10 @@ class Server:
         except ConnectionResetError:
             return response
         finally:
-            self._console.stream.leave(queue)
+            self.console.stream.leave(queue)
 
     def _about(self) -> dict[str, object]:
-        settings = self._console.settings
+        settings = self.console.settings
         return {
             "about": {
                 "title": settings.title,
@@ -168,19 +170,19 @@ class Server:
         }
 
     async def _in_force(self, request: web.Request) -> web.StreamResponse:
-        documents = await self._console.in_force()
+        documents = await self.console.in_force()
         return _answer({"text": yaml.safe_dump_all(documents, sort_keys=False, allow_unicode=True)})
 
     async def _request(self, request: web.Request) -> web.StreamResponse:
         wanted = request.query.get("id", "").strip()
         if not 8 <= len(wanted) <= 200:
             raise Refused("give ?id= with the x-request-id of a request")
-        logs = self._console.settings.logs
+        logs = self.console.settings.logs
         hops = await asyncio.to_thread(find_request, wanted, logs)
         return _answer({"id": wanted, "hops": hops, "logs": [str(path) for path in logs]})
 
     async def _requests(self, request: web.Request) -> web.StreamResponse:
-        found = await asyncio.to_thread(recent_requests, self._console.settings.logs)
+        found = await asyncio.to_thread(recent_requests, self.console.settings.logs)
         return _answer({"requests": found})
 
     async def _explain(self, request: web.Request) -> web.StreamResponse:
@@ -192,14 +194,14 @@ class Server:
         url = asked.get("url", "")
         if not url:
             raise Refused("give ?url=, as in http://reviews/reviews/0")
-        found = await self._console.explain(asked.get("proxy", ""), asked.get("method", "GET"), url, headers)
+        found = await self.console.explain(asked.get("proxy", ""), asked.get("method", "GET"), url, headers)
         return _answer(found)
 
     # Documents
 
     async def _documents(self, request: web.Request) -> web.StreamResponse:
-        files = await asyncio.to_thread(self._console.documents.files)
-        problems = (await asyncio.to_thread(self._console.documents.load)).problems
+        files = await asyncio.to_thread(self.console.documents.files)
+        problems = (await asyncio.to_thread(self.console.documents.load)).problems
         return _answer({"files": [_file(file) for file in files], "problems": [_problem(each) for each in problems]})
 
     async def _token(self, request: web.Request) -> web.StreamResponse:
@@ -209,13 +211,13 @@ class Server:
     async def _check(self, request: web.Request) -> web.StreamResponse:
         """A text as it is typed: what is wrong with it, what it changes, what sliders may move in it."""
         body = await _body(request)
-        file = await asyncio.to_thread(self._console.documents.file, _text(body, "file"))
+        file = await asyncio.to_thread(self.console.documents.file, _text(body, "file"))
         return await self._verdict(file, _text(body, "text"))
 
     async def _propose(self, request: web.Request) -> web.StreamResponse:
         """The text with a slider moved; nothing is written."""
         body = await _body(request)
-        file = await asyncio.to_thread(self._console.documents.file, _text(body, "file"))
+        file = await asyncio.to_thread(self.console.documents.file, _text(body, "file"))
         text = _text(body, "text")
         try:
             document, route = int(body["document"]), int(body["route"])
@@ -229,7 +231,7 @@ class Server:
         return await self._verdict(file, text)
 
     async def _verdict(self, file: File, text: str) -> web.StreamResponse:
-        problems = await asyncio.to_thread(self._console.documents.check, file.name, text)
+        problems = await asyncio.to_thread(self.console.documents.check, file.name, text)
         return _answer(
             {
                 "text": text,
@@ -246,7 +248,7 @@ class Server:
             return _answer({"error": "this needs the token that the terminal shows behind the page's address"}, 401)
         body = await _body(request)
         name, text, base = (_text(body, each) for each in ("file", "text", "base"))
-        before = await asyncio.to_thread(self._console.documents.write, name, text, base)
+        before = await asyncio.to_thread(self.console.documents.write, name, text, base)
         _log.info("%s written by the console", name)
         return _answer({"file": name, "digest": digest(text), "before": before.text})
 
@@ -281,6 +283,7 @@ def _answer(value: object, status: int = 200) -> web.Response:
         body=json.dumps(value, separators=(",", ":")).encode(),
         status=status,
         headers={**_HEADERS, "Content-Type": "application/json"},
+        zlib_executor_size=COMPRESSED_APART,
     )
     response.enable_compression()
     return response

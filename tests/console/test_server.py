@@ -12,6 +12,7 @@ from aiohttp import ClientSession
 
 from pyproxy.console.console import Console, ConsoleSettings
 from pyproxy.console.documents import digest
+from pyproxy.console.history import Sample
 from pyproxy.console.server import Server
 from pyproxy.core.errors import CommandError
 from tests.console.test_documents import VALID
@@ -80,11 +81,17 @@ async def test_the_stream_begins_with_everything_and_goes_on(served: tuple[Serve
 
 
 async def test_a_program_reads_state_and_history(served: tuple[Server, ClientSession, Path]) -> None:
-    _, session, _ = served
+    server, session, _ = served
+    console = server.console
     async with session.get("/api/state") as response:
         assert (await response.json())["mesh"]["now"]["silent"] == 1
     async with session.get("/api/history") as response:
         assert (await response.json())["kept"] == 900
+    for number in range(450):  # a full history of a busy mesh is some megabytes
+        edges = {f"{n}>{n + 1}": Sample(1000, 1, list(range(20))) for n in range(40)}
+        console.board.history.add(float(number), 2.0, edges)
+    async with session.get("/api/history") as response:
+        assert len((await response.json())["steps"]) == 450
 
 
 async def test_a_text_is_checked_and_its_difference_shown(served: tuple[Server, ClientSession, Path]) -> None:

@@ -48,7 +48,7 @@ function Hop({ hop, why }) {
   const facts = [["route", hop.route_name], ["to", hop.upstream_host && `${hop.target ? `${hop.target} at ` : ""}${hop.upstream_host}`],
     ["took", hop.duration && `${hop.duration} ms`], ["of it the service", hop.upstream_service_time && `${hop.upstream_service_time} ms`],
     ["details", hop.response_code_details], ["connection", hop.upstream_transport_failure_reason]];
-  const ask = () => { why({ proxy: hop.proxy, method: hop.method, url: `http://${hop.authority}${hop.path}`, headers: "" }); setTimeout(() => document.getElementById("would")?.scrollIntoView({ behavior: "smooth" }), 50); };
+  const ask = () => { why({ proxy: hop.proxy, method: hop.method, url: `http://${hop.authority}${hop.path}`, headers: "", hop }); };
   return html`<li class=${`hop ${bad ? "bad" : ""}`}>
     <h3>${hop.proxy} <small>${hop.direction === "inbound" ? "let it in" : hop.direction === "outbound" ? "sent it out" : ""}</small></h3>
     <p><code>${hop.method} ${hop.authority || ""}${hop.path || ""}</code> <strong class=${bad ? "warn" : "good"}>${bad ? "■" : "●"} ${hop.response_code}</strong></p>
@@ -68,7 +68,7 @@ function Would({ asked, setAsked, proxies }) {
     for (const line of asked.headers.split("\n")) if (line.trim()) query.append("header", line);
     try { setFound(await getJson(`/api/explain?${query}`)); setError(""); } catch (problem) { setError(problem.message); setFound(null); }
   };
-  useEffect(() => { if (asked.proxy && asked.url) ask(); }, [asked.proxy, asked.method]);
+  useEffect(() => { if (asked.hop) ask().then(() => document.getElementById("would")?.scrollIntoView({ behavior: "smooth", block: "start" })); }, [asked.hop]);
   return html`<section class="panel explain" id="would">
     <header><h2>What would one meet?</h2><p>As <code>pyproxy explain</code> says it, by the documents on disk. Nothing is sent.</p></header>
     <form onSubmit=${ask} class="ask">
