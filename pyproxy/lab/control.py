@@ -6,7 +6,7 @@ import hmac
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from aiohttp import web
+from aiohttp import ClientError, web
 
 from pyproxy.core.errors import CommandError
 
@@ -52,5 +52,5 @@ class Control:
             return web.json_response({"error": f"this lab takes {', '.join(self.orders)}"}, status=404)
         try:
             return web.json_response(await order(await request.json()))
-        except CommandError as error:
-            return web.json_response({"error": str(error)}, status=CANNOT)
+        except (CommandError, ClientError, OSError) as error:
+            return web.json_response({"error": str(error) or type(error).__name__}, status=CANNOT)

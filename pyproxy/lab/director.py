@@ -21,6 +21,8 @@ from pyproxy.lab.surroundings import Surroundings
 
 TAKE_UP_SECONDS = 5.0
 GLANCE_SECONDS = 0.1
+PATIENCE = 30.0
+"""Seconds beyond those that a step needs."""
 WATCH_SECONDS = 0.3
 
 
@@ -268,7 +270,12 @@ class Director:
     async def _measure(self, step: Step, answer: str) -> Measured:
         """Wait until there is enough to judge; a document that was saved this moment has been noticed by then."""
         await asyncio.sleep(WATCH_SECONDS + GLANCE_SECONDS)
+        deadline = asyncio.get_running_loop().time() + step.settle + step.seconds + PATIENCE
         while self._measured_seconds() < step.seconds:
+            if asyncio.get_running_loop().time() > deadline:
+                raise CommandError(
+                    "nothing could be measured: the proxies do not answer. pyproxy lab reset, or a new lab"
+                )
             await asyncio.sleep(GLANCE_SECONDS)
         window, generator = self._window, self._generator
         assert window is not None and generator is not None

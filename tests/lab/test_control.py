@@ -47,3 +47,12 @@ async def test_what_cannot_be_done_is_said(control: Control) -> None:
     assert await post(control, "double", {"n": -1}) == (409, {"error": "give a number that is not negative"})
     status, answer = await post(control, "dance", {})
     assert status == 404 and "double" in answer["error"]
+
+
+async def test_a_full_disk_is_said_too(control: Control) -> None:
+    async def write(arguments: dict[str, Any]) -> dict[str, Any]:
+        raise OSError(28, "No space left on device")
+
+    control.orders["write"] = write
+    status, answer = await post(control, "write", {})
+    assert status == 409 and "No space left" in answer["error"]

@@ -159,6 +159,22 @@ async def test_a_change_of_a_document_begins_the_measuring_anew(lab: Parts) -> N
     assert "the documents were changed" in [event.what for event in director.run.events]
 
 
+async def test_who_cannot_measure_says_so(lab: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    director, fake, _ = lab
+    monkeypatch.setattr(module, "PATIENCE", 0.1)
+    never = asyncio.Event()
+
+    async def read() -> Samples:
+        await never.wait()
+        return Samples()
+
+    await director.start("first")
+    fake.read = read  # type: ignore[method-assign]
+    with pytest.raises(CommandError, match="nothing could be measured"):
+        await director.check()
+    never.set()
+
+
 async def test_reset_puts_everything_back(lab: Parts) -> None:
     director, fake, _ = lab
     await director.start("first")
