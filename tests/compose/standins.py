@@ -151,15 +151,19 @@ def _make_prometheus(engine: Engine, debian: str) -> None:
 
 
 _SERVER = """
-import os, signal, sys, threading
+import collections, json, os, signal, sys, threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+posted = collections.Counter()
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
-        self.rfile.read(int(self.headers.get("content-length", 0)))
         self.send_response(200)
         self.end_headers()
-        self.wfile.write(b"a stand-in")
-    do_POST = do_GET
+        self.wfile.write(json.dumps(posted).encode())
+    def do_POST(self):
+        sent = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        posted.update(span["localEndpoint"]["serviceName"] for span in sent)
+        self.send_response(202)
+        self.end_headers()
 signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 servers = [ThreadingHTTPServer(("0.0.0.0", int(port)), Handler) for port in sys.argv[1:]]
 threads = [threading.Thread(target=server.serve_forever) for server in servers]
@@ -174,7 +178,7 @@ urlopen(sys.argv[-1], timeout=2).read()
 
 
 def _make_server(engine: Engine, debian: str, name: str, ports: tuple[int, ...]) -> None:
-    """What answers 200 to everything on the ports of the real one, with the wget that the real images have."""
+    """What answers every GET with how many Zipkin spans each service has posted; and the wget of the real images."""
 
     def fill(context: Path) -> None:
         (context / "server.py").write_text(_SERVER)
