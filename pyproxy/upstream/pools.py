@@ -11,9 +11,7 @@ from pyproxy.upstream.pool import HostPool
 from pyproxy.upstream.stream import Lender
 
 
-def pool_of(
-    host: HostState, clock: Clock, contexts: Contexts | None, authority: bytes, *, http2: bool
-) -> Lender:
+def pool_of(host: HostState, clock: Clock, contexts: Contexts | None, authority: bytes, *, http2: bool) -> Lender:
     """The pool for a request with this authority, made at first use. `http2`: its client speaks HTTP/2."""
     pool = host.pool
     if isinstance(pool, HostPool):

@@ -29,8 +29,6 @@ def test_the_first_label_that_is_there_counts() -> None:
         ({"tracingServiceName": "APP_LABEL_AND_NAMESPACE"}, {"app": "a"}, "w", "a.shop"),
     ],
 )
-def test_what_traces_call_a_proxy(
-    config: dict[str, str], labels: dict[str, str], workload: str, expected: str
-) -> None:
+def test_what_traces_call_a_proxy(config: dict[str, str], labels: dict[str, str], workload: str, expected: str) -> None:
     identity = Identity(workload=workload, namespace="shop", labels=labels)
     assert service_cluster(identity, ProxyConfig.model_validate(config)) == expected
