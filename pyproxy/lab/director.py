@@ -22,7 +22,7 @@ from pyproxy.lab.surroundings import Surroundings
 TAKE_UP_SECONDS = 5.0
 GLANCE_SECONDS = 0.1
 PATIENCE = 30.0
-"""Seconds beyond those that a step needs."""
+"""Seconds beyond those that a step needs to settle."""
 WATCH_SECONDS = 0.3
 
 
@@ -103,6 +103,7 @@ class Director:
         run = self._require(name)
         step = run.scenario.steps[self._number - 1]
         async with self._busy:
+            await self._noticed(step)
             errors = await self._lab.refusals()
             findings = [] if errors else judge(step, await self._measure(step, answer))
             run.findings[self._number] = findings
@@ -267,15 +268,21 @@ class Director:
             )
         return self.run
 
-    async def _measure(self, step: Step, answer: str) -> Measured:
-        """Wait until there is enough to judge; a document that was saved this moment has been noticed by then."""
+    async def _noticed(self, step: Step) -> None:
+        """Wait until a document that was saved this moment has been taken up or refused, and the load has settled."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + step.settle + PATIENCE
         await asyncio.sleep(WATCH_SECONDS + GLANCE_SECONDS)
-        deadline = asyncio.get_running_loop().time() + step.settle + step.seconds + PATIENCE
-        while self._measured_seconds() < step.seconds:
-            if asyncio.get_running_loop().time() > deadline:
+        while self._window is None:
+            if loop.time() > deadline:
                 raise CommandError(
                     "nothing could be measured: the proxies do not answer. pyproxy lab reset, or a new lab"
                 )
+            await asyncio.sleep(GLANCE_SECONDS)
+
+    async def _measure(self, step: Step, answer: str) -> Measured:
+        """Wait until there is enough to judge."""
+        while self._measured_seconds() < step.seconds:
             await asyncio.sleep(GLANCE_SECONDS)
         window, generator = self._window, self._generator
         assert window is not None and generator is not None
