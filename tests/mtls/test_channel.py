@@ -4,41 +4,53 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import tempfile
 from collections.abc import Iterator
 from typing import Any, cast
 
 import pytest
-import trustme
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyproxy.mtls.channel import CLOSED, TIMED_OUT, TlsChannel
+from tests.certificates import Authority, Issued
 from tests.fakes import FakeTransport
 
-CA = trustme.CA()
-OTHER_CA = trustme.CA()
-SERVER = CA.issue_cert("server.test")
-CLIENT = CA.issue_cert("client.test")
+CA = Authority()
+OTHER_CA = Authority()
+SERVER = CA.issue("server.test")
+CLIENT = CA.issue("client.test")
 HIGH = 64 * 1024
+
+
+def show(context: ssl.SSLContext, issued: Issued) -> None:
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(issued.pem + issued.key_pem)
+        file.flush()
+        context.load_cert_chain(file.name)
+
+
+def trust(context: ssl.SSLContext, authority: Authority) -> None:
+    context.load_verify_locations(cadata=authority.root_pem.decode())
 
 
 def server_context(*, asks: bool = True, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.maximum_version = version
     context.num_tickets = 1
-    SERVER.configure_cert(context)
-    CA.configure_trust(context)
+    show(context, SERVER)
+    trust(context, CA)
     if asks:
         context.verify_mode = ssl.CERT_REQUIRED
     context.set_alpn_protocols(["istio", "http/1.1"])
     return context
 
 
-def client_context(*, ca: trustme.CA = CA, shows: bool = True) -> ssl.SSLContext:
+def client_context(*, ca: Authority = CA, shows: bool = True) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    ca.configure_trust(context)
+    trust(context, ca)
     if shows:
-        CLIENT.configure_cert(context)
+        show(context, CLIENT)
     context.set_alpn_protocols(["istio"])
     return context
 
