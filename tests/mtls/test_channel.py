@@ -17,7 +17,7 @@ from tests.certificates import Authority, Issued
 from tests.fakes import FakeTransport
 
 CA = Authority()
-OTHER_CA = Authority()
+OTHER_CA = Authority("other")
 SERVER = CA.issue("server.test")
 CLIENT = CA.issue("client.test")
 HIGH = 64 * 1024
