@@ -9,12 +9,12 @@ from collections import Counter
 from collections.abc import Generator
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 LOUD = "LOUD SKIP:"
 
 # How long an example takes says how busy the machine is; tests that hang have pytest's timeout.
-settings.register_profile("pyproxy", deadline=None)
+settings.register_profile("pyproxy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("pyproxy")
 
 ALLOWED_IN_CI: dict[str, str] = {}

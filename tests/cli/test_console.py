@@ -47,11 +47,11 @@ def test_it_prints_where_it_is_and_who_does_not_answer_and_ends_quietly() -> Non
         stderr=subprocess.PIPE,
         text=True,
     )
-    assert process.stdout is not None
+    assert process.stdout is not None and process.stderr is not None
     url = process.stdout.readline().split()[1]
     with urllib.request.urlopen(url.partition("#")[0]) as page:
         assert b"pyproxy console" in page.read()
+    assert "127.0.0.1:1: nobody listens there" in process.stderr.readline()
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=20)
+    process.communicate(timeout=20)
     assert process.returncode == 0
-    assert "127.0.0.1:1: nobody listens there" in errors
