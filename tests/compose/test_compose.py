@@ -177,9 +177,9 @@ def test_prometheus_has_what_the_sidecars_counted(
     for labels in (source, destination):
         query = f"sum by (destination_version) (istio_requests_total{{{labels}}})"
         rows: dict[str, float] = {}
-        for _ in range(60):  # two scrapes are ten seconds apart at most
+        for _ in range(120):  # two scrapes are ten seconds apart at most
             rows = counted(client, project, query)
-            if sum(rows.values()) >= REQUESTS:
+            if all(rows.get(version, 0) >= split[version] for version in ("v1", "v2")):
                 break
             time.sleep(0.25)
         assert rows["v1"] >= split["v1"], query
@@ -211,7 +211,7 @@ def test_what_was_unavailable_over_grpc_was_asked_again(
 ) -> None:
     called = 'destination_service="inventory-service.default.svc.cluster.local",request_protocol="grpc"'
     query = f'sum by (grpc_response_status) (istio_requests_total{{reporter="%s",response_code="200",{called}}})'
-    for _ in range(60):  # as above
+    for _ in range(120):  # as above
         sent = counted(client, grpc_project, query % "source")
         arrived = counted(client, grpc_project, query % "destination")
         if sent.get("0", 0) >= REQUESTS and arrived.get("0", 0) >= REQUESTS:
