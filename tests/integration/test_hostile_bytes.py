@@ -141,7 +141,6 @@ REFUSED: dict[str, tuple[int, bytes]] = {
     "HTTP/1.0": (426, head(b"GET /own HTTP/1.0")),
     "HTTP/1.2": (426, head(b"GET /own HTTP/1.2")),
     "HTTP/2.0": (426, head(b"GET /own HTTP/2.0")),
-    "HTTP/2 preface": (400, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
     "HTTP/11": (400, head(b"GET /own HTTP/11")),
     "HTTP/1.10": (400, head(b"GET /own HTTP/1.10")),
     "http in lower case": (400, head(b"GET /own http/1.1")),
