@@ -119,7 +119,7 @@ def _tracing() -> list[Document]:
         "location": "MESH_EXTERNAL",
         "resolution": "STATIC",
         "ports": [{"number": 9411, "name": "http", "protocol": "HTTP"}],
-        "endpoints": [{"address": "127.0.0.1"}],
+        "endpoints": [{"address": "127.0.0.2"}],
     }
     return [
         _document("install", "IstioOperator", "mesh", mesh) | {"apiVersion": "install.istio.io/v1alpha1"},
