@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from bench.scenarios import HOST, SERVICE_PORT, Guards, Mesh
+from bench.tokens import ISSUER, issued
 
 HOSTS_PER_ENTRY = 100
 """The extra hosts come in ServiceEntries of so many hosts; each has a VirtualService of its own."""
@@ -83,7 +84,19 @@ def _before_the_service(mesh: Mesh, ports: dict[str, int]) -> list[Document]:
     if mesh.rules:
         rules = [_rule(*each) for each in rules_of(mesh)]
         found.append(_document("security", "AuthorizationPolicy", "allow", {"action": "ALLOW", "rules": rules}))
+    if mesh.tokens:
+        found += _tokens()
     return found
+
+
+def _tokens() -> list[Document]:
+    """A token is verified, and none is not enough, as Istio's task on end-user authentication has it."""
+    rule = {"issuer": ISSUER, "jwks": issued().jwks, "forwardOriginalToken": True}
+    anybody = {"action": "ALLOW", "rules": [{"from": [{"source": {"requestPrincipals": ["*"]}}]}]}
+    return [
+        _document("security", "RequestAuthentication", "tokens", {"jwtRules": [rule]}),
+        _document("security", "AuthorizationPolicy", "tokens", anybody),
+    ]
 
 
 def rules_of(mesh: Mesh) -> list[tuple[str, str, str]]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from bench.documents import rules_of
 from bench.scenarios import HOST, SERVICE_PORT, Guards, Mesh, Retries
+from bench.tokens import ISSUER, issued
 
 _TYPE = "type.googleapis.com/envoy"
 _UNLIMITED = 4294967295
@@ -129,6 +130,7 @@ INBOUND_CLUSTER = f"inbound|{SERVICE_PORT}||"
 def inbound_listener(mesh: Mesh, port: int, certificates: Path | None) -> Config:
     """Istio's inbound listener for one HTTP port: mutual TLS and nothing else with `mesh.mutual_tls`."""
     rules = [_filter("rbac", "rbac.v3.RBAC", rules=_rbac(mesh))] if mesh.rules else []
+    rules += _tokens() if mesh.tokens else []
     manager = _manager("inbound_0.0.0.0_15006", _inbound_routes(), rules) | {
         "server_name": "istio-envoy",
         "forward_client_cert_details": "APPEND_FORWARD",
@@ -180,6 +182,37 @@ def _rbac(mesh: Mesh) -> Config:
             "principals": [{"and_ids": {"ids": principals}}],
         }
     return {"action": "ALLOW", "policies": policies}
+
+
+def _tokens() -> list[Config]:
+    """As istiod writes a RequestAuthentication, and an ALLOW policy for every principal of a token."""
+    provider = {
+        "issuer": ISSUER,
+        "forward": True,
+        "local_jwks": {"inline_string": issued().jwks},
+        "payload_in_metadata": "payload",
+        "normalize_payload_in_metadata": {"space_delimited_claims": ["permission", "scope"]},
+    }
+    either = {"requires_any": {"requirements": [{"provider_name": "origins-0"}, {"allow_missing": {}}]}}
+    principals = [{"and_ids": {"ids": [_claim("iss"), _claim("sub")]}}]
+    policies = {"ns[default]-policy[tokens]-rule[0]": {"permissions": [{"any": True}], "principals": principals}}
+    return [
+        _filter(
+            "jwt_authn",
+            "jwt_authn.v3.JwtAuthentication",
+            providers={"origins-0": provider},
+            rules=[{"match": {"prefix": "/"}, "requires": either}],
+            bypass_cors_preflight=True,
+        ),
+        _filter("rbac", "rbac.v3.RBAC", rules={"action": "ALLOW", "policies": policies}),
+    ]
+
+
+def _claim(name: str) -> Config:
+    """A claim that says anything at all."""
+    path = [{"key": "payload"}, {"key": name}]
+    value = {"string_match": {"safe_regex": {"regex": ".+"}}}
+    return {"metadata": {"filter": "envoy.filters.http.jwt_authn", "path": path, "value": value}}
 
 
 def _tls(side: str, certificates: Path, validation: Config, alpn: list[str], more: Config) -> Config:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.scenarios import APPLICATION_HEADERS, HOST, SERVICE_PORT, Scenario
+from bench.tokens import issued
 from bench.upstream import GRPC_MESSAGE
 
 _REQUESTS = """\
@@ -63,6 +64,8 @@ def script(scenario: Scenario) -> str:
     headers = list(APPLICATION_HEADERS)
     if mesh.header_match is not None:
         headers.append(mesh.header_match)
+    if mesh.tokens:
+        headers.append(("authorization", issued().authorization))
     if not load.keep_alive:
         headers.append(("connection", "close"))
     hosts = mesh.hosts() or [f"{HOST}:{SERVICE_PORT}"]

@@ -73,6 +73,8 @@ class Mesh:
     """The service speaks HTTP/2."""
     rules: int = 0
     """Of an ALLOW AuthorizationPolicy before the service; only the last lets the load through."""
+    tokens: bool = False
+    """Each request must bring a JSON Web Token, which the proxy before the service verifies."""
 
     def hosts(self) -> list[str]:
         """The names of the extra hosts."""
@@ -159,6 +161,13 @@ SCENARIOS: dict[str, Scenario] = {
             reference=WORKERS[0],
         ),
         Scenario(
+            "workers-tokens",
+            "as tokens; pyproxy --workers 2 beside --workers 1",
+            replace(INBOUND, tokens=True),
+            proxies=WORKERS,
+            reference=WORKERS[0],
+        ),
+        Scenario(
             "mutual-tls",
             "as routing, plaintext from wrk and mutual TLS 1.3 with SPIFFE identities to nginx, kept alive",
             replace(ROUTED, mutual_tls=True),
@@ -184,6 +193,12 @@ SCENARIOS: dict[str, Scenario] = {
             Load(path="/item/", paths=500),
             proxies=(WITHOUT_RULES, "pyproxy", "envoy"),
             reference=WITHOUT_RULES,
+        ),
+        Scenario(
+            "tokens",
+            "inbound; each request brings a token (RS256, 2,048 bits) that is verified and asked for",
+            replace(INBOUND, tokens=True),
+            proxies=WITH_POLICIES,
         ),
         Scenario(
             "http2-to-http1",

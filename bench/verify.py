@@ -12,6 +12,7 @@ from http.client import HTTPConnection, HTTPSConnection
 
 from bench.contestants import Contestant
 from bench.scenarios import HOST, SERVICE_PORT, WITHOUT_RULES, WORKERS, Mesh
+from bench.tokens import issued
 
 REQUESTS = 400
 LOST = 8
@@ -34,6 +35,9 @@ def check(contestant: Contestant, mesh: Mesh) -> None:
         _check_bytes(contestant)
         return
     headers = {"host": (mesh.hosts() or [f"{HOST}:{SERVICE_PORT}"])[0]}
+    if mesh.tokens:
+        _check_refusals(contestant, headers)
+        headers["authorization"] = issued().authorization
     if mesh.header_match is not None:
         plain = _echoes(contestant, headers, REQUESTS // 10, mesh.failing)
         if set(plain) != {mesh.split[0][0]}:
@@ -52,6 +56,18 @@ def _check_bytes(contestant: Contestant) -> None:
     connection.close()
     if found["request_id"] or response.getheader("x-envoy-upstream-service-time") is not None:
         raise RuntimeError(f"{contestant.name}: took bytes for a request")
+
+
+def _check_refusals(contestant: Contestant, headers: dict[str, str]) -> None:
+    """No token is not enough, and a changed one is none."""
+    changed = issued().authorization[:-8] + "AAAAAAAA"
+    for more, wanted in (({}, 403), ({"authorization": changed}, 401)):
+        connection = _connection(contestant)
+        connection.request("GET", "/echo", headers=headers | more)
+        status = connection.getresponse().status
+        connection.close()
+        if status != wanted:
+            raise RuntimeError(f"{contestant.name}: answered {status} to {more or 'no token'} instead of {wanted}")
 
 
 def _check_split(name: str, found: Counter[str], mesh: Mesh) -> None:

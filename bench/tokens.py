@@ -1,0 +1,36 @@
+"""One issuer's key and a token that it signed, for a scenario where each request brings one."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cache
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+ISSUER = "issuer.bench"
+LIFE = timedelta(hours=12)
+"""Longer than anybody measures."""
+
+
+@dataclass(frozen=True)
+class Issued:
+    """What the load sends, and what proxies verify it with."""
+
+    authorization: str
+    """The header's value."""
+    jwks: str
+    """The JSON Web Key Set with the public key."""
+
+
+@cache
+def issued() -> Issued:
+    """RS256 with 2,048 bits, as identity providers sign; made once per run."""
+    key = rsa.generate_private_key(65537, 2048)
+    claims = {"iss": ISSUER, "sub": "jason", "groups": ["readers", "writers"], "exp": datetime.now(UTC) + LIFE}
+    public = jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key(), as_dict=True)
+    keys = {"keys": [{"kid": "bench", "kty": public["kty"], "n": public["n"], "e": public["e"]}]}
+    token = jwt.encode(claims, key, algorithm="RS256", headers={"kid": "bench"})
+    return Issued(f"Bearer {token}", json.dumps(keys))
