@@ -71,7 +71,10 @@ def read_plan(file: Path) -> Plan:
 def main() -> None:
     """Until SIGTERM, which the members get too, or until one of them ends: exit code 1."""
     plan = read_plan(Path(sys.argv[1]))
-    _share(member.entry for member in (plan.first, *plan.members))
+    everybody = (plan.first, *plan.members)
+    _share(member.entry for member in everybody)
+    for member in everybody:  # or its last words could not be looked for should it die before it has opened its log
+        Path(member.log).touch(0o600)
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # until everybody knows what to do with it
     _, status = os.waitpid(_fork(plan.first), 0)
     if status:
@@ -133,7 +136,7 @@ def _become(member: Member) -> NoReturn:
     code = 1
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
-        log = os.open(member.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        log = os.open(member.log, os.O_WRONLY | os.O_APPEND)
         os.dup2(log, 1)
         os.dup2(log, 2)
         os.close(log)
