@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from hpack.exceptions import HPACKDecodingError, InvalidTableIndexError, InvalidTableSizeError, OversizedHeaderListError
+from h2.errors import ErrorCodes
+from h2.exceptions import ProtocolError
+from hpack.exceptions import OversizedHeaderListError
 from hpack.huffman_table import HUFFMAN_COMPLETE, HUFFMAN_EMIT_SYMBOL, HUFFMAN_FAIL, HUFFMAN_TABLE
 from hpack.table import HeaderTable
 
@@ -163,7 +165,7 @@ class Decoder:
         self._position = 0
 
     def decode(self, block: bytes, raw: bool = True) -> Headers:
-        """The fields. Raises hpack's errors."""
+        """The fields. Raises ProtocolError, with the code COMPRESSION_ERROR, and OversizedHeaderListError."""
         data = bytes(block)
         end = len(data)
         lines: Headers = []
@@ -178,7 +180,7 @@ class Decoder:
                 self._add(line)
             elif first & 0x20:
                 if lines:
-                    raise HPACKDecodingError("a table size update behind a field")
+                    raise _broken("a table size update behind a field")
                 self._resize(self._integer(data, 5))
                 continue
             else:
@@ -188,17 +190,17 @@ class Decoder:
                 raise OversizedHeaderListError(f"more than {self.max_header_list_size} bytes of header fields")
             lines.append(line)
         if self._most > self.max_allowed_table_size:
-            raise InvalidTableSizeError("the table was not made as small as was asked for")
+            raise _broken("the table was not made as small as was asked for")
         return lines
 
     def _entry(self, index: int) -> tuple[bytes, bytes]:
         if index <= 0:
-            raise InvalidTableIndexError("there is no field 0")
+            raise _broken("there is no field 0")
         if index <= _STATIC_SIZE:
             return _STATIC[index - 1]
         place = len(self._entries) - (index - _STATIC_SIZE)
         if place < 0:
-            raise InvalidTableIndexError(f"there is no field {index}")
+            raise _broken(f"there is no field {index}")
         return self._entries[place]
 
     def _literal(self, data: bytes, bits: int) -> tuple[bytes, bytes]:
@@ -217,7 +219,7 @@ class Decoder:
             end = len(data)
             while True:
                 if position >= end or shift > 28:
-                    raise HPACKDecodingError("a number without an end")
+                    raise _broken("a number without an end")
                 part = data[position]
                 position += 1
                 number += (part & 0x7F) << shift
@@ -229,13 +231,13 @@ class Decoder:
 
     def _text(self, data: bytes) -> bytes:
         if self._position >= len(data):
-            raise HPACKDecodingError("a field without its text")
+            raise _broken("a field without its text")
         coded = data[self._position] & 0x80
         size = self._integer(data, 7)
         start = self._position
         self._position = start + size
         if self._position > len(data):
-            raise HPACKDecodingError("a text that is longer than the block")
+            raise _broken("a text that is longer than the block")
         text = data[start : self._position]
         return decode_huffman(text) if coded else text
 
@@ -248,7 +250,7 @@ class Decoder:
 
     def _resize(self, size: int) -> None:
         if size > self.max_allowed_table_size:
-            raise InvalidTableSizeError(f"a table of {size} bytes was not offered")
+            raise _broken(f"a table of {size} bytes was not offered")
         self._most = size
         self._evict(0)
 
@@ -260,7 +262,7 @@ class Decoder:
 
 
 def decode_huffman(text: bytes) -> bytes:
-    """RFC 7541 section 5.2. Raises HPACKDecodingError."""
+    """RFC 7541 section 5.2. Raises ProtocolError."""
     if not text:
         return b""
     out = bytearray()
@@ -269,19 +271,26 @@ def decode_huffman(text: bytes) -> bytes:
     for byte in text:
         entry = _HUFFMAN[state * 16 + (byte >> 4)]
         if entry & _FAIL:
-            raise HPACKDecodingError("a text that Huffman's code has not")
+            raise _broken("a text that Huffman's code has not")
         if entry & _EMIT:
             out.append(entry >> 8 & 0xFF)
         state = entry >> 16
         entry = _HUFFMAN[state * 16 + (byte & 15)]
         if entry & _FAIL:
-            raise HPACKDecodingError("a text that Huffman's code has not")
+            raise _broken("a text that Huffman's code has not")
         if entry & _EMIT:
             out.append(entry >> 8 & 0xFF)
         state = entry >> 16
     if not entry & _COMPLETE:
-        raise HPACKDecodingError("a text that breaks off")
+        raise _broken("a text that breaks off")
     return bytes(out)
+
+
+def _broken(why: str) -> ProtocolError:
+    """The block cannot be read, nor any that follows it. RFC 9113 section 4.3; h2 would say PROTOCOL_ERROR."""
+    error = ProtocolError(why)
+    error.error_code = ErrorCodes.COMPRESSION_ERROR
+    return error
 
 
 def _put_integer(out: bytearray, pattern: int, bits: int, number: int) -> None:

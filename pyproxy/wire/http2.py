@@ -45,7 +45,7 @@ _MAX_UPDATES: Final = 10
 _START_OF_UPDATES: Final = 5
 
 _DATA, _HEADERS, _PRIORITY, _SETTINGS, _PING, _WINDOW_UPDATE, _CONTINUATION = 0, 1, 2, 4, 6, 8, 9
-_END_STREAM, _END_HEADERS, _PADDED, _PRIORITIZED = 0x1, 0x4, 0x8, 0x20
+_ACK, _END_STREAM, _END_HEADERS, _PADDED, _PRIORITIZED = 0x1, 0x1, 0x4, 0x8, 0x20
 
 
 class Flood(Exception):
@@ -404,6 +404,9 @@ class Session:
 
     def _take_any(self, frame: bytes, kind: int, flags: int) -> None:
         """One whole frame, by h2."""
+        if kind == _SETTINGS and flags & _ACK and len(frame) > 9:  # h2 would say PROTOCOL_ERROR. RFC 9113 section 6.5
+            self.fail(ErrorCodes.FRAME_SIZE_ERROR, "http2.unknown.nghttp2.error")
+            return
         if kind in (_HEADERS, _CONTINUATION):
             self.in_block = not flags & _END_HEADERS
         on = self._on

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hpack
 import pytest
-from hpack.exceptions import HPACKError, OversizedHeaderListError
+from h2.errors import ErrorCodes
+from h2.exceptions import ProtocolError
+from hpack.exceptions import OversizedHeaderListError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -45,7 +47,7 @@ def test_garbage_is_refused_or_read_as_others_read_it(block: bytes) -> None:
     try:
         expected = [(bytes(name), bytes(value)) for name, value in theirs.decode(block, raw=True)]
     except Exception:
-        with pytest.raises(HPACKError):
+        with pytest.raises(ProtocolError):
             Decoder().decode(block)
     else:
         assert Decoder().decode(block) == expected
@@ -89,11 +91,12 @@ def test_a_list_may_only_be_so_long() -> None:
     ],
 )
 def test_blocks_that_are_none(block: bytes) -> None:
-    with pytest.raises(HPACKError):
+    with pytest.raises(ProtocolError) as error:
         Decoder().decode(block)
+    assert error.value.error_code == ErrorCodes.COMPRESSION_ERROR
 
 
 @pytest.mark.parametrize("text", [b"\xff\xff\xff\xff", b"\x00", b"\x1f\x00"])
 def test_texts_that_huffman_has_not(text: bytes) -> None:
-    with pytest.raises(HPACKError):
+    with pytest.raises(ProtocolError):
         decode_huffman(text)
