@@ -13,10 +13,11 @@ from bench.upstream import GRPC_MESSAGE
 
 _REQUESTS = """\
 local headers = {{ {headers} }}
-local hosts, paths = {{ {hosts} }}, {{ {paths} }}
+local hosts, paths, tokens = {{ {hosts} }}, {{ {paths} }}, {{ {tokens} }}
 local requests, at = {{}}, 0
-for number = 1, math.max(#hosts, #paths) do
+for number = 1, math.max(#hosts, #paths, #tokens) do
   headers["Host"] = hosts[(number - 1) % #hosts + 1]
+  headers["authorization"] = tokens[number]
   requests[number] = wrk.format("{method}", paths[(number - 1) % #paths + 1], headers, {body})
 end
 function request()
@@ -64,13 +65,12 @@ def script(scenario: Scenario) -> str:
     headers = list(APPLICATION_HEADERS)
     if mesh.header_match is not None:
         headers.append(mesh.header_match)
-    if mesh.tokens:
-        headers.append(("authorization", issued().authorization))
     if not load.keep_alive:
         headers.append(("connection", "close"))
     hosts = mesh.hosts() or [f"{HOST}:{SERVICE_PORT}"]
     paths = [f"{load.path}{number}" for number in range(load.paths)] if load.paths > 1 else [load.path]
-    template = _REQUESTS if len(hosts) + len(paths) > 2 else _ONE_REQUEST
+    tokens = issued().authorizations if mesh.tokens else []
+    template = _REQUESTS if len(hosts) + len(paths) + len(tokens) > 2 else _ONE_REQUEST
     body = f'string.rep("x", {load.body})' if load.body else "nil"
     return (
         template.format(
@@ -78,6 +78,7 @@ def script(scenario: Scenario) -> str:
             hosts=", ".join(f'"{host}"' for host in hosts),
             method="POST" if load.body else "GET",
             paths=", ".join(f'"{path}"' for path in paths),
+            tokens=", ".join(f'"{token}"' for token in tokens),
             body=body,
         )
         + _REPORT

@@ -196,7 +196,7 @@ SCENARIOS: dict[str, Scenario] = {
         ),
         Scenario(
             "tokens",
-            "inbound; each request brings a token (RS256, 2,048 bits) that is verified and asked for",
+            "inbound; each request brings one of 2,000 tokens (RS256), which is verified",
             replace(INBOUND, tokens=True),
             proxies=WITH_POLICIES,
         ),

@@ -1,4 +1,4 @@
-"""One issuer's key and a token that it signed, for a scenario where each request brings one."""
+"""One issuer's key and the tokens that it signed for many users, for a scenario where each request brings one."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 ISSUER = "issuer.bench"
+USERS = 2000
+"""Each with a token; they take turns. Twice as many as pyproxy remembers: every token is verified anew."""
 LIFE = timedelta(hours=12)
 """Longer than anybody measures."""
 
@@ -19,18 +21,21 @@ LIFE = timedelta(hours=12)
 class Issued:
     """What the load sends, and what proxies verify it with."""
 
-    authorization: str
-    """The header's value."""
+    authorizations: list[str]
+    """Values of the header."""
     jwks: str
     """The JSON Web Key Set with the public key."""
 
 
 @cache
 def issued() -> Issued:
-    """RS256 with 2,048 bits, as identity providers sign; made once per run."""
+    """RS256 with 2,048 bits, as identity providers sign; made once per run, in seconds."""
     key = rsa.generate_private_key(65537, 2048)
-    claims = {"iss": ISSUER, "sub": "jason", "groups": ["readers", "writers"], "exp": datetime.now(UTC) + LIFE}
+    claims = {"iss": ISSUER, "groups": ["readers", "writers"], "exp": datetime.now(UTC) + LIFE}
     public = jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key(), as_dict=True)
     keys = {"keys": [{"kid": "bench", "kty": public["kty"], "n": public["n"], "e": public["e"]}]}
-    token = jwt.encode(claims, key, algorithm="RS256", headers={"kid": "bench"})
-    return Issued(f"Bearer {token}", json.dumps(keys))
+    tokens = [
+        jwt.encode(claims | {"sub": f"user-{number}"}, key, algorithm="RS256", headers={"kid": "bench"})
+        for number in range(USERS)
+    ]
+    return Issued([f"Bearer {token}" for token in tokens], json.dumps(keys))

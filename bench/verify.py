@@ -37,7 +37,7 @@ def check(contestant: Contestant, mesh: Mesh) -> None:
     headers = {"host": (mesh.hosts() or [f"{HOST}:{SERVICE_PORT}"])[0]}
     if mesh.tokens:
         _check_refusals(contestant, headers)
-        headers["authorization"] = issued().authorization
+        headers["authorization"] = issued().authorizations[0]
     if mesh.header_match is not None:
         plain = _echoes(contestant, headers, REQUESTS // 10, mesh.failing)
         if set(plain) != {mesh.split[0][0]}:
@@ -60,7 +60,7 @@ def _check_bytes(contestant: Contestant) -> None:
 
 def _check_refusals(contestant: Contestant, headers: dict[str, str]) -> None:
     """No token is not enough, and a changed one is none."""
-    changed = issued().authorization[:-8] + "AAAAAAAA"
+    changed = issued().authorizations[0][:-8] + "AAAAAAAA"
     for more, wanted in (({}, 403), ({"authorization": changed}, 401)):
         connection = _connection(contestant)
         connection.request("GET", "/echo", headers=headers | more)
