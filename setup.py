@@ -50,6 +50,7 @@ COMPILED = [
     "pyproxy/proxy/mirror.py",
     "pyproxy/proxy/question.py",
     "pyproxy/proxy/routing.py",
+    "pyproxy/proxy/timed_exchange.py",
     "pyproxy/runtime/clusters.py",
     "pyproxy/runtime/counters.py",
     "pyproxy/runtime/live.py",

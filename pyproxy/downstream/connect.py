@@ -64,6 +64,7 @@ class ConnectHandler:
             server.tunnel_ended(received, sent)
 
         server.tunnel = tunnel = Tunnel(server.transport, upstream.transport, ended)
+        exchange.tunnel_opened(tunnel)
         tunnel.start(from_client=rest, from_upstream=upstream.early)
         frame = upstream.frame
         record_peer(exchange.ctx, frame)

@@ -67,7 +67,7 @@ class Entrance(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if not self._spoke:
             self._spoke = True
-            self.deadline = self._bound.tracker.head_deadline()
+            self.deadline = self._bound.tracker.hello_deadline()
         self._early += data
         if not self._looks_for_tls:
             self._sniff()

@@ -25,6 +25,7 @@ from pyproxy.proxy.client_stream import ClientStream
 from pyproxy.proxy.environment import ClientConnection, Environment
 from pyproxy.proxy.exchange import Exchange
 from pyproxy.proxy.headers import DROP, HOST, REQUEST_FATES, TRACE
+from pyproxy.proxy.timed_exchange import open_exchange
 from pyproxy.proxy.tunnel import Tunnel
 from pyproxy.wire.http1 import HTTP2_PREFACE, LAST_CHUNK, encode_chunk, encode_response
 from pyproxy.wire.names import FORWARD, NameTable
@@ -334,6 +335,7 @@ class Http1Server(ClientStream):
         self.tunnel = tunnel = Tunnel(self.transport, connection.transport, self.tunnel_ended)
         early, self._early = self._early, b""
         exchange.ctx.bytes_received -= len(early)  # the tunnel counts them
+        exchange.tunnel_opened(tunnel)
         tunnel.start(from_client=early, from_upstream=rest)
 
     def exchange_finished(self) -> None:
@@ -352,7 +354,7 @@ class Http1Server(ClientStream):
         elif exchange is not None:
             self.idle_since = exchange.ctx.response_body_ended
             if self._bytes and not self._head_complete:  # the next head has begun
-                self.deadline = self._tracker.head_deadline()
+                self.deadline = self._tracker.head_deadline(self.connection.settings)
 
     def send_connect_established(self) -> None:
         """CONNECT: the tunnel is open."""
@@ -373,8 +375,13 @@ class Http1Server(ClientStream):
     def on_slow_head(self) -> None:
         """A head takes too long: 408."""
         self.deadline = 0.0
-        self.connection.stats.downstream_rq_header_timeout += 1
-        self._refuse(ClientError("request_header_timeout", status=408))
+        stats = self.connection.stats
+        if self._tracker.ends_as_idle(self.connection.settings):
+            stats.downstream_rq_idle_timeout += 1
+            self._refuse(ClientError(replies.SLOW_HEAD_IDLE.details, status=408))
+        else:
+            stats.downstream_rq_header_timeout += 1
+            self._refuse(ClientError(replies.SLOW_HEAD.details, status=408))
 
     def on_still_closing(self, now: float) -> None:
         """Closed, but for what the client has still to read: cut it when it reads nothing for long."""
@@ -426,7 +433,7 @@ class Http1Server(ClientStream):
             return data
         if len(data) < len(HTTP2_PREFACE):
             self._preface = data
-            self.deadline = self._tracker.head_deadline()
+            self.deadline = self._tracker.head_deadline(self.connection.settings)
             return b""
         from pyproxy.downstream.http2 import Http2Server  # h2 is for those who have such clients
 
@@ -545,7 +552,7 @@ class Http1Server(ClientStream):
         elif self._bytes == len(data) and not data.strip(b"\r\n"):
             self._bytes = 0  # empty lines begin no request
         elif not self.deadline and self._exchange is None:
-            self.deadline = self._tracker.head_deadline()
+            self.deadline = self._tracker.head_deadline(self.connection.settings)
 
     def _apply_connection_header(self, value: bytes) -> None:
         """Take off what Connection nominates. Source: Envoy http1 codec, RFC 9110 section 7.6.1."""
@@ -576,7 +583,7 @@ class Http1Server(ClientStream):
         stats.downstream_rq_total += 1
         stats.downstream_rq_http1_total += 1
         stats.downstream_rq_active += 1
-        self._exchange = exchange = Exchange(self._env, self.connection, self, head)
+        self._exchange = exchange = open_exchange(self._env, self.connection, self, head)
         exchange.reading = True
         exchange.ctx.request_header_bytes = size
         if not self._minor:
@@ -651,7 +658,7 @@ class Http1Server(ClientStream):
         self._bytes = 0
         self._early += data
         if self._exchange is not None:
-            self._exchange.ctx.bytes_received += len(data)
+            self._exchange.on_early_bytes(len(data))
         if len(self._early) > MAX_EARLY:
             self.transport.pause_reading()
 
@@ -735,7 +742,9 @@ class Held:
 
 
 def _reply_to(error: ClientError) -> replies.Reply:
-    return replies.SLOW_HEAD if error.status == 408 else replies.codec_error(error.status, error.details)
+    if error.status == 408:
+        return replies.SLOW_HEAD if error.details == replies.SLOW_HEAD.details else replies.SLOW_HEAD_IDLE
+    return replies.codec_error(error.status, error.details)
 
 
 def _framing(notable: dict[bytes, bytes]) -> bytes:

@@ -13,6 +13,7 @@ from pyproxy.downstream.tracker import Tracker
 from pyproxy.proxy.client_stream import ClientStream
 from pyproxy.proxy.environment import ClientConnection, Environment
 from pyproxy.proxy.exchange import Exchange
+from pyproxy.proxy.timed_exchange import open_exchange
 from pyproxy.proxy.tunnel import Tunnel
 from pyproxy.wire.http2 import HIGHEST_STREAM, MAX_STREAMS, Session
 from pyproxy.wire.http2_fields import BadHead, read_trailers
@@ -96,6 +97,7 @@ class ServerStream(ClientStream):
         self.exchange.ctx.bytes_received -= len(early)  # the tunnel counts them
         tunnel = Tunnel(client, connection.transport, self._tunnel_ended)
         self._tunnel = tunnel
+        self.exchange.tunnel_opened(tunnel)
         tunnel.start(from_client=early, from_upstream=rest)
         self.resume_request()
         if self.whole:
@@ -115,7 +117,7 @@ class ServerStream(ClientStream):
         if self.exchange.upgrade:
             self._paused = True
             self._unread.append(data)
-            self.exchange.ctx.bytes_received += len(data)
+            self.exchange.on_early_bytes(len(data))
         elif data:
             self.exchange.on_body(data)
         if self._paused:
@@ -291,7 +293,7 @@ class Http2Server(Session):
 
     def read_ended(self) -> None:
         if self.in_block:
-            self.deadline = self.deadline or self._tracker.head_deadline()
+            self.deadline = self.deadline or self._tracker.head_deadline(self.connection.settings)
         elif self.deadline:
             self.deadline = 0.0
         uploading = self._uploading
@@ -362,7 +364,7 @@ class Http2Server(Session):
     # For itself
 
     def _start(self, one: ServerStream, head: RequestHead) -> Exchange:
-        one.exchange = exchange = Exchange(self._env, self.connection, one, head)
+        one.exchange = exchange = open_exchange(self._env, self.connection, one, head)
         exchange.ctx.protocol = "HTTP/2"
         self._streams[one.identifier] = one
         return exchange

@@ -6,6 +6,7 @@ import asyncio
 from typing import Protocol
 
 from pyproxy.proxy.environment import ClientConnection, Environment
+from pyproxy.snapshot.model import HttpSettings
 
 
 class Tracked(Protocol):
@@ -62,9 +63,22 @@ class Tracker:
         """It is closed, or a tunnel now."""
         self.connections.discard(connection)
 
-    def head_deadline(self) -> float:
-        """When a head that begins now must be whole; 0 is never."""
+    def hello_deadline(self) -> float:
+        """When what begins now must show which protocol it is; 0 is never."""
         return self._env.clock.monotonic() + self._headers_timeout if self._headers_timeout else 0.0
+
+    def head_deadline(self, settings: HttpSettings) -> float:
+        """When a head that begins now must be whole; 0 is never. A document's timeout wins over the process's."""
+        limit = settings.stream_idle_timeout if self.ends_as_idle(settings) else self._head_limit(settings)
+        return self._env.clock.monotonic() + limit if limit else 0.0
+
+    def ends_as_idle(self, settings: HttpSettings) -> bool:
+        """A head too slow is then an idle stream: to Envoy it is a stream from its first byte on."""
+        idle, limit = settings.stream_idle_timeout, self._head_limit(settings)
+        return idle > 0 and (idle < limit or not limit)
+
+    def _head_limit(self, settings: HttpSettings) -> float:
+        return settings.request_headers_timeout or self._headers_timeout
 
     def sweep(self, now: float) -> None:
         """Once a second: slow heads and idle connections."""

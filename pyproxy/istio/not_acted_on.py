@@ -95,7 +95,14 @@ FIELDS_NOT_ACTED_ON: dict[type[Message], frozenset[str]] = {
         "tracing",
         "tracing_service_name",
     ),
-    proxy.ConnectionSettings: _all_but(proxy.ConnectionSettings, "profile", "http_idle_timeout", "http_merge_slashes"),
+    proxy.ConnectionSettings: _all_but(
+        proxy.ConnectionSettings,
+        "profile",
+        "http_idle_timeout",
+        "http_merge_slashes",
+        "http_request_headers_timeout",
+        "http_stream_idle_timeout",
+    ),
     proxy.ProxyHeaders: _all_but(
         proxy.ProxyHeaders,
         "attempt_count",

@@ -32,6 +32,7 @@ from pyproxy.proxy.headers import apply_ops, operation_line, without
 from pyproxy.proxy.internal_requests import FORCE_TRACE, asked_by_client, asked_by_route
 from pyproxy.proxy.mirror import Mirroring, Terms
 from pyproxy.proxy.routing import abort_or_preflight, answer, choose_destination, find_route, rewrite, wants_upgrade
+from pyproxy.proxy.tunnel import Tunnel
 from pyproxy.runtime.clusters import ClusterState, HostState
 from pyproxy.snapshot.model import Destination, Direction, Forward, Route, Tracing
 from pyproxy.telemetry.trace_headers import continue_trace, told_of_child
@@ -177,6 +178,10 @@ class Exchange(Forwarder):
         if self._messages is not None:
             self._messages.requests.feed(chunk)
             self._tell_messages(self._messages)
+
+    def on_early_bytes(self, size: int) -> None:
+        """Bytes from a client that asked for an upgrade, and has no answer yet: its protocol keeps them."""
+        self.ctx.bytes_received += size
 
     def on_request_end(self) -> None:
         """The request is whole."""
@@ -564,18 +569,24 @@ class Exchange(Forwarder):
         self.ctx.status = 200
         self.ctx.details = "via_upstream"
 
+    def tunnel_opened(self, tunnel: Tunnel) -> None:
+        """From now on bytes pass in it."""
+
     def tunnel_closed(self, received: int, sent: int, *, by_client: bool) -> None:
         """Both ways of the tunnel are at their end; counts are bytes from and to the client."""
         self.connection.stats.downstream_cx_upgrades_active -= 1
         ctx = self.ctx
         ctx.bytes_received += received
         ctx.bytes_sent += sent
-        ctx.add_flag("DC" if by_client else "UC")
-        ctx.details = "downstream_remote_disconnect" if by_client else _UPSTREAM_ENDED_TUNNEL
+        self._name_tunnel_end(by_client=by_client)
         attempt, self.attempt = self.attempt, None
         if attempt is not None:
             attempt.tunnel_closed()
         self._finish()
+
+    def _name_tunnel_end(self, *, by_client: bool) -> None:
+        self.ctx.add_flag("DC" if by_client else "UC")
+        self.ctx.details = "downstream_remote_disconnect" if by_client else _UPSTREAM_ENDED_TUNNEL
 
     def upstream_writable(self, writable: bool) -> None:
         """The upstream takes the request body slower (False) or again (True)."""

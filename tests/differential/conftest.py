@@ -62,6 +62,7 @@ def comparison(
     scenarios = selected(module.SCENARIOS, request)
     folder = tmp_path_factory.mktemp("resilience")
     flags, internal = getattr(module, "FLAGS", ()), getattr(module, "INTERNAL", ())
-    with compared(scenarios, start_envoy, folder, *flags, internal=internal) as found:
+    connections = getattr(module, "CONNECTIONS", None)
+    with compared(scenarios, start_envoy, folder, *flags, internal=internal, connections=connections) as found:
         found.run()
         yield found

@@ -39,6 +39,20 @@ class Host:
     """What Istio makes of its locality: given to Envoy only."""
 
 
+# Connection managers
+
+_MANAGER_FIELDS = {
+    "httpStreamIdleTimeout": "stream_idle_timeout",
+    "httpRequestTimeout": "request_timeout",
+    "httpRequestHeadersTimeout": "request_headers_timeout",
+}
+
+
+def connection_settings(block: Block) -> dict[str, Any]:
+    """ProxyConfig's connectionSettings. Source: Istio pilot/pkg/networking/core/connection_settings.go."""
+    return {_MANAGER_FIELDS[name]: value for name, value in block.items()}
+
+
 # Routes
 
 

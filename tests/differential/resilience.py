@@ -557,8 +557,12 @@ def compared(
     folder: Path,
     *flags: str,
     internal: Sequence[str] = (),
+    connections: Block | None = None,
 ) -> Iterator[Comparison]:
-    """Start both with everything that the scenarios need; `internal`: networks whose requests are."""
+    """Start both with everything that the scenarios need.
+
+    `internal`: networks whose requests are; `connections`: the mesh's connectionSettings.
+    """
     hosts = ScriptedHosts()
     named = {
         authority(index, scenario, again): scenario
@@ -567,14 +571,17 @@ def compared(
     }
     try:
         envoy_log, our_log = folder / "envoy-access.log", folder / "pyproxy-access.log"
-        listeners, clusters = envoy_listeners(named, envoy_log, hosts, internal), envoy_clusters(named, hosts)
+        managers = istio_as_envoy.connection_settings(connections or {})
+        listeners = envoy_listeners(named, envoy_log, hosts, internal, managers)
+        clusters = envoy_clusters(named, hosts)
         envoy_events = folder / "envoy-events.log"
         envoy = start_envoy(
             istio_as_envoy.in_seconds(listeners),
             istio_as_envoy.in_seconds(clusters),
             cluster_manager={"outlier_detection": {"event_log_path": str(envoy_events)}},
         )
-        process = PyproxyProcess(folder, documents(named, our_log, hosts, internal), "--app-address", ADDRESS, *flags)
+        text = documents(named, our_log, hosts, internal, connections)
+        process = PyproxyProcess(folder, text, "--app-address", ADDRESS, *flags)
         try:
             ports = {"outbound": process.outbound, "inbound": process.ports["virtualInbound"]}
             ours = Side("pyproxy", hosts, ports, process.ports["admin"], our_log, process.log)
@@ -600,9 +607,13 @@ def selected(scenarios: Mapping[str, Scenario], request: pytest.FixtureRequest) 
 
 
 def envoy_listeners(
-    named: Mapping[str, Scenario], log: Path, hosts: ScriptedHosts, internal: Sequence[str] = ()
+    named: Mapping[str, Scenario],
+    log: Path,
+    hosts: ScriptedHosts,
+    internal: Sequence[str] = (),
+    managers: Block | None = None,
 ) -> list[dict[str, Any]]:
-    """A sidecar's outbound and inbound listener."""
+    """A sidecar's outbound and inbound listener; `managers` are settings of their connection managers."""
     networks = [
         {"address_prefix": address, "prefix_len": int(length)}
         for address, _, length in (network.partition("/") for network in internal)
@@ -620,10 +631,10 @@ def envoy_listeners(
             [],
             [*web, {"name": "fault", "typed_config": {"@type": f"{EXTENSIONS}.filters.http.fault.v3.HTTPFault"}}],
             server_name=server,
-            stream_idle_timeout="0s",
             delayed_close_timeout="0.2s",
             proxy_100_continue=True,
             **({"internal_address_config": {"cidr_ranges": networks}} if networks else {}),
+            **{"stream_idle_timeout": "0s", **(managers or {})},
             access_log=[_access_log(log)],
             route_config={"name": direction, "ignore_port_in_host_matching": True, "virtual_hosts": virtual_hosts},
         )
@@ -697,13 +708,19 @@ def _protocol(scenario: Scenario) -> str:
     return "GRPC-WEB" if scenario.grpc_web else {1: "HTTP", 2: "HTTP2"}[scenario.upstream]
 
 
-def documents(named: Mapping[str, Scenario], log: Path, hosts: ScriptedHosts, internal: Sequence[str] = ()) -> str:
+def documents(
+    named: Mapping[str, Scenario],
+    log: Path,
+    hosts: ScriptedHosts,
+    internal: Sequence[str] = (),
+    connections: Block | None = None,
+) -> str:
     """The same for pyproxy, as an operator would write it."""
     mesh = {
         "accessLogFile": str(log),
         "accessLogEncoding": "JSON",
         "accessLogFormat": json.dumps(LOG_FIELDS),
-        "defaultConfig": {"tracing": {"sampling": 0}},
+        "defaultConfig": {"tracing": {"sampling": 0}, "connectionSettings": connections or {}},
     }
     spec: dict[str, Any] = {"meshConfig": mesh}
     if internal:
