@@ -71,10 +71,10 @@ class Http2End:
             self.writer.write(data)
 
     def open(self, lines: Headers, *, end: bool) -> int:
-        """Begin a request."""
+        """Begin a request. It goes out with what follows, or by `flush`."""
         stream = self.h2.get_next_available_stream_id()
         self.streams[stream] = Stream()
-        self.send_headers(stream, lines, end=end)
+        self.h2.send_headers(stream, lines, end_stream=end)
         return stream
 
     def send_headers(self, stream: int, lines: Headers, *, end: bool = False) -> None:

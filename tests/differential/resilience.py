@@ -356,8 +356,7 @@ class Side:
         elif ask.body:
             headers["content-length"] = str(sum(map(len, ask.body)))
         lines = [f"{ask.method} {ask.path} HTTP/1.1", *(f"{key}: {value}" for key, value in headers.items())]
-        writer.write("\r\n".join([*lines, "\r\n"]).encode())
-        sending = asyncio.ensure_future(_send_body(writer, ask))
+        sending = asyncio.ensure_future(_send(writer, "\r\n".join([*lines, "\r\n"]).encode(), ask))
         try:
             await _read_answer(reader, ask.method, answer)
         finally:
@@ -367,12 +366,13 @@ class Side:
     async def _ask_in_http2(self, ask: Ask, authority: str, run: str, answer: Answer) -> None:
         port = self._ports["inbound" if authority.startswith("in-") else "outbound"]
         end = Http2End(*await asyncio.open_connection("127.0.0.1", port))
-        reading = asyncio.ensure_future(end.run())
         asked = {":method": ask.method, ":scheme": "http", ":authority": authority, ":path": ask.path}
         lines = [(key.encode(), value.encode()) for key, value in {**asked, "x-run": run, **ask.headers}.items()]
         bare = not ask.body and not ask.trailers and not ask.half
         number = end.open(lines, end=bare)
+        # Before `run`, which flushes: the head goes in one write with the first piece, as in `_send`.
         sending = asyncio.ensure_future(_send_in_http2(end, number, ask)) if not bare else None
+        reading = asyncio.ensure_future(end.run())
         stream = end.streams[number]
         if ask.cancels:
             asyncio.get_running_loop().call_later(ask.cancels, end.reset_stream, number, 8)
@@ -420,14 +420,22 @@ def _lines(path: Path) -> list[str]:
     return [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")] if path.exists() else []
 
 
-async def _send_body(writer: asyncio.StreamWriter, ask: Ask) -> None:
-    for index, piece in enumerate(ask.body):
-        if index:
-            await asyncio.sleep(ask.pause)
-        writer.write(b"%x\r\n%b\r\n" % (len(piece), piece) if ask.chunked else piece)
+async def _send(writer: asyncio.StreamWriter, head: bytes, ask: Ask) -> None:
+    """The head together with the first piece: else chance would say whether a proxy had begun an attempt in between."""
+    first, *others = _pieces(ask)
+    writer.write(head + first)
+    for piece in others:
         await writer.drain()
-    if ask.chunked:
-        writer.write(b"0\r\n\r\n")
+        await asyncio.sleep(ask.pause)
+        writer.write(piece)
+
+
+def _pieces(ask: Ask) -> list[bytes]:
+    """The body as it is framed; at least one piece."""
+    if not ask.chunked:
+        return [*ask.body] or [b""]
+    pieces = [b"%x\r\n%b\r\n" % (len(piece), piece) for piece in ask.body] or [b""]
+    return [*pieces[:-1], pieces[-1] + b"0\r\n\r\n"]
 
 
 async def _send_in_http2(end: Http2End, number: int, ask: Ask) -> None:

@@ -24,8 +24,10 @@ def grpc_error(status: int | bytes, *headers: tuple[bytes, bytes], http: int = 2
     return step
 
 
-def grpc_answer(status: int | bytes = 0, *, messages: int = 1, wait: float = 0.0, pause: float = 0.0) -> Step:
-    """Head, messages with a pause before each, and the status in trailers."""
+def grpc_answer(
+    status: int | bytes = 0, *, messages: int = 1, wait: float = 0.0, pause: float = 0.0, stalls: bool = False
+) -> Step:
+    """Head, messages with a pause before each, and the status in trailers; `stalls`: it never comes."""
 
     async def step(served: Served) -> None:
         assert isinstance(served, ServedStream)
@@ -35,6 +37,8 @@ def grpc_answer(status: int | bytes = 0, *, messages: int = 1, wait: float = 0.0
         for _ in range(messages):
             await asyncio.sleep(pause)
             await served.send(MESSAGE)
+        if stalls:
+            await served.wait_until_gone()
         served.send_trailers([_status(status), (b"grpc-message", b"said")])
 
     return step

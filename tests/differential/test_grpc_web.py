@@ -76,6 +76,8 @@ SCENARIOS = {
     "binary, answered in text": call(headers={"accept": "application/grpc-web-text+proto"}),
     "text that is none": text(body=[b"????"]),
     "text of a bad size": text(body=[ENCODED[:-1]]),
+    "text of a bad size, late": text(body=[b"", ENCODED[:-1]], ask={"pause": 0.1}),
+    "text that is none, late": text(body=[b"", b"????"], ask={"pause": 0.1}),
     "text of nothing": text(body=[]),
     "compression asked for": call(headers={"grpc-accept-encoding": "gzip"}),
     "chunked": call(ask={"chunked": True}),

@@ -187,7 +187,7 @@ TIMEOUTS = {
         grpc_error(14), on="unavailable", asks=[call(headers={"grpc-timeout": "5S"})], route={"timeout": "3s"}
     ),
     "a timeout once the head is out": grpc(
-        grpc_answer(messages=9, pause=0.1), asks=[call(headers={"grpc-timeout": "350m"})]
+        grpc_answer(messages=3, stalls=True), asks=[call(headers={"grpc-timeout": "500m"})]
     ),
     "a timeout of a plain request": h2(SILENCE, route={"timeout": "0.2s"}),
     "a plain timeout once the head is out": h2(answer(slow_body=0.6), route={"timeout": "0.2s"}),
@@ -198,10 +198,10 @@ TIMEOUTS = {
 }
 GONE = {
     "cancelled before the head": grpc(SILENCE, asks=[call(cancels=0.2)]),
-    "cancelled within the answer": grpc(grpc_answer(messages=20, pause=0.1), asks=[call(cancels=0.35)]),
+    "cancelled within the answer": grpc(grpc_answer(messages=3, stalls=True), asks=[call(cancels=0.5)]),
     "cancelled in the middle of the request": h2(SILENCE, asks=[call(half=True, cancels=0.2)]),
     "the client closes": grpc(SILENCE, asks=[call(patience=0.3)]),
-    "the client closes within the answer": grpc(grpc_answer(messages=20, pause=0.1), asks=[call(patience=0.35)]),
+    "the client closes within the answer": grpc(grpc_answer(messages=3, stalls=True), asks=[call(patience=0.5)]),
     "cancelled while it waits for a retry": h2(
         answer(503),
         route={"retries": {"attempts": 3, "retryOn": "5xx", "backoff": "20s"}},
