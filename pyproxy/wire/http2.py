@@ -44,8 +44,8 @@ _MAX_PRIORITIES: Final = 100
 _MAX_UPDATES: Final = 10
 _START_OF_UPDATES: Final = 5
 
-_DATA, _HEADERS, _PRIORITY, _SETTINGS, _PING, _WINDOW_UPDATE, _CONTINUATION = 0, 1, 2, 4, 6, 8, 9
 _ACK, _END_STREAM, _END_HEADERS, _PADDED, _PRIORITIZED = 0x1, 0x1, 0x4, 0x8, 0x20
+_DATA, _HEADERS, _PRIORITY, _RST_STREAM, _SETTINGS, _PING, _WINDOW_UPDATE, _CONTINUATION = 0, 1, 2, 3, 4, 6, 8, 9
 
 
 class Flood(Exception):
@@ -185,7 +185,8 @@ class Session:
             box.ended = True
             return
         if stream in self.engine.streams:
-            self.engine.send_headers(stream, lines, end_stream=True)
+            if not self.engine.put_trailers(stream, lines):
+                self.engine.send_headers(stream, lines, end_stream=True)
             self._sent_all(stream)
             self._want_write()
 
@@ -210,8 +211,9 @@ class Session:
     def acknowledge(self, stream: int, size: int) -> None:
         """So many bytes of a stream were passed on: the peer may send as many more."""
         if size and not self.closing:
-            self.engine.acknowledge_received_data(size, stream)
-            self._want_write()
+            self.engine.acknowledge(stream, size)
+            if self.engine.unsent:
+                self._want_write()
 
     def send_goaway(self, last: int, code: int = 0) -> None:
         """No streams past `last` will be served; those up to it go on."""
@@ -371,35 +373,65 @@ class Session:
 
     def _take_common(self, data: bytes, start: int, end: int, kind: int, flags: int) -> bool:
         """The frames of nearly every message; False: this one is another."""
-        if kind > _HEADERS or flags & _PADDED or self.in_block:
+        if self.in_block:
             return False
         stream = (data[start - 4] & 0x7F) << 24 | data[start - 3] << 16 | data[start - 2] << 8 | data[start - 1]
-        ends = bool(flags & _END_STREAM)
-        engine = self.engine
         if kind == _DATA:
-            try:
-                if not engine.take_data(stream, end - start, end=ends):
-                    return False
-            except InvalidBodyLengthError:
-                self.reset(stream, ErrorCodes.PROTOCOL_ERROR)
-                self.length_broken(stream)
-                return True
-            self.data_came(stream, data[start:end], end - start, end=ends)
-        else:
-            if not flags & _END_HEADERS:
+            return not flags & _PADDED and self._take_data(stream, data[start:end], end=bool(flags & _END_STREAM))
+        if kind == _HEADERS:
+            if flags & (_PADDED | _END_HEADERS) != _END_HEADERS:
                 return False
             if flags & _PRIORITIZED:
                 if end - start < 5 or data[start + 3] == data[start - 1]:  # too short, or perhaps behind itself
                     return False
                 start += 5
-            block = data[start:end]
-            take = engine.take_response if self._client else engine.take_request
-            lines = take(stream, block, end=ends)
+            return self._take_head(stream, data[start:end], end=bool(flags & _END_STREAM))
+        if end - start != 4:
+            return False
+        number = data[start] << 24 | data[start + 1] << 16 | data[start + 2] << 8 | data[start + 3]
+        if kind == _WINDOW_UPDATE:
+            return self._take_window(stream, number & 0x7FFFFFFF)
+        if kind == _RST_STREAM and self.engine.take_reset(stream):
+            self._gone(stream, number)
+            return True
+        return False
+
+    def _take_data(self, stream: int, data: bytes, *, end: bool) -> bool:
+        size = len(data)
+        engine = self.engine
+        try:
+            if not engine.take_data(stream, size, end=end):
+                return False
+        except InvalidBodyLengthError:
+            self.reset(stream, ErrorCodes.PROTOCOL_ERROR)
+            self.length_broken(stream)
+            return True
+        self.data_came(stream, data, size, end=end)
+        if end:
+            engine.forget(stream)
+        return True
+
+    def _take_head(self, stream: int, block: bytes, *, end: bool) -> bool:
+        engine = self.engine
+        take = engine.take_response if self._client else engine.take_request
+        lines = take(stream, block, end=end)
+        if lines is not None:
+            self.head_received(stream, lines, end=end)
+        else:
+            if end:
+                lines = engine.take_trailers(stream, block)
             if lines is None:
                 return False
-            self.head_received(stream, lines, end=ends)
-        if ends:
+            self.trailers_received(stream, lines)
+        if end:
             engine.forget(stream)
+        return True
+
+    def _take_window(self, stream: int, increment: int) -> bool:
+        if not self.engine.take_window(stream, increment):
+            return False
+        if self._outboxes:
+            self._window_opened(stream)
         return True
 
     def _take_any(self, frame: bytes, kind: int, flags: int) -> None:
@@ -514,19 +546,25 @@ class Session:
         self.engine.forget(event.stream_id)
 
     def _on_reset(self, event: StreamReset) -> None:
-        stream = event.stream_id
-        assert stream is not None
+        assert event.stream_id is not None
+        self._gone(event.stream_id, event.error_code or 0)
+
+    def _gone(self, stream: int, code: int) -> None:
+        """Nothing more of a stream comes or goes."""
         self._outboxes.pop(stream, None)
         self._resets_due.pop(stream, None)
         self.engine.forget(stream)
-        self.reset_received(stream, event.error_code or 0)
+        self.reset_received(stream, code)
 
     def _on_window(self, event: WindowUpdated) -> None:
-        if event.stream_id:
-            if not self._peer_full:
-                self._flush_outbox(event.stream_id)
-        else:
+        self._window_opened(event.stream_id or 0)
+
+    def _window_opened(self, stream: int) -> None:
+        """Of a stream, or of all (0)."""
+        if not stream:
             self._flush_outboxes()
+        elif not self._peer_full:
+            self._flush_outbox(stream)
 
     def _on_settings(self, event: RemoteSettingsChanged) -> None:
         self.settings_changed()

@@ -1,9 +1,10 @@
 """h2's connection, with a short way through it for the frames that nearly all are, and a GOAWAY that lets streams end.
 
 h2 costs 60 µs for a request and its response, most of it in asking tables what may happen next. The few frames that
-come and go with every message do here in a few lines what h2 does for them, on h2's own state: HEADERS that begin a
-message, DATA without padding. Whatever else, and whatever is not as it should be, takes the long way: each of the
-`take_` and `put_` functions gives up, before it has changed anything, by giving None or False.
+come and go with every message do here in a few lines what h2 does for them, on h2's own state: HEADERS that begin or
+end a message, DATA without padding, WINDOW_UPDATE, RST_STREAM. Whatever else, and whatever is not as it should be,
+takes the long way: each of the `take_` and `put_` functions gives up, before it has changed anything, by giving None or
+False.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from h2.events import ConnectionTerminated, Event
 from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
 from h2.stream import H2Stream, StreamClosedBy, StreamState
+from h2.utilities import is_informational_response
+from h2.windows import WindowManager
 from hyperframe.frame import Frame, GoAwayFrame
 
 from pyproxy.core.http import Headers
@@ -28,6 +31,7 @@ MAX_BLOCK: Final = 256 * 1024
 """Bytes of a decoded header list, as RFC 9113 counts them, past which the connection ends: a bomb, not a head."""
 
 HEADERS, DATA = 1, 0
+_LARGEST_WINDOW: Final = 2**31 - 1
 END_STREAM, END_HEADERS = 1, 4
 
 _OPEN: Final = StreamState.OPEN
@@ -35,6 +39,7 @@ _REMOTE_DONE: Final = StreamState.HALF_CLOSED_REMOTE
 _LOCAL_DONE: Final = StreamState.HALF_CLOSED_LOCAL
 _CLOSED: Final = StreamState.CLOSED
 _ENDED_BY_PEER: Final = StreamClosedBy.RECV_END_STREAM
+_RESET_BY_PEER: Final = StreamClosedBy.RECV_RST_STREAM
 _ENDED_BY_US: Final = StreamClosedBy.SEND_END_STREAM
 _SERVING: Final = ConnectionState.SERVER_OPEN
 _ASKING: Final = ConnectionState.CLIENT_OPEN
@@ -157,6 +162,61 @@ class Engine(H2Connection):
             self._end_received(stream)
         return True
 
+    def take_trailers(self, identifier: int, block: bytes) -> Headers | None:
+        """HEADERS that ends a message whose head came before; gives its fields. Raises ProtocolError."""
+        stream = self.streams.get(identifier)
+        if stream is None:
+            return None
+        machine = stream.state_machine
+        if not machine.headers_received or (machine.state is not _OPEN and machine.state is not _LOCAL_DONE):
+            return None
+        lines: Headers = _decode_headers(self.decoder, block)  # type: ignore[assignment]
+        if lines and lines[0][0][:1] == b":" and is_informational_response(lines):
+            raise ProtocolError("a 1xx ends no stream")
+        machine.trailers_received = True
+        stream._initialize_content_length(lines)
+        self._end_received(stream)
+        return lines
+
+    def take_window(self, identifier: int, increment: int) -> bool:
+        """WINDOW_UPDATE."""
+        if increment <= 0:
+            return False
+        stream = self.streams.get(identifier)
+        target: Engine | H2Stream = self
+        if identifier:
+            if stream is None or stream.state_machine.state is _CLOSED:
+                return False
+            target = stream
+        if target.outbound_flow_control_window + increment > _LARGEST_WINDOW:
+            return False
+        target.outbound_flow_control_window += increment
+        return True
+
+    def take_reset(self, identifier: int) -> bool:
+        """RST_STREAM."""
+        stream = self.streams.get(identifier)
+        if stream is None or stream.state_machine.state is _CLOSED:
+            return False
+        machine = stream.state_machine
+        machine.state = _CLOSED
+        machine.stream_closed_by = _RESET_BY_PEER
+        return True
+
+    def acknowledge(self, identifier: int, size: int) -> None:
+        """So many bytes of a stream were passed on; the peer is told when it is half of a window."""
+        whole = self._inbound_flow_control_window_manager
+        stream = self.streams.get(identifier)
+        if _is_due(whole, size):
+            self.acknowledge_received_data(size, identifier)
+        elif stream is None or stream.state_machine.state is _CLOSED:
+            whole._bytes_processed += size
+        elif _is_due(stream._inbound_window_manager, size):
+            self.acknowledge_received_data(size, identifier)
+        else:
+            whole._bytes_processed += size
+            stream._inbound_window_manager._bytes_processed += size
+
     # What goes
 
     def put_response(self, identifier: int, lines: Headers, *, end: bool) -> bool:
@@ -201,6 +261,17 @@ class Engine(H2Connection):
         stream.outbound_flow_control_window -= size
         if end:
             self._end_sent(stream)
+        return True
+
+    def put_trailers(self, identifier: int, lines: Headers) -> bool:
+        """Header lines that end a message."""
+        stream = self.streams[identifier]
+        machine = stream.state_machine
+        if not machine.headers_sent or (machine.state is not _OPEN and machine.state is not _REMOTE_DONE):
+            return False
+        machine.trailers_sent = True
+        self._put_block(identifier, lines, end=True)
+        self._end_sent(stream)
         return True
 
     # For itself
@@ -253,3 +324,8 @@ class Engine(H2Connection):
         event.error_code = frame.error_code
         event.last_stream_id = frame.last_stream_id
         return [], [event]
+
+
+def _is_due(window: WindowManager, size: int) -> bool:
+    """Whether h2 would have the peer told, with these bytes."""
+    return window.current_window_size <= 0 or window._bytes_processed + size >= window.max_window_size // 2

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from h2.events import StreamReset, WindowUpdated
 from h2.exceptions import ProtocolError
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +16,7 @@ from pyproxy.wire.http2_engine import Engine
 
 REQUEST = [(b":method", b"POST"), (b":scheme", b"http"), (b":authority", b"a"), (b":path", b"/"), (b"x", b"y" * 40)]
 RESPONSE = [(b":status", b"200"), (b"content-type", b"text/plain")]
+TRAILERS = [(b"grpc-status", b"0"), (b"grpc-message", b"fine")]
 LONG = [(b":status", b"200"), *[(b"x-%d" % number, b"z" * 900) for number in range(60)]]
 
 
@@ -50,6 +53,30 @@ class Pair:
             here.send_data(stream, data, end_stream=end)
         self._carry(here, there)
 
+    def trailers(self, stream: int, lines: Headers, *, up: bool) -> None:
+        here, there = (self.client, self.server) if up else (self.server, self.client)
+        if not self.short or not here.put_trailers(stream, lines):
+            here.send_headers(stream, lines, end_stream=True)
+        self._carry(here, there)
+
+    def acknowledge(self, stream: int, size: int, *, up: bool) -> None:
+        """Whoever receives passed so many bytes on."""
+        here = self.server if up else self.client
+        (here.acknowledge if self.short else self._acknowledge_long(here))(stream, size)
+        self._carry(here, self.client if up else self.server)
+
+    def window(self, stream: int, increment: int, *, up: bool) -> None:
+        """A client or a server that gives more room than was taken."""
+        frame = b"\0\0\4\x08\0" + stream.to_bytes(4, "big") + increment.to_bytes(4, "big")
+        self._take(self.server if up else self.client, frame)
+
+    def reset(self, stream: int, code: int, *, up: bool) -> None:
+        frame = b"\0\0\4\3\0" + stream.to_bytes(4, "big") + code.to_bytes(4, "big")
+        self._take(self.server if up else self.client, frame)
+
+    def _acknowledge_long(self, here: Engine) -> Callable[[int, int], None]:
+        return lambda stream, size: here.acknowledge_received_data(size, stream)
+
     def _carry(self, here: Engine, there: Engine) -> None:
         data = here.data_to_send()
         self.wrote.append(data)
@@ -67,11 +94,24 @@ class Pair:
         if self.short and kind == 1 and flags & 4:
             take = there.take_response if there is self.client else there.take_request
             lines = take(stream, frame[9:], end=end)
+            if lines is None and end:
+                lines = there.take_trailers(stream, frame[9:])
             if lines is not None:
                 self.heard.append((stream, lines, end))
                 return
+        number = int.from_bytes(frame[9:], "big")
+        if self.short and kind == 8 and there.take_window(stream, number):
+            self.heard.append((stream, "window", number))
+            return
+        if self.short and kind == 3 and there.take_reset(stream):
+            self.heard.append((stream, "reset", number))
+            return
         for event in there.receive_data(frame):
-            if hasattr(event, "headers"):
+            if isinstance(event, WindowUpdated):
+                self.heard.append((stream, "window", event.delta))
+            elif isinstance(event, StreamReset):
+                self.heard.append((stream, "reset", event.error_code))
+            elif hasattr(event, "headers"):
                 self.heard.append((stream, event.headers, getattr(event, "stream_ended", None) is not None))
             elif hasattr(event, "flow_controlled_length"):
                 self.heard.append((stream, event.data, event.stream_ended is not None))
@@ -83,10 +123,11 @@ class Pair:
         for side in (self.client, self.server):
             manager = side._inbound_flow_control_window_manager
             found.append((side.state_machine.state, side.highest_inbound_stream_id, side.highest_outbound_stream_id))
-            found.append((side.outbound_flow_control_window, manager.current_window_size))
+            found.append((side.outbound_flow_control_window, manager.current_window_size, manager._bytes_processed))
             for identifier, stream in sorted(side.streams.items()):
-                windows = stream.outbound_flow_control_window, stream._inbound_window_manager.current_window_size
-                sizes = stream._expected_content_length, stream._actual_content_length, stream.request_method
+                inbound = stream._inbound_window_manager
+                windows = stream.outbound_flow_control_window, inbound.current_window_size, inbound._bytes_processed
+                sizes = stream._expected_content_length, stream._actual_content_length
                 found.append((identifier, vars(stream.state_machine), windows, sizes))
         return found
 
@@ -119,6 +160,28 @@ STEPS = st.one_of(
             {"stream": STREAMS, "data": st.binary(max_size=30), "end": st.booleans(), "up": st.booleans()}
         ),
     ),
+    st.tuples(
+        st.just("trailers"),
+        st.fixed_dictionaries({"stream": STREAMS, "lines": st.sampled_from([TRAILERS, LONG[1:]]), "up": st.booleans()}),
+    ),
+    st.tuples(
+        st.just("acknowledge"),
+        st.fixed_dictionaries({"stream": STREAMS, "size": st.sampled_from([1, 30, 9 << 20]), "up": st.booleans()}),
+    ),
+    st.tuples(
+        st.just("window"),
+        st.fixed_dictionaries(
+            {
+                "stream": st.sampled_from([0, 3, 3, 5]),
+                "increment": st.sampled_from([0, 1, 65535, 2**31 - 1, 2**31 - 65535]),
+                "up": st.booleans(),
+            }
+        ),
+    ),
+    st.tuples(
+        st.just("reset"),
+        st.fixed_dictionaries({"stream": STREAMS, "code": st.sampled_from([0, 8, 99]), "up": st.booleans()}),
+    ),
 )
 
 
@@ -129,7 +192,7 @@ def fits(steps: list[Step]) -> list[Step]:
     for name, arguments in steps:
         if name == "request":
             opened.add(arguments["stream"])
-        if arguments["stream"] in opened:
+        if arguments["stream"] in opened or name in ("window", "reset"):
             found.append((name, arguments))
     return found
 
