@@ -81,19 +81,18 @@ class Worker:
             rng=self.rng,
             metrics=IstioMetrics(snapshot.identity),
             resolve=self.resolver.addresses,
-            own_metadata=own_metadata(snapshot.identity),
             streams=self._streams,
             tls=self.tls,
             tcp_stats=self.tcp_stats,
             tcp_proxies=self.tcp_proxies,
         )
-        self._follow_telemetry(snapshot)
+        self._tell_by(snapshot)
 
     def swap(self, snapshot: Snapshot) -> None:
         """Serve by a new snapshot from now on; `bind` follows with the listeners."""
         self.tls.follow(snapshot)
         self.live.swap(snapshot)
-        self._follow_telemetry(snapshot)
+        self._tell_by(snapshot)
 
     async def bind(self, listeners: Iterable[Listener]) -> None:
         """Start the listeners that are new, keep those that stay, drain those that are gone.
@@ -194,9 +193,11 @@ class Worker:
         while any(listener.connections for listener in bound) and self.clock.monotonic() < deadline:
             await asyncio.sleep(0.02)
 
-    def _follow_telemetry(self, snapshot: Snapshot) -> None:
+    def _tell_by(self, snapshot: Snapshot) -> None:
+        """Who we are, and what we tell of whom, is as the documents have it now."""
         self._set_access_log(snapshot)
-        self.env.metrics.follow(snapshot.telemetry)
+        self.env.introduce_as(own_metadata(snapshot.identity))
+        self.env.metrics.follow(snapshot.identity, snapshot.telemetry)
         sides = (snapshot.telemetry.client.tracing, snapshot.telemetry.server.tracing)
         if self.env.spans is None:
             if all(side.export is None for side in sides):

@@ -18,6 +18,7 @@ from pyproxy.core.errors import CommandError
 from pyproxy.downstream.listener import BoundListener
 from pyproxy.settings import Settings
 from pyproxy.snapshot.model import ListenerKind
+from pyproxy.telemetry.peer_metadata import own_metadata
 
 DOCUMENTS = """
 apiVersion: networking.istio.io/v1
@@ -279,3 +280,11 @@ async def test_a_gateway_that_no_document_selects_says_so(tmp_path: Path, caplog
     await app.start()
     assert "no Gateway document has a server for labels istio=ingress" in caplog.text
     await app.shut_down()
+
+
+async def test_who_we_are_follows_the_documents(app: App) -> None:
+    before = app.env.own_metadata
+    snapshot = app.live.serving.snapshot
+    app.swap(replace(snapshot, identity=replace(snapshot.identity, workload="shop-v2", labels={"app": "shop"})))
+    assert before != app.env.own_metadata == own_metadata(app.live.serving.snapshot.identity)
+    assert app.env.own_metadata[1] in app.env.peer_lines

@@ -62,7 +62,12 @@ class Environment:
     """`own_metadata` as header lines, ready for the wire."""
 
     def __post_init__(self) -> None:
-        self.peer_lines = PEER_LINES % self.own_metadata
+        self.introduce_as(self.own_metadata)
+
+    def introduce_as(self, metadata: tuple[bytes, bytes]) -> None:
+        """Tell whoever is called from now on that we are this."""
+        self.own_metadata = metadata
+        self.peer_lines = PEER_LINES % metadata
 
 
 @dataclass(slots=True)

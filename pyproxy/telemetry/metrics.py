@@ -118,8 +118,9 @@ class IstioMetrics:
         self._hosts: set[bytes] = set()
         self._peers: set[bytes] = set()
 
-    def follow(self, telemetry: Telemetry) -> None:
-        """Count by these rules from now on."""
+    def follow(self, identity: Identity, telemetry: Telemetry) -> None:
+        """Count as this workload and by these rules from now on; what was counted stays where it is."""
+        self._rules = LabelRules(identity)
         self._client_view = self._view(telemetry.client.metrics)
         self._server_view = self._view(telemetry.server.metrics)
         self._http_lookup.clear()

@@ -77,7 +77,7 @@ class Supervisor:
         self.tracer_stats: dict[str, TracerStats] = {}
         self.listener_stats = ListenerManagerStats()
         self.metrics = IstioMetrics(loaded.snapshot.identity)
-        self.metrics.follow(loaded.snapshot.telemetry)
+        self.metrics.follow(loaded.snapshot.identity, loaded.snapshot.telemetry)
         self.ready = False
         self.draining = False
         self.live: Live = None  # type: ignore[assignment]  # set in _begin, before any use
@@ -283,7 +283,7 @@ class Supervisor:
         before = set(self.listeners)
         self.live.swap(snapshot)
         self._tls.follow(snapshot)
-        self.metrics.follow(snapshot.telemetry)
+        self.metrics.follow(snapshot.identity, snapshot.telemetry)
         self._fetcher.follow(fetched_sources(snapshot.token_rules))
         self._names.keep(list(snapshot.clusters))
         for refusal in self._hold(snapshot):

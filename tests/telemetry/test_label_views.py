@@ -11,14 +11,16 @@ from pyproxy.snapshot.reporting import LabelChange, MetricChange, MetricRules
 from pyproxy.telemetry.label_views import MAX_VALUES
 from pyproxy.telemetry.metrics import IstioMetrics
 
+WORKLOAD = Identity(workload="w")
+
 
 def rules(*changes: MetricChange, enabled: bool = True) -> MetricRules:
     return MetricRules(enabled, changes)
 
 
 def store(client: MetricRules, server: MetricRules | None = None) -> IstioMetrics:
-    found = IstioMetrics(Identity(workload="w"))
-    found.follow(telemetry(client, server))
+    found = IstioMetrics(WORKLOAD)
+    found.follow(WORKLOAD, telemetry(client, server))
     return found
 
 
@@ -150,9 +152,9 @@ def test_a_stranger_cannot_fill_the_memory() -> None:
 def test_what_was_counted_under_other_rules_is_shown_as_it_was() -> None:
     metrics = store(MetricRules())
     count(metrics, "/before")
-    metrics.follow(telemetry(upsert("path", "request.path")))
+    metrics.follow(WORKLOAD, telemetry(upsert("path", "request.path")))
     count(metrics, "/between")
-    metrics.follow(telemetry(MetricRules()))
+    metrics.follow(WORKLOAD, telemetry(MetricRules()))
     count(metrics, "/after")
     found = [(labels.get("path"), value) for labels, value in lines(metrics, "istio_requests_total")]
     assert found == [(None, 2), ("/between", 1)]

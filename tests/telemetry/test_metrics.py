@@ -10,7 +10,7 @@ from pyproxy import __version__
 from pyproxy.core.context import RequestContext
 from pyproxy.core.http import RequestHead
 from pyproxy.core.tls import Peer as TlsPeer
-from pyproxy.snapshot.model import Cluster, Direction, Endpoint, Identity, ServiceName
+from pyproxy.snapshot.model import Cluster, Direction, Endpoint, Identity, ServiceName, Telemetry
 from pyproxy.telemetry.labels import BASE_LABELS, HTTP_LABELS, TCP_LABELS
 from pyproxy.telemetry.metrics import MAX_HOSTS, MAX_LOOKUPS, MAX_PEERS, IstioMetrics
 from pyproxy.telemetry.peer_metadata import own_metadata
@@ -61,6 +61,20 @@ def samples(metrics: IstioMetrics, name: str) -> Iterator[Sample]:
 def only(metrics: IstioMetrics, name: str) -> Sample:
     (found,) = samples(metrics, name)
     return found
+
+
+def test_who_we_are_is_what_the_documents_say_now() -> None:
+    metrics = IstioMetrics(PRODUCTPAGE)
+    record(metrics, request())
+    renamed = Identity(workload="productpage-v1", labels={"app": "shop", "version": "v2"})
+    metrics.follow(renamed, Telemetry())
+    record(metrics, request())
+    record(metrics, request())
+    found = {
+        (s.labels["source_app"], s.labels["source_canonical_revision"]): s.value
+        for s in samples(metrics, "istio_requests_total")
+    }
+    assert found == {("productpage", "v1"): 1, ("shop", "v2"): 2}
 
 
 def test_a_request_counts_once_in_four_families() -> None:
