@@ -3,106 +3,25 @@
 from __future__ import annotations
 
 import http.client
-import socket
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+from tests.integration.traced import PROVIDERS, Application, ask, behind, free_port, reporting, workload
 from tests.pyproxy_process import PyproxyProcess
-from tests.snapshot.documents import entry, mesh
+from tests.snapshot.documents import entry
 from tests.span_collector import Collector, Seen
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
-PROVIDERS = {
-    "zipkin": "zipkin: {service: spans.test, port: 9411}",
-    "both": "zipkin: {service: spans.test, port: 9411, traceContextOption: USE_B3_WITH_W3C_PROPAGATION}",
-    "otlp": "opentelemetry: {service: spans.test, port: 9411, http: {path: /v1/traces}}",
-}
-PASSED_ON = ("x-request-id", "b3", "traceparent", "tracestate", "x-b3-")
 
-
-class Application:
-    """Serves; where it has a `next`, asks that first and hands on the headers that tracing needs."""
-
-    def __init__(self) -> None:
-        self.next = 0
-        self.forgets = False
-        application = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:
-                if application.next:
-                    sent = {k: v for k, v in self.headers.items() if k.lower().startswith(PASSED_ON)}
-                    ask(application.next, "back", {} if application.forgets else sent)
-                self.send_response(200)
-                self.send_header("content-length", "2")
-                self.end_headers()
-                self.wfile.write(b"ok")
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.port: int = self._server.server_port
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-
-def ask(port: int, host: str, headers: dict[str, str]) -> int:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    try:
-        connection.request("GET", "/", headers={**headers, "host": host})
-        response = connection.getresponse()
-        response.read()
-        return response.status
-    finally:
-        connection.close()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def documents(provider: str, front: int, back: int, inbound: int, collector: int, more: str = "") -> str:
+def documents(provider: str, front: int, back: int, inbound: int, collector: int) -> str:
     """`front` listens behind one sidecar's inbound port, `back` behind the other's, which is `inbound`."""
-
-    def workload(name: str) -> str:
-        return (
-            "apiVersion: networking.istio.io/v1\nkind: WorkloadEntry\n"
-            f"metadata: {{name: {name}, labels: {{app: {name}}}}}\nspec: {{address: 127.0.0.1}}"
-        )
-
-    ingress = (
-        "apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: back}\n"
-        "spec: {workloadSelector: {labels: {app: back}}, "
-        f"ingress: [{{port: {{number: {inbound}, name: http, protocol: HTTP}}, bind: 127.0.0.1, "
-        f"captureMode: NONE, defaultEndpoint: '127.0.0.1:{back}'}}]}}"
-    )
-    return "\n---\n".join(
-        (
-            workload("front"),
-            workload("back"),
-            ingress,
-            entry("front.test", f"{front}/HTTP", more="workloadSelector: {labels: {app: front}}"),
-            entry("back", "80/HTTP", endpoints=f"{{address: 127.0.0.1, ports: {{p80: {inbound}}}}}"),
-            entry("spans.test", "9411/HTTP", endpoints=f"{{address: 127.0.0.1, ports: {{p9411: {collector}}}}}"),
-            mesh(f"extensionProviders: [{{name: tracer, {PROVIDERS[provider]}}}]"),
-            "apiVersion: telemetry.istio.io/v1\nkind: Telemetry\nmetadata: {name: t, namespace: istio-system}\n"
-            f"spec: {{tracing: [{{providers: [{{name: tracer}}], randomSamplingPercentage: 100{more}}}]}}",
-        )
-    )
+    before_front = entry("front.test", f"{front}/HTTP", more="workloadSelector: {labels: {app: front}}")
+    parts = [workload("front"), before_front, *behind("back", inbound, back), *reporting(provider, collector)]
+    return "\n---\n".join(parts)
 
 
 @pytest.fixture(params=list(PROVIDERS))

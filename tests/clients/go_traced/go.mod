@@ -1,0 +1,3 @@
+module pyproxy.test/traced
+
+go 1.19
