@@ -203,7 +203,7 @@ class Http2UpstreamEnd:
             self.streams[stream].take(event)
         if isinstance(event, DataReceived) and self._network.acknowledges:
             self.h2.acknowledge_received_data(event.flow_controlled_length or 0, event.stream_id or 0)
-        if isinstance(event, StreamEnded):
+        if isinstance(event, RequestReceived if self._network.answers_heads else StreamEnded):
             assert stream is not None
             answers = self._network.answers
             (answers.pop(0) if answers else ok)(self, stream, self.streams[stream])
@@ -223,6 +223,8 @@ class Http2Network:
         self.answers: list[Answer] = []
         self.max_streams = max_streams
         self.acknowledges = True
+        self.answers_heads = False
+        """A request is answered before it is whole."""
         world.network.connect = self.connect  # type: ignore[method-assign]
 
     async def connect(self, factory: Callable[[], Any], host: str, port: int) -> tuple[FakeTransport, Any]:

@@ -14,6 +14,7 @@ from pyproxy.core.tls import Peer
 from pyproxy.upstream.stream import RequestStream, ResponseHandler
 from pyproxy.wire.http1 import LAST_CHUNK, encode_chunk, encode_request
 from pyproxy.wire.names import NameTable
+from pyproxy.wire.websocket import ACCEPT, handshake, value_of
 
 if TYPE_CHECKING:
     from pyproxy.upstream.pool import HostPool
@@ -76,6 +77,8 @@ class Http1Client(RequestStream):
         self._handler: ResponseHandler | None = None
         self._head_request = False
         self._upgrade = b""
+        self._accept = b""
+        """What answers the WebSocket key that was made here; empty: none was."""
         self._chunked = False
         """The request's body is."""
         self._out: list[bytes] = []
@@ -110,6 +113,9 @@ class Http1Client(RequestStream):
         if self._upgrade:
             extra += b"upgrade: %b\r\nconnection: %b\r\n" % (self._upgrade, head.notable[b"connection"])
             body = False
+            if b":protocol" in head.notable:  # HTTP/2's handshake has no key
+                lines, self._accept = handshake(head.headers)
+                extra += lines
         self._chunked = body and not sized
         self._out.append(encode_request(head, extra, body=body, sized=sized))
 
@@ -318,6 +324,10 @@ class Http1Client(RequestStream):
             raise _BadResponse("http1.codec_error")
         self._headers, self._notable = [], {}
         if head.status == 101:
+            if self._accept:
+                if value_of(head.headers, ACCEPT) != self._accept:
+                    raise _BadResponse("http1.codec_error")
+                head.headers = [line for line in head.headers if line[0] != ACCEPT]
             self._upgrade_head = head
         else:
             handler.on_informational(head)

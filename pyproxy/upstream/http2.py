@@ -15,6 +15,7 @@ from pyproxy.upstream.stream import RequestStream, ResponseHandler
 from pyproxy.wire.http2 import HIGHEST_STREAM, MAX_STREAMS, Session
 from pyproxy.wire.http2_fields import BAD_MESSAGE, TOO_LARGE, TOO_MANY, BadHead, FieldNames, bad_value, read_trailers
 from pyproxy.wire.http2_tunnel import StreamTransport
+from pyproxy.wire.websocket import ACCEPT, KEY, accept_of, value_of
 
 if TYPE_CHECKING:
     from pyproxy.upstream.http2_pool import Http2Pool
@@ -51,6 +52,8 @@ class Http2Stream(RequestStream):
         self._handler: ResponseHandler | None = None
         self._head_request = False
         self._upgrade = b""
+        self._key = b""
+        """WebSocket's, of a client that waits for the answer to it."""
         self._last = b""
         """The last chunk of the body, held back for the end to ride on."""
         self._ended = False
@@ -78,6 +81,8 @@ class Http2Stream(RequestStream):
         ]
         if self._upgrade:
             lines.append((b":protocol", self._upgrade))
+            if b":protocol" not in head.notable:  # the client's handshake is HTTP/1.1's
+                self._key = value_of(head.headers, KEY)
         lines += head.headers
         lines += fields_of(extra)
         if not body and not self._upgrade:
@@ -217,6 +222,8 @@ class Http2Stream(RequestStream):
         self.transport = self._tunnel = StreamTransport(self.client, self.identifier)
         switched = ResponseHead(101, head.headers, head.notable)
         switched.notable[b"upgrade"] = self._upgrade
+        if self._key and not value_of(head.headers, ACCEPT):
+            switched.headers.append((ACCEPT, accept_of(self._key)))
         handler.on_upgraded(switched, b"")
 
 

@@ -33,10 +33,11 @@ def find_chromium() -> str | None:
 class Chromium:
     """One browser with one page, `async with`."""
 
-    def __init__(self, binary: str) -> None:
+    def __init__(self, binary: str, *flags: str) -> None:
         self.console: list[str] = []
         """What the page logged as an error, and what it threw."""
         self._binary = binary
+        self._flags = flags
         self._numbers = count(1)
         self._waiting: dict[int, asyncio.Future[Any]] = {}
 
@@ -55,6 +56,7 @@ class Chromium:
             "--force-color-profile=srgb",
             "--remote-debugging-port=0",
             f"--user-data-dir={self._profile.name}",
+            *self._flags,
             "about:blank",
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,

@@ -13,12 +13,18 @@ from tests.browser.scene import Scene
 
 
 @pytest.fixture
-async def browser() -> AsyncIterator[Chromium]:
+def chromium_flags() -> tuple[str, ...]:
+    """More to start it with; a module that needs them has a fixture of this name."""
+    return ()
+
+
+@pytest.fixture
+async def browser(chromium_flags: tuple[str, ...]) -> AsyncIterator[Chromium]:
     """A real Chromium; what the page threw or was refused fails the test."""
     binary = find_chromium()
     if binary is None:
-        pytest.skip("LOUD SKIP: nobody looked at the console, there is no Chromium (apt-get install chromium)")
-    async with Chromium(binary) as chromium:
+        pytest.skip("LOUD SKIP: no browser looked at anything, there is no Chromium (apt-get install chromium)")
+    async with Chromium(binary, *chromium_flags) as chromium:
         yield chromium
         assert chromium.console == []
 

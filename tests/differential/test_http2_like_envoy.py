@@ -56,6 +56,7 @@ def trailers(*lines: tuple[bytes, bytes]) -> HeadersFrame:
 
 POST = pseudo(method=b"POST")
 SOCKET = [(b":method", b"CONNECT"), (b":protocol", b"websocket"), *PSEUDO[1:]]
+KEY = (b"sec-websocket-key", b"dGhlIHNhbXBsZSBub25jZQ==")
 SMTP = [(b":method", b"CONNECT"), (b":protocol", b"smtp"), *PSEUDO[1:]]
 TUNNEL = [(b":method", b"CONNECT"), (b":authority", b"app.test:80")]
 GRPC = (b"content-type", b"application/grpc")
@@ -124,11 +125,14 @@ CASES = {
     "space in path": Case2((request(pseudo=pseudo(path=b"/a b")),)),
     "connect": Case2((request(pseudo=TUNNEL, end=False),)),
     "websocket": Case2(
-        (request(pseudo=SOCKET, end=False),),
+        (request(KEY, pseudo=SOCKET, end=False),),
         answer_with(response(b"101 Switching Protocols", b"upgrade: websocket", b"connection: Upgrade")),
     ),
-    "websocket refused": Case2(
+    "websocket without a key": Case2(
         (request(pseudo=SOCKET, end=False),), answer_with(response(b"403 No", b"content-length: 2", body=b"no"))
+    ),
+    "websocket refused": Case2(
+        (request(KEY, pseudo=SOCKET, end=False),), answer_with(response(b"403 No", b"content-length: 2", body=b"no"))
     ),
     "another protocol": Case2((request(pseudo=SMTP, end=False),)),
     "101 headers": Case2((request(*MANY),)),
@@ -187,6 +191,7 @@ CASES = {
 
 
 NOT_THE_SAME = {
+    "websocket without a key": "Envoy asks an HTTP/1.1 service without one, as RFC 6455 forbids; pyproxy makes one",
     "ping flood": "Envoy counts what it owes at the end of a read, and so serves what came in the same one",
     "goaway": "Envoy serves no stream behind a client's GOAWAY; RFC 9113 section 6.8 lets it begin them still",
 }

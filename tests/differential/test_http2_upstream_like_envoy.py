@@ -165,7 +165,8 @@ CASES = {
     "websocket refused": Exchange2(get(*SOCKET), answer(status(b"403"), body=b"no"), at_once=True),
 }
 NOT_THE_SAME = {
-    "websocket": "Envoy takes a client that sends no more for one that is gone; pyproxy passes the end on",
+    "websocket": "Envoy takes a client that sends no more for one that is gone; pyproxy passes the end on."
+    " And pyproxy answers the client's key, where the upstream has none to answer",
 }
 DOCUMENTS = """
 apiVersion: networking.istio.io/v1

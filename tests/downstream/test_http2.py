@@ -18,8 +18,9 @@ from hyperframe.frame import (
     WindowUpdateFrame,
 )
 
+from pyproxy.wire.websocket import accept_of
 from tests.fakes import SERVICE, World
-from tests.http2_peers import Http2ClientEnd
+from tests.http2_peers import Http2ClientEnd, Message
 
 CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 
@@ -121,6 +122,50 @@ def test_more_streams_than_allowed_are_refused(world: World, client: Http2Client
     client.flush()
     assert client.streams[streams[-1]].reset == 7
     assert [stream for stream in streams if client.streams[stream].reset is not None] == streams[-1:]
+
+
+# Websockets
+
+
+def begin_websocket(client: Http2ClientEnd, *extra: tuple[bytes, bytes]) -> Message:
+    stream = client.begin((b":protocol", b"websocket"), *extra, method=b"CONNECT", path=b"/chat", end=False)
+    client.flush()
+    return client.streams[stream]
+
+
+def switched(key: bytes) -> bytes:
+    lines = b"upgrade: websocket\r\nconnection: Upgrade\r\nsec-websocket-accept: %b\r\n\r\n" % accept_of(key)
+    return b"HTTP/1.1 101 Switching Protocols\r\n" + lines
+
+
+def test_a_websocket_becomes_a_handshake_of_http1(world: World, client: Http2ClientEnd) -> None:
+    world.network.script = [None]
+    response = begin_websocket(client, (b"sec-websocket-version", b"13"))
+    (end,) = world.network.ends
+    (seen,) = world.network.requests
+    assert (seen.method, seen.target, seen.get(b"upgrade")) == (b"GET", b"/chat", b"websocket")
+    key = seen.get(b"sec-websocket-key")
+    assert key is not None
+    world.call(end.send, switched(key) + b"from there")
+    client.h2.send_data(1, b"from here")
+    client.flush()
+    assert (response.status, response.body, response.ended) == (200, b"from there", False)
+    assert [response.get(name) for name in (b"upgrade", b"connection", b"sec-websocket-accept")] == [None] * 3
+    assert end.transport.written.endswith(b"\r\n\r\nfrom here")
+
+
+def test_a_service_that_did_not_read_the_key_is_no_websocket(world: World, client: Http2ClientEnd) -> None:
+    world.network.script = [switched(b"another") + b"from there"]
+    response = begin_websocket(client)
+    assert (response.status, response.ended) == (502, True)
+    assert world.network.ends[0].transport.lost
+
+
+def test_a_key_of_the_clients_own_is_its_own_affair(world: World, client: Http2ClientEnd) -> None:
+    world.network.script = [switched(b"another")]
+    response = begin_websocket(client, (b"sec-websocket-key", b"own"))
+    assert world.network.requests[0].get(b"sec-websocket-key") == b"own"
+    assert (response.status, response.get(b"sec-websocket-accept")) == (200, accept_of(b"another"))
 
 
 # Windows

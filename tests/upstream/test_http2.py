@@ -64,6 +64,33 @@ def silent(end: Http2UpstreamEnd, stream: int, request: Message) -> None:
     """No answer."""
 
 
+def open_tunnel(*lines: tuple[bytes, bytes]) -> Answer:
+    """200 to an extended CONNECT, and a word."""
+
+    def give(end: Http2UpstreamEnd, stream: int, request: Message) -> None:
+        end.h2.send_headers(stream, [(b":status", b"200"), *lines])
+        end.h2.send_data(stream, b"there")
+
+    return give
+
+
+def test_the_key_of_a_websocket_is_answered_for_who_has_none_to_answer(world: World, network: Http2Network) -> None:
+    network.answers_heads = True
+    network.answers = [open_tunnel(), open_tunnel((b"sec-websocket-accept", b"said there"))]
+    found = []
+    for _ in range(2):
+        client = world.client()
+        client.send(
+            b"GET /chat HTTP/1.1\r\nhost: app.test\r\nconnection: Upgrade\r\nupgrade: websocket\r\n"
+            b"sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        head, _, rest = client.received.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 101 ") and rest == b"there"
+        found += [line for line in head.split(b"\r\n") if b"accept" in line]
+    assert found == [b"sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", b"sec-websocket-accept: said there"]
+    assert network.requests[0].get(b":protocol") == b"websocket"
+
+
 def test_http1_goes_out_as_http2_and_comes_back(world: World, network: Http2Network) -> None:
     client = world.client()
     client.send(
