@@ -50,8 +50,8 @@ class _Pseudo:
 def request_head(lines: Headers, settings: HttpSettings, *, secure: bool) -> tuple[RequestHead, int]:
     """The head, and its size: bytes of names and values. Raises BadHead.
 
-    An extended CONNECT becomes the GET with `upgrade` that it would be in HTTP/1.1: `:upgrade` is among the notable, and
-    `:protocol`, which only HTTP/2 has.
+    An extended CONNECT becomes the GET with `upgrade` that it would be in HTTP/1.1: `:upgrade` is among the notable,
+    and `:protocol`, which only HTTP/2 has.
     """
     if len(lines) > settings.max_headers:
         raise BadHead(TOO_MANY, only_stream=True)
