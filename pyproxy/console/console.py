@@ -70,7 +70,7 @@ class Console:
 
     async def look(self) -> None:
         """Ask once, and tell every reader what changed."""
-        await self.poller.poll()
+        await self.poller.poll(self._clock.monotonic())
         await self._weigh()
         before = self.board.state
         after = self.board.look(self._clock.time(), self._clock.monotonic(), self.poller.readings, self.poller.errors)

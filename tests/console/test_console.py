@@ -14,6 +14,7 @@ from aiohttp.test_utils import RawTestServer
 from pyproxy.console.console import Console, ConsoleSettings
 from tests.console.overviews import page, requests
 from tests.console.test_yaml_edit import TEXT
+from tests.fakes import FakeClock
 
 pytestmark = pytest.mark.integration
 
@@ -50,11 +51,13 @@ def told(message: bytes | None) -> Any:
 
 async def test_readers_hear_what_changed(admin: tuple[FakeAdmin, str]) -> None:
     fake, address = admin
-    async with Console(ConsoleSettings([address], interval=3600)) as console:
+    clock = FakeClock()
+    async with Console(ConsoleSettings([address], interval=3600), clock) as console:
         queue = console.stream.join(console.everything())
         assert queue is not None
         assert told(queue.get_nowait())["state"]["nodes"].keys() == {"productpage-v1"}
         fake.sent = 10
+        clock.now += 0.5
         await console.look()
         state = told(queue.get_nowait())["state"]
         assert state["nodes"].keys() == {"reviews-v2"}
@@ -65,10 +68,13 @@ async def test_readers_hear_what_changed(admin: tuple[FakeAdmin, str]) -> None:
 
 async def test_weights_are_read_again_when_other_documents_are_in_force(admin: tuple[FakeAdmin, str]) -> None:
     fake, address = admin
-    async with Console(ConsoleSettings([address], interval=3600)) as console:
+    clock = FakeClock()
+    async with Console(ConsoleSettings([address], interval=3600), clock) as console:
+        clock.now += 0.5
         await console.look()
         assert sum("config_dump" in url for url in fake.asked) == 1
         fake.version = "second"
+        clock.now += 0.5
         await console.look()
         assert sum("config_dump" in url for url in fake.asked) == 2
         assert [document["kind"] for document in await console.in_force()] == ["DestinationRule", "VirtualService"]
