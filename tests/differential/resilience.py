@@ -1,8 +1,9 @@
 """One scenario through a real Envoy and through pyproxy, before the same scripted hosts: what can be seen is the same.
 
 A scenario is written as Istio documents say it. pyproxy reads the documents; Envoy gets what istiod would make of them.
-Each scenario has a host name, a cluster and a script of its own. All run side by side, and those that differ run once
-more, under another name, with a note: a busy machine may stretch a time, but not twice.
+Each scenario has a host name, a cluster and a script of its own. All run side by side. Those that differ run once more,
+with a note, under another name, and with all their times four times as long: what differs only because a busy machine
+was late by some 100 ms does not differ then.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,16 @@ from tests.differential.envoy_process import EXTENSIONS, Envoy, http_listener
 from tests.differential.http2_ends import Http2End
 from tests.differential.istio_as_envoy import Block, Host
 from tests.differential.scripted_hosts import ADDRESS, OK, Attempt, Run, Script, ScriptedHosts
+from tests.differential.stretching import stretched_block, stretched_headers
 from tests.peers import Headers, split_head
 from tests.pyproxy_process import PyproxyProcess
 
 AT_ONCE = 6
 """Scenarios that run side by side: few enough for two cores."""
+AT_ONCE_AGAIN = 2
+STRETCH = 4
+SETTLE_SECONDS = 1.0
+"""How long the proxies may take to have counted alike."""
 SECONDS = 20.0
 """How long a client waits for an answer before it gives up."""
 LOG_FIELDS = {
@@ -89,12 +95,25 @@ class Ask:
     half: bool = False
     """The request is never ended (HTTP/2)."""
 
+    def stretched(self, by: int) -> Ask:
+        return replace(
+            self,
+            headers=stretched_headers(self.headers, by),
+            pause=self.pause * by,
+            apart=self.apart * by,
+            patience=self.patience * by,
+            cancels=self.cancels * by,
+        )
+
 
 @dataclass(frozen=True)
 class Wait:
     """Nothing, for so many seconds."""
 
     seconds: float
+
+    def stretched(self, by: int) -> Wait:
+        return Wait(self.seconds * by)
 
 
 @dataclass(frozen=True)
@@ -103,6 +122,9 @@ class Look:
 
     name: str
     only: str = r"circuit_breakers.*_open|.*ejections_active|membership_healthy|.*_active"
+
+    def stretched(self, by: int) -> Look:
+        return self
 
 
 Action = Ask | Wait | Look
@@ -139,6 +161,23 @@ class Scenario:
     """And the one of the hosts."""
     grpc_web: bool = False
     """The port says so; all of a comparison must be alike in this."""
+    stretches: bool = True
+    """Off where a time matters that no document says."""
+    pace: int = 1
+    """Every second of it takes so many."""
+
+    def stretched(self, by: int) -> Scenario:
+        """With longer times. What is seen of it says the same times still."""
+        if not self.stretches:
+            return self
+        return replace(
+            self,
+            asks=[action.stretched(by) for action in self.asks],
+            route=stretched_block(self.route, by),
+            policy=stretched_block(self.policy, by),
+            shadow_policy=stretched_block(self.shadow_policy, by),
+            pace=by,
+        )
 
 
 @dataclass
@@ -182,6 +221,11 @@ class Seen:
         """Attempts that each host saw."""
         return Counter(attempt.host for attempt in self.attempts)
 
+    def counted(self, scenario: Scenario) -> dict[str, int]:
+        """The statistics that must be equal."""
+        hidden = re.compile(scenario.stats or r"\Z")
+        return {name: value for name, value in self.stats.items() if not hidden.fullmatch(name)}
+
     def comparable(self, scenario: Scenario) -> dict[str, Any]:
         """What must be equal."""
         single = len(scenario.hosts) == 1
@@ -189,7 +233,6 @@ class Seen:
         own = [attempt for attempt in self.attempts if attempt.host != shadow]
         counts = Counter(attempt.host for attempt in own)
         hosts = [attempt.host for attempt in own] if scenario.placed else sorted(counts.values())
-        hide = re.compile(scenario.stats or r"\Z")
         logs = [
             {**line, "host": line["host"] if single or scenario.placed else line["host"] != "-"}
             for line in sorted(self.log, key=lambda line: line["run"])
@@ -213,7 +256,7 @@ class Seen:
             "shadows": sorted(repr(_attempt(each)[1:]) for each in self.attempts if each.host == shadow),
             "hosts": hosts,
             "log": logs,
-            "stats": {name: value for name, value in self.stats.items() if not hide.fullmatch(name)},
+            "stats": self.counted(scenario),
             "looks": self.looks,
             "events": [_event(event, named=single or scenario.placed) for event in self.events],
         }
@@ -270,7 +313,7 @@ class Side:
     async def run(self, scenario: Scenario, authority: str) -> Seen:
         """All that a scenario asks, one thing after the other."""
         name = f"{authority}/{self.name}"
-        run = self._hosts.runs[name] = Run(scenario.script)
+        run = self._hosts.runs[name] = Run(scenario.script, scenario.pace)
         seen = Seen(attempts=run.attempts)
         self._runs[name] = run, seen
         number = 0
@@ -286,7 +329,14 @@ class Side:
                 ask = self._ask if scenario.client == 1 else self._ask_in_http2
                 clients = [
                     self._client(
-                        seen, action, ask, called, name, range(start, start + action.times), index * action.apart
+                        seen,
+                        action,
+                        ask,
+                        called,
+                        name,
+                        range(start, start + action.times),
+                        index * action.apart,
+                        scenario.pace,
                     )
                     for index, start in enumerate(starts)
                 ]
@@ -296,13 +346,19 @@ class Side:
                     await begun[-1]
         await asyncio.gather(*begun)
         await asyncio.sleep(0.02)  # what the last answer left to do
+        if scenario.shadow is not None:
+            await asyncio.sleep(0.1)  # nobody waits for its answer
+        await self.count(scenario, authority)
+        return seen
+
+    async def count(self, scenario: Scenario, authority: str) -> None:
+        """Note what the scenario's cluster has counted by now."""
+        seen = self._runs_seen(authority)
         if not scenario.inbound and "weights" not in scenario.route:
             seen.stats = await self.stats(authority)
         if scenario.shadow is not None:
-            await asyncio.sleep(0.1)  # nobody waits for its answer
             shadowed = await self.stats(f"shadow-{authority}")
             seen.stats |= {f"shadow.{key}": value for key, value in shadowed.items()}
-        return seen
 
     async def stats(self, authority: str, only: str = "") -> dict[str, int]:
         """The cluster's statistics that are compared and not 0."""
@@ -333,6 +389,7 @@ class Side:
         name: str,
         numbers: range,
         wait: float,
+        pace: int,
     ) -> None:
         """One client: a connection for each request, so that none depends on the one before."""
         await asyncio.sleep(wait)
@@ -345,7 +402,7 @@ class Side:
                     await way(ask, authority, f"{name}/{number:04}", answer)
             except (OSError, asyncio.IncompleteReadError, TimeoutError):
                 pass
-            answer.took = time.monotonic() - begun
+            answer.took = (time.monotonic() - begun) / pace
 
     async def _ask(self, ask: Ask, authority: str, run: str, answer: Answer) -> None:
         port = self._ports["inbound" if authority.startswith("in-") else "outbound"]
@@ -485,9 +542,16 @@ def _dechunk(data: bytes) -> bytes:
 class Comparison:
     """Two proxies that know every selected scenario, each under two names."""
 
-    def __init__(self, scenarios: Mapping[str, Scenario], hosts: ScriptedHosts, sides: tuple[Side, Side]) -> None:
+    def __init__(
+        self,
+        scenarios: Mapping[str, Scenario],
+        named: Mapping[str, Scenario],
+        hosts: ScriptedHosts,
+        sides: tuple[Side, Side],
+    ) -> None:
         self.sides = sides
         self._scenarios = scenarios
+        self._named = named
         self._hosts = hosts
         self.seen: dict[str, tuple[Seen, Seen]] = {}
         """Envoy's, pyproxy's."""
@@ -531,16 +595,25 @@ class Comparison:
             side.read_log(authorities, 5)
 
     async def _all(self, names: Sequence[str], *, again: bool) -> None:
-        turns = asyncio.Semaphore(AT_ONCE)
+        turns = asyncio.Semaphore(AT_ONCE_AGAIN if again else AT_ONCE)
 
         async def both(name: str) -> None:
             async with turns:
-                scenario = self._scenarios[name]
-                called = authority(list(self._scenarios).index(name), scenario, again)
+                called = authority(list(self._scenarios).index(name), self._scenarios[name], again)
+                scenario = self._named[called]
                 theirs, ours = await asyncio.gather(*(side.run(scenario, called) for side in self.sides))
                 self.seen[name] = theirs, ours
+                if scenario.compared:
+                    await self._settle(scenario, called, theirs, ours)
 
         await asyncio.gather(*(both(name) for name in names))
+
+    async def _settle(self, scenario: Scenario, called: str, theirs: Seen, ours: Seen) -> None:
+        """Wait until both have counted the same, or for too long: some is counted a little after the last answer."""
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while theirs.counted(scenario) != ours.counted(scenario) and time.monotonic() < deadline:
+            await asyncio.sleep(0.05)
+            await asyncio.gather(*(side.count(scenario, called) for side in self.sides))
 
 
 def _difference(what: str, theirs: Any, ours: Any) -> str:
@@ -572,11 +645,11 @@ def compared(
     `internal`: networks whose requests are; `connections`: the mesh's connectionSettings.
     """
     hosts = ScriptedHosts()
-    named = {
-        authority(index, scenario, again): scenario
-        for index, scenario in enumerate(scenarios.values())
-        for again in (False, True)
-    }
+    named = {}
+    for index, scenario in enumerate(scenarios.values()):
+        named[authority(index, scenario, False)] = scenario
+        # The mesh's own times are not the scenario's to stretch.
+        named[authority(index, scenario, True)] = scenario if connections else scenario.stretched(STRETCH)
     try:
         envoy_log, our_log = folder / "envoy-access.log", folder / "pyproxy-access.log"
         managers = istio_as_envoy.connection_settings(connections or {})
@@ -594,7 +667,7 @@ def compared(
             ports = {"outbound": process.outbound, "inbound": process.ports["virtualInbound"]}
             ours = Side("pyproxy", hosts, ports, process.ports["admin"], our_log, process.log)
             theirs = Side("envoy", hosts, envoy.ports, envoy.admin_port, envoy_log, envoy_events)
-            yield Comparison(scenarios, hosts, (theirs, ours))
+            yield Comparison(scenarios, named, hosts, (theirs, ours))
         finally:
             process.close()
     finally:

@@ -34,7 +34,7 @@ class Attempt:
     method: bytes
     headers: Headers
     at: float
-    """Loop time at which the head was whole."""
+    """Loop time at which the head was whole, in seconds of the scenario."""
     body: bytes = b""
     whole: bool = False
     """The body came to its end."""
@@ -49,6 +49,9 @@ class Attempt:
 
 class Served:
     """One attempt under way: what a step may do."""
+
+    pace = 1
+    """Its run's."""
 
     def __init__(self, attempt: Attempt, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.attempt = attempt
@@ -74,7 +77,7 @@ class Served:
         head = b"\r\n".join([*lines, *(b"%b: %b" % line for line in headers)]) + b"\r\n\r\n"
         if slow_body:
             await self.send(head)
-            await asyncio.sleep(slow_body)
+            await self.sleep(slow_body)
             await self.send(body)
         else:
             await self.send(head + body)
@@ -83,6 +86,10 @@ class Served:
         """Now."""
         self.writer.write(data)
         await self.writer.drain()
+
+    async def sleep(self, seconds: float) -> None:
+        """So many seconds of the scenario."""
+        await asyncio.sleep(seconds * self.pace)
 
     async def wait_until_gone(self) -> None:
         """The proxy closes, or resets the stream."""
@@ -117,7 +124,7 @@ class ServedStream(Served):
         length = [(b"content-length", b"%d" % len(body))] if body else []
         bare = not body or self.attempt.method == b"HEAD"
         self.send_head(status, [*length, *headers], end=bare)
-        await asyncio.sleep(slow_body)
+        await self.sleep(slow_body)
         if not bare:
             await self.end.send_data(self.number, body, end=True)
 
@@ -162,7 +169,7 @@ def answer(
     async def step(served: Served) -> None:
         if reads:
             await served.read_body()
-        await asyncio.sleep(wait)
+        await served.sleep(wait)
         lines = [(name, value) for name, _, value in (header.partition(b": ") for header in headers)]
         await served.respond(status, lines, body, slow_body)
 
@@ -177,8 +184,8 @@ def ends(partial: bytes = b"", *, reset: bool = False, wait: float = 0.0, reads:
             await served.read_body()
         if partial:
             await served.send(partial)
-            await asyncio.sleep(0.05)  # the end must not overtake the bytes
-        await asyncio.sleep(wait)
+            await served.sleep(0.05)  # the end must not overtake the bytes
+        await served.sleep(wait)
         if reset:
             served.reset()
         else:
@@ -217,6 +224,8 @@ class Run:
     """One scenario through one proxy: its script, and the attempts that came."""
 
     script: Script
+    pace: int = 1
+    """Every second of the script takes so many."""
     attempts: list[Attempt] = field(default_factory=list)
     connections: dict[int, int] = field(default_factory=dict)
     _used: dict[int, int] = field(default_factory=dict)
@@ -250,6 +259,7 @@ class ScriptedHosts:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="scripted hosts", daemon=True)
         self._thread.start()
+        asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result()
 
     def close(self) -> None:
         """Let every port go."""
@@ -265,7 +275,6 @@ class ScriptedHosts:
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
-        self._loop.run_until_complete(self._listen())
         self._loop.run_forever()
         tasks = asyncio.all_tasks(self._loop)
         for task in tasks:
@@ -292,6 +301,7 @@ class ScriptedHosts:
                     break
                 run, attempt = self._attempt(host, number, line.split(b" ")[0], headers)
                 served = Served(attempt, reader, writer)
+                served.pace = run.pace
                 await run.next_step(host)(served)
                 if served.closed:
                     break
@@ -308,7 +318,9 @@ class ScriptedHosts:
         async def serve(number: int, stream: Stream) -> None:
             method = next(value for name, value in stream.headers if name == b":method")
             run, attempt = self._attempt(host, connection, method, stream.headers)
-            stepping = asyncio.ensure_future(run.next_step(host)(ServedStream(attempt, end, number, stream)))
+            served = ServedStream(attempt, end, number, stream)
+            served.pace = run.pace
+            stepping = asyncio.ensure_future(run.next_step(host)(served))
             await stream.over.wait()
             attempt.body, attempt.trailers, attempt.reset = stream.body, stream.trailers, stream.reset
             attempt.whole = stream.ended
@@ -329,7 +341,7 @@ class ScriptedHosts:
         name, _, ask = dict(headers)[b"x-run"].decode().rpartition("/")
         run = self.runs[name]
         connection = run.connections.setdefault(number, len(run.connections))
-        attempt = Attempt(host, connection, ask, method, headers, self._loop.time())
+        attempt = Attempt(host, connection, ask, method, headers, self._loop.time() / run.pace)
         run.attempts.append(attempt)
         return run, attempt
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from tests.differential.scripted_hosts import Served, ServedStream, Step
 from tests.peers import Headers
 
@@ -18,7 +16,7 @@ def grpc_error(status: int | bytes, *headers: tuple[bytes, bytes], http: int = 2
     async def step(served: Served) -> None:
         assert isinstance(served, ServedStream)
         await served.read_body()
-        await asyncio.sleep(wait)
+        await served.sleep(wait)
         served.send_head(http, [GRPC_TYPE, _status(status), *headers], end=True)
 
     return step
@@ -32,10 +30,10 @@ def grpc_answer(
     async def step(served: Served) -> None:
         assert isinstance(served, ServedStream)
         await served.read_body()
-        await asyncio.sleep(wait)
+        await served.sleep(wait)
         served.send_head(200, [GRPC_TYPE])
         for _ in range(messages):
-            await asyncio.sleep(pause)
+            await served.sleep(pause)
             await served.send(MESSAGE)
         if stalls:
             await served.wait_until_gone()
@@ -69,7 +67,7 @@ def stream_reset(code: int, *, head: Headers | None = None, body: bytes = b"", r
             served.send_head(200, head)
             if body:
                 await served.send(body)
-            await asyncio.sleep(0.05)  # the end must not overtake them
+            await served.sleep(0.05)  # the end must not overtake them
         served.end.reset_stream(served.number, code)
 
     return step
@@ -83,7 +81,7 @@ def half_answer(*, reset: bool = False, headers: Headers = ()) -> Step:  # type:
         await served.read_body()
         served.send_head(200, [*headers])
         await served.send(b"half")
-        await asyncio.sleep(0.05)
+        await served.sleep(0.05)
         if reset:
             served.reset()
         else:
@@ -100,7 +98,7 @@ def goaway(then: Step, *, refuses: bool = False, code: int = NO_ERROR) -> Step:
         await served.read_body()
         served.end.send_goaway(served.number - 2 if refuses else served.number, code)
         if refuses:
-            await asyncio.sleep(0.05)
+            await served.sleep(0.05)
             served.close()
         else:
             await then(served)

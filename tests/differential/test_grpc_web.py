@@ -16,7 +16,7 @@ from tests.differential.resilience import Ask, Comparison, Scenario
 from tests.differential.scripted_hosts import CLOSE, SILENCE, answer
 from tests.differential.scripted_streams import GRPC_TYPE, grpc_answer, grpc_error, half_answer, trailers
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 MESSAGE = b"\0\0\0\0\5hello"
 BINARY = {"content-type": "application/grpc-web+proto", "x-grpc-web": "1"}

@@ -20,7 +20,7 @@ from tests.differential.scripted_hosts import OK, SILENCE, answer
 from tests.differential.token_cases import as_request
 from tests.pyproxy_process import PyproxyProcess
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 INTERNAL = ("10.0.0.0/8", "192.168.7.7/32", "fd00::/8")
 INSIDE = {"x-forwarded-for": "10.1.2.3"}

@@ -17,7 +17,7 @@ from tests.differential import (
 from tests.differential.resilience import Comparison, Scenario
 from tests.differential.scripted_hosts import ONLY_HTTP1, Step
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(280)]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
 
 MODULES = {
     "retries": test_resilience_retries,

@@ -12,7 +12,7 @@ from tests.differential.istio_as_envoy import Host
 from tests.differential.resilience import Ask, Comparison, Scenario, Seen, Wait
 from tests.differential.scripted_hosts import answer
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 FLAGS = ("--workload", "client", "--seed", "3")
 
 KEYS = [f"key-{number}" for number in range(40)]

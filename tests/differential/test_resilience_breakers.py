@@ -11,7 +11,7 @@ from tests.differential.istio_as_envoy import Host
 from tests.differential.resilience import Ask, Comparison, Look, Scenario, Seen, Wait
 from tests.differential.scripted_hosts import CLOSE, OK, Served, answer, ends
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 SLOW = answer(wait=0.6)
 """Longer than it takes the clients of one scenario to come, one after the other."""
@@ -203,7 +203,7 @@ async def answer_and_chatter(served: Served) -> None:
     await served.send(b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\n\r\n")
 
 
-CONNECTIONS = {
+LIVES = {
     "one connection for all": Scenario(asks=[Ask(times=5)]),
     **{
         f"{limit} requests each": Scenario(policy=pool(maxRequestsPerConnection=limit), asks=[Ask(times=5)])
@@ -260,7 +260,7 @@ CONNECTIONS = {
     ),
 }
 
-SCENARIOS = {**CEILINGS, **CONNECTIONS}
+SCENARIOS = {**CEILINGS, **LIVES}
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

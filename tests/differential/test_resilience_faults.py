@@ -13,7 +13,7 @@ from tests.differential.istio_as_envoy import Host
 from tests.differential.resilience import Ask, Comparison, Scenario, Seen, Wait
 from tests.differential.scripted_hosts import OK, SILENCE, answer
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 FLAGS = ("--seed", "7")
 
 GRPC = Ask("POST", headers={"content-type": "application/grpc"}, body=[b"x"])

@@ -12,7 +12,7 @@ from tests.differential.istio_as_envoy import Host
 from tests.differential.resilience import Ask, Comparison, Look, Scenario, Wait
 from tests.differential.scripted_hosts import OK, SILENCE, Served, ServedStream, answer
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 CONNECTIONS = {"httpStreamIdleTimeout": "600ms"}
 IN_TIME = (0.55, 1.6)

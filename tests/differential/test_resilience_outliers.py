@@ -12,7 +12,7 @@ from tests.differential.istio_as_envoy import Host
 from tests.differential.resilience import Ask, Comparison, Look, Scenario, Seen, Wait
 from tests.differential.scripted_hosts import CLOSE, HALF_HEAD, OK, RESET, SILENCE, Step, answer
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 NO_RETRIES = {"retries": {"attempts": 0}}
 IN_TURN = {"loadBalancer": {"simple": "ROUND_ROBIN"}}

@@ -10,7 +10,7 @@ from tests.differential.istio_as_envoy import Host
 from tests.differential.resilience import Ask, Comparison, Scenario, Wait
 from tests.differential.scripted_hosts import CLOSE, HALF_HEAD, OK, RESET, SILENCE, Step, answer
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 EJECTING = {
     "outlierDetection": {
