@@ -19,14 +19,14 @@ class Guard:
         self._names = frozenset({"localhost", bound.lower(), socket.gethostname().lower()})
 
     def refusal(self, method: str, headers: Mapping[str, str]) -> str:
-        """Why a request is refused; empty when it is welcome. `headers` by name in small letters."""
-        host = headers.get("host", "")
+        """Why a request is refused; empty when it is welcome. `headers` finds names in any case."""
+        host = headers.get("Host", "")
         if host and not self._is_ours(host):
             return f"Host {host!r} is not this machine: use an IP address or localhost."
         if method in ("GET", "HEAD"):
             return ""
-        site = headers.get("sec-fetch-site", "none")
-        origin = headers.get("origin")
+        site = headers.get("Sec-Fetch-Site", "none")
+        origin = headers.get("Origin")
         if site not in ("none", "same-origin") or (origin is not None and urlsplit(origin).netloc != host):
             return "Another site's page may not change anything here."
         return ""

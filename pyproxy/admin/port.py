@@ -1,22 +1,31 @@
-"""One listening socket with its pages."""
+"""One listening socket with its pages, on aiohttp: answers in slices so short that traffic does not notice."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
+
+from aiohttp import web
 
 from pyproxy.admin.endpoints import Endpoint, answer
 from pyproxy.admin.guard import Guard
 from pyproxy.admin.pages import Page, text
-from pyproxy.admin.requests import NO_REQUEST, Refused, Request, Requests
-from pyproxy.admin.responses import send
 from pyproxy.admin.served import Served
 from pyproxy.core.errors import cannot_listen
-from pyproxy.core.loop import spawn
 
-CLOSING = 1.0
-"""Seconds for who is being answered while the port closes."""
+_log = logging.getLogger("pyproxy.admin")
+SLICE = 0.001
+"""Seconds of work on a page before the event loop gets its turn."""
+_CHUNK = 64 * 1024
+_HEADERS = {
+    "Cache-Control": "no-cache, max-age=0",
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; "
+    "frame-ancestors 'none'",
+    "Server": "pyproxy",
+}
 
 
 class Port:
@@ -38,65 +47,69 @@ class Port:
         self._served = served
         self._endpoints = endpoints
         self._guard = guard
-        self._server: asyncio.Server | None = None
-        self._clients: set[asyncio.Task[None]] = set()
-        self._answering: set[asyncio.Task[None] | None] = set()
+        self._runner: web.ServerRunner | None = None
 
     async def start(self) -> None:
         """Listen. Raises CommandError that names the flag."""
+        self._runner = web.ServerRunner(web.Server(self._serve, access_log=None, logger=_log), shutdown_timeout=1.0)
+        await self._runner.setup()
         try:
-            self._server = await asyncio.start_server(self._on_client, self._address, self._port, reuse_address=True)
+            await web.TCPSite(self._runner, self._address, self._port, reuse_address=True).start()
         except OSError as error:
             flag = f"--{self.name}-port"
             elsewhere = f"{flag} (0: any free one)"
             raise cannot_listen(f"{self._address}:{self._port}", flag, elsewhere, error) from error
-        host, port = self._server.sockets[0].getsockname()[:2]
+        host, port = self._runner.addresses[0][:2]
         self.bound = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     async def stop(self) -> None:
         """Close the socket and what is connected to it."""
-        if self._server is None:
-            return
-        self._server.close()
-        self._server = None
-        for client in self._clients - self._answering:
-            client.cancel()
-        if self._clients:
-            _, late = await asyncio.wait(self._clients, timeout=CLOSING)
-            for client in late:
-                client.cancel()
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
 
-    # One client
-
-    def _on_client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        client = spawn(self._converse(Requests(reader), writer), name=f"{self.name} client")
-        self._clients.add(client)
-        client.add_done_callback(self._clients.discard)
-
-    async def _converse(self, requests: Requests, writer: asyncio.StreamWriter) -> None:
-        """Until either side has had enough. A client may leave at any time."""
-        with contextlib.closing(writer), contextlib.suppress(ConnectionError, TimeoutError):
-            try:
-                await self._answer_all(requests, writer)
-            except Refused as refused:
-                await send(text(f"{refused}\n", refused.status), NO_REQUEST, writer, self._served.clock)
-
-    async def _answer_all(self, requests: Requests, writer: asyncio.StreamWriter) -> None:
-        client = asyncio.current_task()
-        while self._server is not None and (request := await requests.next()) is not None:
-            self._answering.add(client)
-            try:
-                await send(await self._page(request), request, writer, self._served.clock)
-            finally:
-                self._answering.discard(client)
-            if not request.keep_alive:
-                break
-
-    async def _page(self, request: Request) -> Page:
+    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         refusal = self._guard.refusal(request.method, request.headers) if self._guard else ""
         if refusal:
-            return text(refusal + "\n", 403)
+            return await self._send(request, text(refusal + "\n", 403))
         endpoint = self._endpoints.get(request.path)
         if endpoint is not None and endpoint.adds_up:
             await self._served.gather()
-        return answer(self._served, self._endpoints, request.method, request.path, request.query)
+        return await self._send(
+            request, answer(self._served, self._endpoints, request.method, request.path, request.query)
+        )
+
+    async def _send(self, request: web.BaseRequest, page: Page) -> web.StreamResponse:
+        response = web.StreamResponse(status=page.status, headers={**_HEADERS, "Content-Type": page.content_type})
+        bodiless = request.method == "HEAD"
+        if not bodiless and "gzip" in request.headers.get("Accept-Encoding", ""):
+            response.enable_compression(web.ContentCoding.gzip)
+        # A prober may leave with the status alone.
+        with contextlib.suppress(ConnectionResetError):
+            await response.prepare(request)
+            for chunk in () if bodiless else self._slices(page):
+                if chunk:
+                    await response.write(chunk)
+                await asyncio.sleep(0)
+            await response.write_eof()
+        return response
+
+    def _slices(self, page: Page) -> Iterator[bytes]:
+        """The page in parts that are worth a write, or that took a slice to make; such a part may be empty."""
+        clock = self._served.clock
+        until = clock.monotonic() + SLICE
+        gathered: list[bytes] = []
+        size = 0
+        for piece in page.pieces:
+            encoded = piece.encode(errors="replace") if isinstance(piece, str) else piece
+            gathered.append(encoded)
+            size += len(encoded)
+            if size >= _CHUNK:
+                yield b"".join(gathered)
+                gathered, size = [], 0
+            elif clock.monotonic() < until:
+                continue
+            else:
+                yield b""
+            until = clock.monotonic() + SLICE
+        yield b"".join(gathered)

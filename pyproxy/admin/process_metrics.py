@@ -1,106 +1,148 @@
-"""`process_*` and `python_*`: memory, CPU time and open files of a process and its workers, as every client library
-of Prometheus has them. Source: Prometheus, Writing client libraries, Standard and runtime collectors; proc(5).
-"""
+"""What only we have to say in metrics: reloads, version, and the process's own memory, CPU time and open files."""
 
 from __future__ import annotations
 
-import gc
-import os
-import platform
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
+from functools import partial
 
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from pyproxy import __version__
 from pyproxy.admin.served import Served
-from pyproxy.telemetry.exposition import Family
-
-_PROC = Path("/proc")
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What one process has of the machine."""
+class _Reloads(Collector):
+    """`pyproxy_*`, read when scraped."""
 
-    cpu_seconds: float
-    started_at: float
-    """Unix seconds."""
-    virtual_bytes: int
-    resident_bytes: int
-    open_files: int
-    most_open_files: float
+    def __init__(self, served: Served) -> None:
+        self._served = served
 
-
-def process_metrics(served: Served) -> Iterator[Family]:
-    """Sums over the processes; when the first of them started, and how many files one may open. None but on Linux."""
-    pids = ["self", *(str(worker["pid"]) for worker in served.workers)]
-    usages = [usage for pid in pids if (usage := read_usage(pid)) is not None]
-    if usages:
-        yield _one("process_virtual_memory_bytes", "Virtual memory.", sum(one.virtual_bytes for one in usages))
-        yield _one("process_resident_memory_bytes", "Resident memory.", sum(one.resident_bytes for one in usages))
-        yield _one("process_start_time_seconds", "Start, in Unix time.", min(one.started_at for one in usages))
-        cpu = sum(one.cpu_seconds for one in usages)
-        yield _one("process_cpu_seconds_total", "User and system CPU time.", cpu, kind="counter")
-        yield _one("process_open_fds", "Open file descriptors.", sum(one.open_files for one in usages))
-        yield _one("process_max_fds", "Most file descriptors at once.", min(one.most_open_files for one in usages))
-
-
-def python_metrics() -> Iterator[Family]:
-    """Version, and what the garbage collector of this process did."""
-    info = Family("python_info", "gauge", "Python platform information.")
-    major, minor, patch = platform.python_version_tuple()
-    info.add(
-        1, implementation=platform.python_implementation(), major=major, minor=minor, patchlevel=patch,
-        version=platform.python_version(),
-    )  # fmt: skip
-    yield info
-    for name, key, help_ in _COLLECTOR:
-        family = Family(f"python_gc_{name}_total", "counter", help_)
-        for generation, stats in enumerate(gc.get_stats()):
-            family.add(stats[key], generation=str(generation))
-        yield family
+    def collect(self) -> Iterator[Metric]:
+        status = self._served.reload_status
+        yield GaugeMetricFamily(
+            "pyproxy_config_last_reload_successful",
+            "Whether the last change of the documents was taken up.",
+            int(status.successful),
+        )
+        yield GaugeMetricFamily(
+            "pyproxy_config_last_reload_success_timestamp_seconds",
+            "When documents were last taken up.",
+            status.succeeded_at,
+        )
+        reloads = CounterMetricFamily("pyproxy_config_reloads", "Changes of the documents.", labels=["result"])
+        reloads.add_metric(["accepted"], status.accepted)
+        reloads.add_metric(["rejected"], status.rejected)
+        yield reloads
+        snapshot = self._served.live.serving.snapshot
+        config = GaugeMetricFamily("pyproxy_config_info", "The documents in force, by digest.", labels=["version"])
+        config.add_metric([snapshot.version], 1)
+        yield config
+        build = GaugeMetricFamily("pyproxy_build_info", "Which pyproxy this is.", labels=["version"])
+        build.add_metric([__version__], 1)
+        yield build
+        yield from _key_fetches(self._served)
+        yield from _spans(self._served)
+        yield from _certificates(self._served)
+        yield GaugeMetricFamily("pyproxy_ready", "1 while new traffic is welcome.", int(self._served.state == "LIVE"))
 
 
-_COLLECTOR = (
-    ("objects_collected", "collected", "Objects collected during gc."),
-    ("objects_uncollectable", "uncollectable", "Uncollectable objects found during gc."),
-    ("collections", "collections", "Number of times this generation was collected."),
-)
-
-
-def read_usage(pid: str) -> Usage | None:
-    """`pid` may be `self`. None where the process has ended, or the system has no /proc."""
-    process = _PROC / pid
-    try:
-        # After the command's name, which may hold anything, come numbers: the third field of proc_pid_stat(5) is first.
-        stat = (process / "stat").read_text().rpartition(")")[2].split()
-        limits = (process / "limits").read_text()
-        open_files = len(os.listdir(process / "fd"))
-    except OSError:
-        return None
-    ticks = os.sysconf("SC_CLK_TCK")
-    return Usage(
-        cpu_seconds=(int(stat[11]) + int(stat[12])) / ticks,
-        started_at=_booted_at() + int(stat[19]) / ticks,
-        virtual_bytes=int(stat[20]),
-        resident_bytes=int(stat[21]) * os.sysconf("SC_PAGE_SIZE"),
-        open_files=open_files,
-        most_open_files=float(_line(limits, "Max open files ").split()[0].replace("unlimited", "inf")),
+def _key_fetches(served: Served) -> Iterator[Metric]:
+    """Of token issuers' keys; nothing where no document names any."""
+    if not served.key_fetches:
+        return
+    count = CounterMetricFamily(
+        "pyproxy_jwks_fetches", "Fetches of keys that verify tokens.", labels=["source", "result"]
     )
+    latest = GaugeMetricFamily(
+        "pyproxy_jwks_last_success_timestamp_seconds", "When keys last came; 0: never.", labels=["source"]
+    )
+    for each in served.key_fetches:
+        count.add_metric([each.source, "success"], each.succeeded)
+        count.add_metric([each.source, "failure"], each.failed)
+        latest.add_metric([each.source], each.succeeded_at)
+    yield count
+    yield latest
 
 
-@cache
-def _booted_at() -> int:
-    """Unix seconds."""
-    return int(_line((_PROC / "stat").read_text(), "btime "))
+def _spans(served: Served) -> Iterator[Metric]:
+    """What became of spans; nothing without a collector."""
+    if not served.tracer_stats:
+        return
+    sent = CounterMetricFamily("pyproxy_spans_sent", "Spans that a collector took.", labels=["tracer"])
+    dropped = CounterMetricFamily("pyproxy_spans_dropped", "Spans that no collector got.", labels=["tracer"])
+    for name, stats in served.tracer_stats.items():
+        sent.add_metric([name], stats.spans_sent)
+        dropped.add_metric([name], stats.spans_dropped)
+    yield sent
+    yield dropped
 
 
-def _line(text: str, start: str) -> str:
-    """What follows at the line that begins so."""
-    return text[text.index(start) + len(start) :].partition("\n")[0]
+def _certificates(served: Served) -> Iterator[Metric]:
+    """Of each set of files that was read; nothing where there is none."""
+    if not served.certificates:
+        return
+    now = served.clock.time()
+    expiry = GaugeMetricFamily(
+        "pyproxy_certificate_expiry_seconds",
+        "Seconds until the first certificate of a file expires; negative once one has.",
+        labels=["kind", "path", "identity"],
+    )
+    successful = GaugeMetricFamily(
+        "pyproxy_certificate_last_rotation_successful",
+        "Whether what lies in the files is in use.",
+        labels=["path"],
+    )
+    latest = GaugeMetricFamily(
+        "pyproxy_certificate_last_rotation_success_timestamp_seconds",
+        "When the files were last taken up; 0: never.",
+        labels=["path"],
+    )
+    rotations = CounterMetricFamily(
+        "pyproxy_certificate_rotations", "Sets of files, the first among them.", labels=["path", "result"]
+    )
+    for holding in served.certificates:
+        material, path = holding.material, holding.path
+        if material is not None and material.chain:
+            labels = ["cert_chain", material.sources.certificate, material.identity]
+            expiry.add_metric(labels, material.not_after - now)
+        if material is not None and material.roots:
+            expiry.add_metric(["ca_cert", material.sources.ca, ""], material.roots_not_after - now)
+        successful.add_metric([path], int(not holding.error))
+        latest.add_metric([path], holding.succeeded_at)
+        rotations.add_metric([path, "accepted"], holding.accepted)
+        rotations.add_metric([path, "rejected"], holding.rejected)
+    yield from (expiry, successful, latest, rotations)
 
 
-def _one(name: str, help_: str, value: float, *, kind: str = "gauge") -> Family:
-    family = Family(name, kind, help_)
-    family.add(value)
-    return family
+class _Processes(Collector):
+    """`process_*` of this process and its workers: their sums, and when the first of them started."""
+
+    def __init__(self, served: Served) -> None:
+        self._served = served
+
+    def collect(self) -> Iterator[Metric]:
+        families: dict[str, Metric] = {}
+        for process in ("self", *(str(worker["pid"]) for worker in self._served.workers)):
+            for family in ProcessCollector(pid=partial(str, process), registry=None).collect():
+                known = families.setdefault(family.name, family)
+                if known is not family:
+                    values = known.samples[0].value, family.samples[0].value
+                    value = min(values) if family.name in _NOT_ADDED_UP else sum(values)
+                    known.samples[0] = known.samples[0]._replace(value=value)
+        yield from families.values()
+
+
+_NOT_ADDED_UP = frozenset({"process_start_time_seconds", "process_max_fds"})
+
+
+def process_metrics(served: Served) -> bytes:
+    """Prometheus text: `pyproxy_*`, `process_*`, `python_*`."""
+    registry = CollectorRegistry()
+    registry.register(_Reloads(served))
+    registry.register(_Processes(served))
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
+    return generate_latest(registry)

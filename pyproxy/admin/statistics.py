@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from pyproxy.admin.information import days_left, memory_kilobytes
-from pyproxy.admin.own_metrics import own_metrics
 from pyproxy.admin.pages import JSON, BadRequest, Page, Piece, Query, as_json, text
 from pyproxy.admin.patterns import Matches, pattern
-from pyproxy.admin.process_metrics import process_metrics, python_metrics
+from pyproxy.admin.process_metrics import process_metrics
 from pyproxy.admin.served import Served
 from pyproxy.downstream.listener import stats_name
 from pyproxy.runtime.counters import ServerStats, StatGroup
@@ -103,8 +102,7 @@ def _scrape(others: Iterable[bytes], groups: envoy.Groups, named: Matches | None
 
 def _others(served: Served) -> Iterator[bytes]:
     yield from served.metrics.pieces()
-    for family in (*own_metrics(served), *process_metrics(served), *python_metrics()):
-        yield family.render()
+    yield process_metrics(served)
 
 
 def _only(named: Matches, pieces: Iterable[bytes]) -> Iterator[bytes]:

@@ -72,12 +72,12 @@ class Material:
     def load_into(self, context: ssl.SSLContext) -> None:
         """Show this certificate, trust these roots, refuse what is revoked."""
         if self.chain_pem:
-            with as_file(self.chain_pem) as chain, as_file(self.key_pem) as key:
+            with _as_file(self.chain_pem) as chain, _as_file(self.key_pem) as key:
                 context.load_cert_chain(chain, key, password="")
         if self.roots_pem:
             context.load_verify_locations(cadata=self.roots_pem.decode("ascii", "ignore"))
         if self.crl_pem:
-            with as_file(self.crl_pem) as revoked:
+            with _as_file(self.crl_pem) as revoked:
                 context.load_verify_locations(cafile=revoked)
             context.verify_flags |= ssl.VerifyFlags.VERIFY_CRL_CHECK_CHAIN
         context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
@@ -95,7 +95,7 @@ def workload_folder(certs: Path, workload: str, namespace: str) -> Path:
 
 
 @contextlib.contextmanager
-def as_file(contents: bytes) -> Iterator[str]:
+def _as_file(contents: bytes) -> Iterator[str]:
     """A path that OpenSSL can open, as Python's ssl takes keys from files alone: in memory where the system can."""
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("pyproxy")

@@ -12,9 +12,13 @@ import ssl
 from datetime import UTC, datetime
 from pathlib import Path
 
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from pyproxy.mtls.chains import parse_certificates, signed_by
 from pyproxy.mtls.facts import CertificateFacts, facts_of
-from pyproxy.mtls.material import Material, MaterialError, Sources, as_file, workload_sources
-from pyproxy.mtls.parsing import key_algorithm, may_have_issued, parse_pem
+from pyproxy.mtls.keys import parse_key, same_public
+from pyproxy.mtls.material import Material, MaterialError, Sources, workload_sources
 
 _LIMIT = 1024 * 1024
 """Bytes: no file of certificates is larger, and no other file should be read whole."""
@@ -27,7 +31,7 @@ def read(sources: Sources, now: float) -> Material:
     chain = _certificates(chain_pem, sources.certificate) if sources.certificate else ()
     roots = _certificates(roots_pem, sources.ca) if sources.ca else ()
     if sources.certificate:
-        _check_key(chain[0], chain_pem, key_pem, sources)
+        _check_key(chain[0], key_pem, sources)
         for each in chain:
             _check_time(each, sources.certificate, now)
     if sources.crl:
@@ -70,9 +74,9 @@ def _contents(path: str) -> bytes:
 
 def _certificates(pem: bytes, path: str) -> tuple[CertificateFacts, ...]:
     try:
-        return tuple(map(facts_of, parse_pem(pem)))
-    except ValueError:
-        raise MaterialError(f"{path}: holds no certificate in PEM; {_AGAIN}") from None
+        return tuple(facts_of(each.public_bytes(Encoding.DER)) for each in parse_certificates(pem))
+    except ValueError as error:
+        raise MaterialError(f"{path}: {error}; {_AGAIN}") from None
 
 
 def _signer_pem(chain: tuple[CertificateFacts, ...], roots: tuple[CertificateFacts, ...]) -> bytes:
@@ -81,40 +85,20 @@ def _signer_pem(chain: tuple[CertificateFacts, ...], roots: tuple[CertificateFac
     """
     if len(chain) != 1:
         return b""
+    leaf = x509.load_der_x509_certificate(chain[0].der)
     for root in roots:
-        if root.der != chain[0].der and may_have_issued(root.der, chain[0].der):
+        if root.der != chain[0].der and signed_by(leaf, x509.load_der_x509_certificate(root.der)):
             return b"\n" + ssl.DER_cert_to_PEM_cert(root.der).encode()
     return b""
 
 
-def _check_key(leaf: CertificateFacts, chain_pem: bytes, key_pem: bytes, sources: Sources) -> None:
-    """OpenSSL compares. What it has to say of the certificate alone, tells who loads it."""
-    try:
-        with as_file(chain_pem) as chain, as_file(key_pem) as key:
-            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(chain, key, password="")
-        suspicious = key_algorithm(leaf.der) not in _PEERS_TAKE
-    except ssl.SSLError:
-        suspicious = True
-    if suspicious and (fault := _key_fault(leaf, key_pem, sources.certificate)):
-        raise MaterialError(f"{sources.key}: {fault}; {_AGAIN}")
-
-
-_PEERS_TAKE = frozenset({"1.2.840.10045.2.1", "1.2.840.113549.1.1.1"})
-"""ECDSA and RSA."""
-
-
-def _key_fault(leaf: CertificateFacts, key_pem: bytes, path: str) -> str:
-    """What is wrong with the key of the certificate in `path`, in words that help, which OpenSSL's do not."""
-    from cryptography import x509  # 12 MiB, which only those pay who have something wrong
-
-    from pyproxy.mtls.keys import parse_key, same_public
-
+def _check_key(leaf: CertificateFacts, key_pem: bytes, sources: Sources) -> None:
     try:
         key = parse_key(key_pem)
     except ValueError as error:
-        return str(error)
-    same = same_public(key.public_key(), x509.load_der_x509_certificate(leaf.der).public_key())
-    return "" if same else f"the key is not that of {path}"
+        raise MaterialError(f"{sources.key}: {error}; {_AGAIN}") from None
+    if not same_public(key.public_key(), x509.load_der_x509_certificate(leaf.der).public_key()):
+        raise MaterialError(f"{sources.key}: the key is not that of {sources.certificate}; {_AGAIN}")
 
 
 def _check_time(facts: CertificateFacts, path: str, now: float) -> None:
@@ -129,11 +113,10 @@ def _date(time: float) -> str:
 
 
 def _check_revocations(pem: bytes, path: str) -> None:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    with contextlib.suppress(ssl.SSLError), as_file(pem) as file:
-        context.load_verify_locations(cafile=file)
-    if not context.cert_store_stats()["crl"]:
-        raise MaterialError(f"{path}: there is no revocation list in PEM form in it; {_AGAIN}")
+    try:
+        x509.load_pem_x509_crl(pem)
+    except ValueError:
+        raise MaterialError(f"{path}: there is no revocation list in PEM form in it; {_AGAIN}") from None
 
 
 def _check_chain(material: Material) -> None:

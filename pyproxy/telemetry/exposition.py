@@ -6,7 +6,6 @@ Source: Prometheus exposition formats, text version 0.0.4.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from itertools import accumulate
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -53,29 +52,6 @@ def label_text(names: Sequence[str], values: Sequence[str]) -> bytes:
 def header(name: str, kind: str) -> bytes:
     """The line above a family. `kind`: counter, gauge or histogram."""
     return f"# TYPE {name} {kind}\n".encode()
-
-
-@dataclass(slots=True)
-class Family:
-    """The few series of one name that have no template: each is written when it is asked for."""
-
-    name: str
-    kind: str
-    """counter or gauge."""
-    help: str
-    series: list[tuple[dict[str, str], float]] = field(default_factory=list)
-
-    def add(self, value: float, **labels: str) -> None:
-        """One more series."""
-        self.series.append((labels, value))
-
-    def render(self) -> bytes:
-        """Help, type and every series."""
-        lines = [f"# HELP {self.name} {self.help}\n".encode(), header(self.name, self.kind)]
-        for labels, value in self.series:
-            braced = b"{%b}" % label_text(list(labels), list(labels.values())) if labels else b""
-            lines.append(b"%b%b %b\n" % (self.name.encode(), braced, repr(float(value)).encode()))
-        return b"".join(lines)
 
 
 class HistogramFamily:

@@ -13,7 +13,6 @@ from aiohttp import ClientSession
 from pyproxy.admin.endpoints import Endpoint
 from pyproxy.admin.pages import Page
 from pyproxy.admin.port import Port
-from pyproxy.admin.responses import slices
 from pyproxy.admin.server import AdminServers
 from pyproxy.core.errors import CommandError
 from pyproxy.core.loop import SystemClock
@@ -140,7 +139,8 @@ async def test_traffic_runs_between_the_pieces_of_a_long_page(app: FakeApp) -> N
     app.clock = SystemClock()  # type: ignore[assignment]
     turns = 0
     page = Page(spin(app, pieces=40))
-    parts = slices(page, app.clock)
+    port = Port("admin", "127.0.0.1", 0, app, {})
+    slices = port._slices(page)
 
     async def traffic() -> None:
         nonlocal turns
@@ -149,7 +149,7 @@ async def test_traffic_runs_between_the_pieces_of_a_long_page(app: FakeApp) -> N
             await asyncio.sleep(0)
 
     task = asyncio.create_task(traffic())
-    for _ in parts:
+    for _ in slices:
         await asyncio.sleep(0)
     task.cancel()
     assert turns >= 15
@@ -183,20 +183,3 @@ async def test_a_client_that_leaves_before_the_end_is_no_error(app: FakeApp, cap
     left.set()
     await port.stop()
     assert caplog.records == []
-
-
-async def test_a_port_that_stops_lets_go_of_its_clients(servers: AdminServers) -> None:
-    reader, writer = await asyncio.open_connection(*servers.addresses()["status"].split(":"))
-    writer.write(b"GET /healthz/ready HTTP/1.1\r\n\r\n")
-    assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
-    await servers.stop()
-    await asyncio.wait_for(reader.read(), 10)  # to its end
-    writer.close()
-
-
-async def test_what_is_no_http_is_told_so(servers: AdminServers) -> None:
-    reader, writer = await asyncio.open_connection(*servers.addresses()["status"].split(":"))
-    writer.write(b"\x16\x03\x01\r\n\r\n")
-    assert await reader.readline() == b"HTTP/1.1 400 Bad Request\r\n"
-    assert (await asyncio.wait_for(reader.read(), 10)).endswith(b"This is not HTTP/1.1.\n")
-    writer.close()

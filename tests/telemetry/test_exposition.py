@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from pyproxy.telemetry.exposition import BUCKETS, Family, HistogramFamily, header, label_text, sample
+from pyproxy.telemetry.exposition import BUCKETS, HistogramFamily, header, label_text, sample
 
 
 @given(st.dictionaries(st.from_regex(r"[a-z][a-z_]{0,7}", fullmatch=True), st.text(), min_size=1, max_size=4))
@@ -31,25 +31,3 @@ def test_a_histogram_is_cumulative_and_its_sum_exact() -> None:
 
 def test_a_whole_sum_has_no_fraction() -> None:
     assert b"h_sum{} 0\n" in HistogramFamily("h").render(b"", [0] * 20, 0.0)
-
-
-def test_a_family_of_few_series_is_written_whole() -> None:
-    family = Family("pyproxy_things_total", "counter", "Things, and more.")
-    family.add(3, kind='a "b"\n', path="c\\d")
-    family.add(1_800_000_000.25, kind="", path="")
-    text = family.render().decode()
-    assert text.splitlines()[:2] == [
-        "# HELP pyproxy_things_total Things, and more.",
-        "# TYPE pyproxy_things_total counter",
-    ]
-    [parsed] = text_string_to_metric_families(text)
-    assert {tuple(one.labels.values()): one.value for one in parsed.samples} == {
-        ('a "b"\n', "c\\d"): 3.0,
-        ("", ""): 1_800_000_000.25,
-    }
-
-
-def test_a_family_may_have_no_labels() -> None:
-    family = Family("up", "gauge", "Whether it is.")
-    family.add(True)
-    assert family.render() == b"# HELP up Whether it is.\n# TYPE up gauge\nup 1.0\n"
