@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -135,11 +135,11 @@ class Side:
         except (Gone, OSError):
             seen.end = "closed"
 
-    def read_log(self, seconds: float) -> None:
-        """Give each connection the lines that were logged of it; wait so long for those that are missing."""
-        deadline = time.monotonic() + seconds
-        while not {line["client"] for line in self._lines()} >= self._seen.keys() and time.monotonic() < deadline:
-            time.sleep(0.05)
+    def read_log(self) -> None:
+        """Give each connection the lines that were logged of it: they are there when that of one more request is."""
+        self.run(Case(PROBE.replace(b"/probe", b"/")))
+        last = list(self._seen)[-1]
+        until(lambda: any(line["client"] == last for line in self._lines()))
         for line in self._lines():
             seen = self._seen[line["client"]]
             if line["path"] != "/probe":
@@ -150,7 +150,12 @@ class Side:
                 seen.log.append({key: value for key, value in line.items() if key not in left_out})
 
     def _lines(self) -> list[Any]:
-        return [json.loads(line) for line in self._log.read_text().splitlines()] if self._log.exists() else []
+        return [json.loads(line) for line in whole_lines(self._log)]
+
+
+def whole_lines(log: Path) -> list[str]:
+    """Those that are written to their end."""
+    return [line for line in log.read_text().splitlines(keepends=True) if line.endswith("\n")] if log.exists() else []
 
 
 _UUID = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")
@@ -173,23 +178,14 @@ def masked(headers: Headers, port: int) -> Headers:
 def run_all(cases: Mapping[str, Case], envoy: Side, ours: Side) -> dict[str, tuple[Seen, Seen]]:
     """Every case through both; (Envoy, pyproxy)."""
     found: list[dict[str, Seen]] = [{}, {}]
-    trouble: list[BaseException] = []
 
     def run(side: Side, into: dict[str, Seen]) -> None:
-        try:
-            for name, case in cases.items():
-                into[name] = side.run(case)
-            side.read_log(5)
-        except BaseException as error:
-            trouble.append(error)
+        for name, case in cases.items():
+            into[name] = side.run(case)
+        side.read_log()
 
-    threads = [threading.Thread(target=run, args=pair) for pair in zip((envoy, ours), found, strict=True)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if trouble:
-        raise trouble[0]
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(run, (envoy, ours), found))
     return {name: (found[0][name], found[1][name]) for name in cases}
 
 
@@ -360,9 +356,15 @@ def start_envoy_side(start: Any, folder: Path, hosts: Sequence[Any], refusing: i
 
 
 def start_our_side(
-    folder: Path, documents: str, metadata: Mapping[str, str] | None = None
+    folder: Path,
+    documents: str,
+    metadata: Mapping[str, str] | None = None,
+    connections: Mapping[str, str] | None = None,
 ) -> tuple[Side, PyproxyProcess]:
-    """A pyproxy with these documents; UPSTREAM in them is the upstream's port. `metadata` is proxyMetadata."""
+    """A pyproxy with these documents; UPSTREAM in them is the upstream's port.
+
+    `metadata` is proxyMetadata, `connections` connectionSettings.
+    """
     upstream = Upstream()
     log = folder / "pyproxy-access.log"
     mesh = {
@@ -375,7 +377,11 @@ def start_our_side(
                 "accessLogEncoding": "JSON",
                 "accessLogFormat": json.dumps(LOG_FIELDS),
                 "outboundTrafficPolicy": {"mode": "REGISTRY_ONLY"},
-                "defaultConfig": {"tracing": {"sampling": 0}, "proxyMetadata": dict(metadata or {})},
+                "defaultConfig": {
+                    "tracing": {"sampling": 0},
+                    "proxyMetadata": dict(metadata or {}),
+                    "connectionSettings": dict(connections or {}),
+                },
             }
         },
     }

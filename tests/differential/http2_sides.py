@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import socket
-import threading
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,7 @@ from hpack import Decoder, Encoder
 from hyperframe.frame import DataFrame, Frame, HeadersFrame, SettingsFrame, WindowUpdateFrame
 
 from tests.differential.http1_sides import Side, masked
-from tests.peers import OK, Answer, Headers
+from tests.peers import OK, SECONDS, Answer, Headers, until
 
 PSEUDO = [(b":method", b"GET"), (b":scheme", b"http"), (b":authority", b"app.test"), (b":path", b"/")]
 PROBE = 101
@@ -30,6 +30,8 @@ class Case2:
     """The client closes once it has sent them."""
     probed: bool = True
     """Whether the connection serves another stream afterwards is looked at."""
+    patience: float = SECONDS
+    """Seconds to wait for a stream to be over; less where one never is."""
 
 
 @dataclass
@@ -61,7 +63,7 @@ class _Connection:
     """A client that takes down what comes."""
 
     def __init__(self, port: int, source: str) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=2, source_address=(source, 0))
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=SECONDS, source_address=(source, 0))
         self.send(SettingsFrame(0, settings={4: 1 << 24}), WindowUpdateFrame(0, window_increment=1 << 24), preface=True)
         self._decoder = Decoder()
         self._buffer = b""
@@ -134,14 +136,14 @@ class Http2Side:
         client = _Connection(self._side._ports["inbound" if inbound else "outbound"], source)
         client.send(*case.frames)
         if case.leaves:
-            time.sleep(0.2)
+            until(lambda: bool(upstream.requests))
         else:
-            client.read_until_over(1, 1.5)
+            client.read_until_over(1, case.patience)
             if case.probed and not client.closed:
                 upstream.answer = OK
                 probe = [(name, b"/probe" if name == b":path" else value) for name, value in PSEUDO]
                 client.send(request(pseudo=probe, stream=PROBE))
-                client.read_until_over(PROBE, 1.5)
+                client.read_until_over(PROBE, case.patience)
         client.socket.close()
         port = upstream.port
         seen.heads = [masked(lines, port) for lines in client.heads.get(1, [])]
@@ -157,8 +159,10 @@ class Http2Side:
         return seen
 
     def read_log(self) -> None:
-        """Give each connection the lines that were logged of it."""
-        time.sleep(1)
+        """Give each connection the lines that were logged of it: they are there when that of one more request is."""
+        self.run(Case2((request(),)))
+        last = list(self._seen)[-1]
+        until(lambda: any(line["client"] == last for line in self._side._lines()))
         for line in self._side._lines():
             seen = self._seen.get(line["client"])
             if seen is not None and line["path"] != "/probe":
@@ -176,9 +180,6 @@ def run_both(cases: Mapping[str, Case2], envoy: Http2Side, ours: Http2Side) -> d
             into[name] = side.run(case)
         side.read_log()
 
-    threads = [threading.Thread(target=run, args=pair) for pair in zip((envoy, ours), found, strict=True)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(run, (envoy, ours), found))
     return {name: (found[0][name], found[1][name]) for name in cases}

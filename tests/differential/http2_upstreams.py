@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,9 +18,10 @@ from h2.connection import H2Connection
 from h2.events import DataReceived, RequestReceived, StreamEnded, StreamReset, TrailersReceived
 from h2.exceptions import ProtocolError
 
-from tests.differential.http1_sides import masked
-from tests.peers import Gone, Headers, RawClient
+from tests.differential.http1_sides import masked, whole_lines
+from tests.peers import Gone, Headers, RawClient, until
 
+LAST = b"GET / HTTP/1.1\r\nhost: app.test\r\n\r\n"
 OK_LINES = [(b":status", b"200"), (b"content-length", b"2")]
 
 
@@ -151,30 +153,24 @@ class Side2:
         self.upstream = upstream
         self._port = port
         self._log = log
-        self._results: dict[str, Result2] = {}
+        self._results: dict[str, tuple[Result2, list[Asked]]] = {}
 
     def run(self, case: Exchange2) -> Result2:
         result = Result2()
         upstream = self.upstream
-        upstream.asked.clear()
+        asked = upstream.asked = []
         upstream.script, upstream.at_once = case.script, case.at_once
         number = len(self._results)
         source = f"127.3.{number // 250}.{number % 250 + 1}"
-        self._results[source] = result
+        self._results[source] = result, asked
         client = RawClient(self._port, source=source)
         client.send(case.request)
         if case.leaves:
-            deadline = time.monotonic() + 5
-            while not upstream.asked and time.monotonic() < deadline:
-                time.sleep(0.01)
+            until(lambda: bool(asked))
         else:
             self._converse(client, case, result)
         client.close()
-        time.sleep(0.15)
-        for asked in list(upstream.asked):
-            if (b":path", b"/probe") not in asked.lines:
-                lines = masked(asked.lines, upstream.port)
-                result.upstream.append((lines, asked.body, asked.trailers, asked.ended, asked.reset))
+        time.sleep(0.1)  # the proxy has noticed before the next case gives the upstream another script
         return result
 
     def _converse(self, client: RawClient, case: Exchange2, result: Result2) -> None:
@@ -192,22 +188,31 @@ class Side2:
                 if response.status == 101 or response.status >= 200:
                     break
             if response.status != 101:
-                probe = client.ask(b"GET /probe HTTP/1.1\r\nhost: app.test\r\n\r\n")
+                probe = client.ask(LAST.replace(b"/", b"/probe", 1))
                 result.end = "open" if probe.status == 200 else "broken"
         except TimeoutError:
             result.end = "silent"
         except (Gone, OSError):
             result.end = "closed"
 
-    def read_log(self) -> None:
-        """Give each connection its lines."""
-        time.sleep(1)
-        lines = [json.loads(line) for line in self._log.read_text().splitlines()] if self._log.exists() else []
-        for line in lines:
-            result = self._results.get(line["client"])
-            if result is not None and line["path"] != "/probe":
+    def finish(self) -> None:
+        """Give each connection what its upstream saw, and its lines: they are there when that of one more is."""
+        self.run(Exchange2(LAST))
+        last = list(self._results)[-1]
+        until(lambda: any(line["client"] == last for line in self._lines()))
+        for line in self._lines():
+            if line["path"] != "/probe":
                 left_out = ("client", "sent", "received")
+                result, _ = self._results[line["client"]]
                 result.log.append({key: value for key, value in line.items() if key not in left_out})
+        for result, streams in self._results.values():
+            for asked in streams:
+                if (b":path", b"/probe") not in asked.lines:
+                    lines = masked(asked.lines, self.upstream.port)
+                    result.upstream.append((lines, asked.body, asked.trailers, asked.ended, asked.reset))
+
+    def _lines(self) -> list[Any]:
+        return [json.loads(line) for line in whole_lines(self._log)]
 
 
 def run_both(cases: Mapping[str, Exchange2], envoy: Side2, ours: Side2) -> dict[str, tuple[Result2, Result2]]:
@@ -217,11 +222,8 @@ def run_both(cases: Mapping[str, Exchange2], envoy: Side2, ours: Side2) -> dict[
     def run(side: Side2, into: dict[str, Result2]) -> None:
         for name, case in cases.items():
             into[name] = side.run(case)
-        side.read_log()
+        side.finish()
 
-    threads = [threading.Thread(target=run, args=pair) for pair in zip((envoy, ours), found, strict=True)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(run, (envoy, ours), found))
     return {name: (found[0][name], found[1][name]) for name in cases}

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import socket
-import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from pyproxy.envoy.bootstrap import Process, bootstrap
 from pyproxy.snapshot.compile import compile_snapshot
 from pyproxy.snapshot.model import Identity, Listening
 from tests.differential.envoy_process import Envoy
-from tests.peers import Stream
+from tests.peers import Stream, until
 from tests.pyproxy_process import PyproxyProcess
 from tests.snapshot.documents import documents, entry, mesh, rules
 
@@ -99,6 +99,7 @@ EXPRESSIONS = (
     "1u < 2",
     r"'é' == '\u00e9'",
 )
+ALL = "source.port > 0"
 REQUESTS = (
     "GET /p?q=1 HTTP/1.1\r\nhost: web\r\nx-a: v\r\nx-m: a\r\nx-m: b\r\nuser-agent: test\r\n\r\n",
     "POST /t HTTP/1.1\r\nhost: web\r\ncontent-length: 3\r\n\r\nabc",
@@ -153,16 +154,19 @@ def test_each_is_true_of_the_same_requests(start_envoy: Callable[..., Envoy], tm
         for port in (envoy.ports["virtualOutbound"], process.outbound):
             for text in REQUESTS:
                 ask(port, text)
-        time.sleep(2)  # both write once a second
+        with suppress(AssertionError):  # both write once a second, each file by itself
+            until(lambda: len(logged(theirs)[ALL]) == len(REQUESTS) and logged(theirs) == logged(ours / "logs"))
         process.close()
         envoy.close()
-    found = {text: lines(ours / "logs" / str(number)) for number, text in enumerate(EXPRESSIONS)}
-    assert found == {text: lines(theirs / str(number)) for number, text in enumerate(EXPRESSIONS)}
+    found = logged(ours / "logs")
+    assert found == logged(theirs)
     assert found["response.code >= 400"] == ["/p?q=1", "/t", "/"]
 
 
-def lines(file: Path) -> list[str]:
-    return file.read_text().splitlines() if file.exists() else []
+def logged(folder: Path) -> dict[str, list[str]]:
+    """What was written for each expression."""
+    files = {text: folder / str(number) for number, text in enumerate(EXPRESSIONS)}
+    return {text: file.read_text().splitlines() if file.exists() else [] for text, file in files.items()}
 
 
 def ask(port: int, text: str) -> None:

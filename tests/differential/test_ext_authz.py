@@ -478,7 +478,7 @@ class Side:
 
     def read_logs(self, cases: Mapping[int, Seen]) -> None:
         """Add what was logged of each."""
-        until = time.monotonic() + 5
+        until = time.monotonic() + 20
         while time.monotonic() < until:
             lines = [json.loads(line) for log in self.logs.values() for line in _whole_lines(log)]
             if len(lines) >= len(cases):

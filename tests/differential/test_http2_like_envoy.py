@@ -69,6 +69,8 @@ LARGE = [
     )
     for number in range(7)
 ]
+SHORT = 1.5
+"""Seconds after which a stream is taken for one that nothing ends."""
 
 CASES = {
     "get": Case2((request(),)),
@@ -127,6 +129,7 @@ CASES = {
     "websocket": Case2(
         (request(KEY, pseudo=SOCKET, end=False),),
         answer_with(response(b"101 Switching Protocols", b"upgrade: websocket", b"connection: Upgrade")),
+        patience=SHORT,
     ),
     "websocket without a key": Case2(
         (request(pseudo=SOCKET, end=False),), answer_with(response(b"403 No", b"content-length: 2", body=b"no"))
@@ -140,8 +143,12 @@ CASES = {
     "too large": Case2((HeadersFrame(1, data=Encoder().encode(PSEUDO), flags=["END_STREAM"]), *LARGE)),
     "no route": Case2((request(pseudo=pseudo(authority=b"nobody.test")),)),
     "early": Case2((request((b"content-length", b"50"), pseudo=POST, end=False),), early),
-    "reset by client": Case2((request(pseudo=pseudo(path=b"/never")), RstStreamFrame(1, error_code=8)), never),
-    "refused by client": Case2((request(pseudo=pseudo(path=b"/never")), RstStreamFrame(1, error_code=7)), never),
+    "reset by client": Case2(
+        (request(pseudo=pseudo(path=b"/never")), RstStreamFrame(1, error_code=8)), never, patience=SHORT
+    ),
+    "refused by client": Case2(
+        (request(pseudo=pseudo(path=b"/never")), RstStreamFrame(1, error_code=7)), never, patience=SHORT
+    ),
     "leaves": Case2((request(pseudo=pseudo(path=b"/never")),), never, leaves=True),
     "upstream closes": Case2((request(pseudo=POST),), answer_and_close(b"")),
     "upstream cut": Case2((request(),), answer_and_close(response(b"200 OK", b"content-length: 10", body=b"abc"))),
@@ -185,7 +192,7 @@ CASES = {
             DataFrame(1, data=b"hello", flags=["END_STREAM", "PADDED"], pad_length=7),
         )
     ),
-    "goaway": Case2((GoAwayFrame(0, last_stream_id=0, error_code=0), request())),
+    "goaway": Case2((GoAwayFrame(0, last_stream_id=0, error_code=0), request()), patience=SHORT),
     "upgrade header": Case2((request((b"upgrade", b"h2c")),)),
 }
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import random
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +16,7 @@ from pyproxy.core.outcome import Outcome
 from pyproxy.policy.ejections import Ejection, EjectionEvent
 from pyproxy.policy.outlier import OutlierDetector, OutlierPolicy, grpc_as_http
 from tests.differential.envoy_process import Envoy, Upstreams, http_listener, loopback
+from tests.peers import until
 from tests.policy.fakes import FakeHost
 
 pytestmark = pytest.mark.integration
@@ -104,7 +104,6 @@ class Side:
         response = connection.getresponse()
         body = response.read()
         connection.close()
-        time.sleep(0.003)  # Envoy ejects on another thread than it serves on
         if body == b"no healthy upstream" or response.headers.get("grpc-message") == "no healthy upstream":
             return None
         return int(response.headers.get("x-who") or self.ports[0])
@@ -148,6 +147,8 @@ def test_the_same_answers_make_the_same_ejections(name: str, side: Side) -> None
             monitor.record_response(grpc_as_http(ask[5:].encode()))
         else:
             monitor.record_response(int(ask))
+        # Envoy ejects on another thread than it serves on.
+        until(lambda: side.counts(name)["ejections_active"] == detector.active)
 
     theirs = side.counts(name)
     assert detector.active == theirs["ejections_active"]

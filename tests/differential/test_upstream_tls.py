@@ -6,10 +6,10 @@ import asyncio
 import contextlib
 import http.client
 import json
+import re
 import socket
 import ssl
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,9 +18,11 @@ from typing import Any
 import pytest
 
 from pyproxy.runtime.counters import ClusterStats
+from tests import peers
 from tests.certificates import HOUR, PRODUCTPAGE, REVIEWS, Authority, Issued
 from tests.differential.envoy_process import EXTENSIONS, Envoy, http_listener, loopback
-from tests.in_process import connected, get, policy, rules, service, status, worker
+from tests.differential.http1_sides import whole_lines
+from tests.in_process import connected, get, policy, rules, service, status, until, worker
 
 pytestmark = pytest.mark.integration
 MESH, OTHER = Authority("mesh"), Authority("somebody else")
@@ -45,7 +47,8 @@ class Case:
     version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3
     by_host: bool = False
     """SNI and expected name come from the request; else REVIEWS is expected."""
-    shows: bool = True
+    stays: bool = True
+    """It leaves the end of the connection to the proxy."""
 
     @property
     def host(self) -> str:
@@ -66,7 +69,7 @@ CASES = (
     Case("tls11", answer=b"\x15\x03\x02\x00\x02\x02\x46"),
     Case("no-cipher", answer=b"\x15\x03\x03\x00\x02\x02\x28"),
     Case("plaintext", answer=b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n"),
-    Case("leaves"),
+    Case("leaves", stays=False),
     Case("by-host", MESH.issue("by-host.example.com"), by_host=True),
     Case("by-wildcard", MESH.issue("*.example.com"), by_host=True),
     Case("by-host-and-not-it", MESH.issue("a.example.com", REVIEWS, "10.0.0.1"), by_host=True),
@@ -104,22 +107,23 @@ class Server:
                 threading.Thread(target=self._serve, args=(accepted,), daemon=True).start()
 
     def _serve(self, accepted: socket.socket) -> None:
-        accepted.settimeout(10)
+        accepted.settimeout(20)
         with contextlib.suppress(OSError), accepted:
             if self._context is None:
                 accepted.recv(4096)
                 accepted.sendall(self._case.answer)
-                time.sleep(0.1)
-                return
-            try:
-                tls = self._context.wrap_socket(accepted, server_side=True)
-            except ssl.SSLError:
-                time.sleep(0.1)  # a reset would overtake the alert
-                return
-            with tls:
-                tls.recv(4096)
-                tls.sendall(OK)
-                time.sleep(0.1)
+                raw = accepted
+            else:
+                tls = self._context.wrap_socket(accepted, server_side=True, do_handshake_on_connect=False)
+                with contextlib.suppress(ssl.SSLError):
+                    tls.do_handshake()
+                    tls.recv(4096)
+                    tls.sendall(OK)
+                raw = socket.socket(fileno=tls.detach())
+            with raw:
+                raw.settimeout(20)
+                while self._case.stays and raw.recv(4096):  # a close or a reset would overtake what was sent
+                    pass
 
 
 @dataclass
@@ -203,7 +207,8 @@ def envoys(
         response = connection.getresponse()
         told[case.name] = Told(response.status, response.read())
         connection.close()
-    time.sleep(0.5)
+    peers.until(lambda: len(whole_lines(folder / "log")) == len(CASES))
+    peers.until(lambda: not re.search(r": [1-9]", envoy.get_admin("/stats?filter=upstream_cx_active$")))
     for case, line in zip(CASES, (folder / "log").read_text().splitlines(), strict=True):
         told[case.name].line = line
     stats = {
@@ -258,7 +263,7 @@ spec:
                 response = await client.ask(get(host=case.host))
             told[case.name] = Told(status(response), response.partition(b"\r\n\r\n")[2])
             counted[case.name] = app.live.serving.clusters[f"outbound|80||{case.host}"].stats
-        await asyncio.sleep(0.3)
+        await until(lambda: not any(stats.upstream_cx_active for stats in counted.values()))
         for name, stats in counted.items():
             told[name].counts = {
                 **{each: getattr(stats, each.replace(".", "_")) for each in STATS},
