@@ -325,7 +325,7 @@ class Http1Client(RequestStream):
         self._headers, self._notable = [], {}
         if head.status == 101:
             if self._accept:
-                if value_of(head.headers, ACCEPT) != self._accept:
+                if value_of(head.headers, ACCEPT) not in (self._accept, b""):
                     raise _BadResponse("http1.codec_error")
                 head.headers = [line for line in head.headers if line[0] != ACCEPT]
             self._upgrade_head = head

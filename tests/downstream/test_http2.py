@@ -154,7 +154,12 @@ def test_a_websocket_becomes_a_handshake_of_http1(world: World, client: Http2Cli
     assert end.transport.written.endswith(b"\r\n\r\nfrom here")
 
 
-def test_a_service_that_did_not_read_the_key_is_no_websocket(world: World, client: Http2ClientEnd) -> None:
+def test_a_service_may_say_nothing_of_the_key(world: World, client: Http2ClientEnd) -> None:
+    world.network.script = [b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n\r\n"]
+    assert begin_websocket(client).status == 200
+
+
+def test_a_service_that_answers_another_key_is_no_websocket(world: World, client: Http2ClientEnd) -> None:
     world.network.script = [switched(b"another") + b"from there"]
     response = begin_websocket(client)
     assert (response.status, response.ended) == (502, True)
