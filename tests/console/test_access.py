@@ -4,18 +4,18 @@ import pytest
 
 from pyproxy.console.access import Access
 
-HERE = {"host": "127.0.0.1:8090"}
-JSON = {"content-type": "application/json"}
+HERE = {"Host": "127.0.0.1:8090"}
+JSON = {"Content-Type": "application/json"}
 
 
 @pytest.mark.parametrize(
     "headers",
     [
         HERE,
-        {"host": "localhost:8090"},
-        HERE | {"sec-fetch-site": "same-origin"},
-        HERE | {"sec-fetch-site": "none", "sec-fetch-mode": "navigate"},
-        HERE | {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"},
+        {"Host": "localhost:8090"},
+        HERE | {"Sec-Fetch-Site": "same-origin"},
+        HERE | {"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate"},
+        HERE | {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"},
     ],
 )
 def test_who_comes_here_may_look(headers: dict[str, str]) -> None:
@@ -25,11 +25,11 @@ def test_who_comes_here_may_look(headers: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     "headers",
     [
-        {"host": "evil.example.com"},
-        {"host": "evil.example.com:8090"},
-        HERE | {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors", "sec-fetch-dest": "script"},
-        HERE | {"sec-fetch-site": "same-site", "sec-fetch-mode": "cors"},
-        HERE | {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "iframe"},
+        {"Host": "evil.example.com"},
+        {"Host": "evil.example.com:8090"},
+        HERE | {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "script"},
+        HERE | {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "cors"},
+        HERE | {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"},
     ],
 )
 def test_another_sites_page_may_not_even_look(headers: dict[str, str]) -> None:
@@ -40,13 +40,13 @@ def test_another_sites_page_may_not_even_look(headers: dict[str, str]) -> None:
     ("headers", "welcome"),
     [
         (HERE | JSON, True),
-        (HERE | JSON | {"origin": "http://127.0.0.1:8090", "sec-fetch-site": "same-origin"}, True),
-        (HERE | JSON | {"origin": "http://evil.example.com"}, False),
-        (HERE | JSON | {"origin": "http://127.0.0.1:9999"}, False),
-        (HERE | JSON | {"origin": "null"}, False),
-        (HERE | JSON | {"sec-fetch-site": "same-site"}, False),
-        (HERE | {"content-type": "text/plain"}, False),
-        (HERE | {"content-type": "application/x-www-form-urlencoded"}, False),
+        (HERE | JSON | {"Origin": "http://127.0.0.1:8090", "Sec-Fetch-Site": "same-origin"}, True),
+        (HERE | JSON | {"Origin": "http://evil.example.com"}, False),
+        (HERE | JSON | {"Origin": "http://127.0.0.1:9999"}, False),
+        (HERE | JSON | {"Origin": "null"}, False),
+        (HERE | JSON | {"Sec-Fetch-Site": "same-site"}, False),
+        (HERE | {"Content-Type": "text/plain"}, False),
+        (HERE | {"Content-Type": "application/x-www-form-urlencoded"}, False),
         (HERE, False),
     ],
 )
@@ -56,8 +56,8 @@ def test_what_is_sent_must_come_from_here_and_be_json(headers: dict[str, str], w
 
 def test_only_the_token_lets_change() -> None:
     access = Access("127.0.0.1")
-    assert access.may_change({"authorization": f"Bearer {access.token}"})
-    for wrong in ({}, {"authorization": "Bearer "}, {"authorization": access.token}, {"authorization": "Bearer é"}):
+    assert access.may_change({"Authorization": f"Bearer {access.token}"})
+    for wrong in ({}, {"Authorization": "Bearer "}, {"Authorization": access.token}, {"Authorization": "Bearer é"}):
         assert not access.may_change(wrong)
     assert Access("127.0.0.1").token != access.token
     assert len(access.token) >= 20
