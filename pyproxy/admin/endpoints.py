@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from html import escape
 
 from pyproxy.admin.actions import drain_listeners, fail_health_checks, pass_health_checks, quit_process
-from pyproxy.admin.config_dump import config_dump
 from pyproxy.admin.information import certs, listeners, memory, ready, reload_status, server_info
 from pyproxy.admin.levels import levels
 from pyproxy.admin.overview import overview
@@ -71,6 +70,12 @@ def help_text(endpoints: Mapping[str, Endpoint]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _config_dump(served: Served, query: Query) -> Page:
+    from pyproxy.admin.config_dump import config_dump  # half a MiB of Envoy's words, which few proxies are asked for
+
+    return config_dump(served, query)
+
+
 def _help(served: Served, query: Query) -> Page:
     return text(help_text(ADMIN))
 
@@ -120,7 +125,7 @@ ADMIN: Mapping[str, Endpoint] = {
         _page(
             "/config_dump",
             "dump the configuration in force, in Envoy's words, and the documents it was made from",
-            config_dump,
+            _config_dump,
             resource="The one list to dump, such as dynamic_active_clusters",
             name_regex="Dump only what has such a name",
             include_eds="Dump the hosts of this moment too",
