@@ -13,7 +13,7 @@ from pyproxy.app import App
 from pyproxy.runtime.clusters import ClusterState
 from pyproxy.settings import Settings
 
-SECONDS = 5.0
+SECONDS = 30.0
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 CLOSE = b""
 """An answer: the connection is closed instead."""

@@ -94,7 +94,7 @@ class Stream:
         return taken
 
 
-def until(condition: Callable[[], bool], seconds: float = SECONDS) -> None:
+def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     """Wait for something that happens in another thread or process. Raises AssertionError."""
     deadline = time.monotonic() + seconds
     while not condition():

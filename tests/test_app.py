@@ -65,7 +65,7 @@ def connect(app: App) -> socket.socket:
 
 
 async def receive(client: socket.socket) -> bytes:
-    return await asyncio.wait_for(asyncio.get_running_loop().sock_recv(client, 65536), 5)
+    return await asyncio.wait_for(asyncio.get_running_loop().sock_recv(client, 65536), 30)
 
 
 async def test_a_connection_that_waits_to_be_accepted_is_served_when_the_socket_closes(app: App) -> None:
@@ -138,7 +138,7 @@ spec: {{egress: [{listeners}, {{hosts: ["*/*"]}}]}}
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0.01)
 
@@ -149,7 +149,7 @@ async def serves(port: int) -> bool:
     except ConnectionRefusedError:
         return False
     writer.write(REQUEST.replace(b"host", b"connection: close\r\nhost"))
-    answer = await asyncio.wait_for(reader.read(), 5)
+    answer = await asyncio.wait_for(reader.read(), 30)
     writer.close()
     return answer.startswith(b"HTTP/1.1 ")
 
@@ -255,7 +255,7 @@ async def test_it_runs_until_it_is_told_to_stop(tmp_path: Path) -> None:
     port = outbound(app).port
     assert await serves(port)
     app.stop()
-    await asyncio.wait_for(running, 5)
+    await asyncio.wait_for(running, 30)
     assert not await serves(port)
     assert (app.ready, app.state) == (False, "DRAINING")
 

@@ -34,7 +34,7 @@ class Watched:
 
     async def hosts(self) -> set[str]:
         """The services of the next snapshot."""
-        snapshot = await asyncio.wait_for(self.taken.get(), 5)
+        snapshot = await asyncio.wait_for(self.taken.get(), 30)
         return {name.rpartition("|")[2] for name in snapshot.clusters if name.startswith("outbound|80||")}
 
     @contextmanager

@@ -176,7 +176,7 @@ def test_watch_follows_the_documents_and_stops_when_told(here: Path) -> None:
         finally:
             process.send_signal(signal.SIGTERM)
             try:
-                output, errors = process.communicate(timeout=10)
+                output, errors = process.communicate(timeout=60)
             finally:
                 process.kill()
     assert process.returncode == 0, errors

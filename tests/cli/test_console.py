@@ -53,5 +53,5 @@ def test_it_prints_where_it_is_and_who_does_not_answer_and_ends_quietly() -> Non
         assert b"pyproxy console" in page.read()
     assert "127.0.0.1:1: nobody listens there" in process.stderr.readline()
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=20)
+    process.communicate(timeout=60)
     assert process.returncode == 0

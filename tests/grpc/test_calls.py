@@ -6,6 +6,7 @@ import itertools
 import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def failure(ask: Callable[[], Any]) -> tuple[str, str]:
     return error.code().name, error.details()
 
 
-def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not come to be"
@@ -206,17 +207,22 @@ def test_both_proxies_count_calls_and_messages(channel: Any, pair: Pair) -> None
     talk.end()
     assert list(talk.call) == []
     failure(lambda: list(channel.unary_stream("/t/FlakyLate")(b"x", timeout=20)))
-    time.sleep(0.2)
-    assert [now - then for now, then in zip(counts(), before, strict=True)] == [1, 1, 6, 6, 1, 1, 6, 6]
+
+    def grown() -> list[float]:
+        return [now - then for now, then in zip(counts(), before, strict=True)]
+
+    with suppress(AssertionError):
+        until(lambda: sum(grown()) >= 28)
+    assert grown() == [1, 1, 6, 6, 1, 1, 6, 6]
 
 
 def test_pings_of_the_client_are_answered_while_a_call_is_silent(pair: Pair) -> None:
-    pings = ("grpc.keepalive_time_ms", 100), ("grpc.keepalive_timeout_ms", 500)
+    pings = ("grpc.keepalive_time_ms", 100), ("grpc.keepalive_timeout_ms", 1500)
     with pair.channel(HOST, *pings, ("grpc.http2.max_pings_without_data", 0)) as channel:
         talk = Talk(channel, "/t/Echo")
         for _ in range(2):
             talk.say(b"x")
             assert next(talk.call) == b"x"
-            time.sleep(1.2)
+            time.sleep(2)
         talk.end()
         assert list(talk.call) == []

@@ -11,6 +11,8 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+SECONDS = 60.0
+"""How long anything may take that is only waited for: on a busy machine a start takes ten."""
 PORTS = ("outbound", "inbound", "http-proxy", "admin", "status", "metrics")
 
 
@@ -139,7 +141,7 @@ class Sidecar:
     async def terminate(self) -> int:
         """SIGTERM; the exit code."""
         self.process.send_signal(signal.SIGTERM)
-        return await asyncio.wait_for(self.process.wait(), 20)
+        return await asyncio.wait_for(self.process.wait(), SECONDS)
 
 
 @asynccontextmanager
@@ -154,17 +156,17 @@ async def sidecar(folder: Path, config: Path, *flags: str) -> AsyncIterator[Side
             stderr=output,
         )
     try:
-        await until(lambda: ready.exists() or process.returncode is not None, 30)
+        await until(lambda: ready.exists() or process.returncode is not None)
         assert process.returncode is None, log.read_text()
         yield Sidecar(process, json.loads(ready.read_text())["addresses"], log)
     finally:
         if process.returncode is None:
             process.terminate()
-            await asyncio.wait_for(process.wait(), 20)
+            await asyncio.wait_for(process.wait(), SECONDS)
 
 
 async def until(
-    condition: Callable[[], bool] | Callable[[], Awaitable[bool]], seconds: float, every: float = 0.02
+    condition: Callable[[], bool] | Callable[[], Awaitable[bool]], seconds: float = SECONDS, every: float = 0.02
 ) -> float:
     """Wait for a condition; how many seconds it took. Raises AssertionError when it took too long."""
     loop = asyncio.get_running_loop()

@@ -196,7 +196,7 @@ async def test_the_log_level_changes_while_running(proxy: Sidecar) -> None:
 async def test_quitting_ends_the_process_as_sigterm_does(mortal: Sidecar) -> None:
     assert (await mortal.admin("/quitquitquit", "POST", {"Origin": "http://evil.example"})).status == 403
     assert (await mortal.admin("/quitquitquit", "POST")).body == b"OK\n"
-    await until(lambda: mortal.process.returncode is not None, 10)
+    await until(lambda: mortal.process.returncode is not None)
     assert mortal.process.returncode == 0
 
 

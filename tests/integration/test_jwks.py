@@ -17,7 +17,7 @@ from aiohttp import web
 from pyproxy.app import App
 from pyproxy.settings import Settings
 from pyproxy.upstream.jwks import Intervals
-from tests.in_process import Client, Upstream, connected, get, header, status, until
+from tests.in_process import SECONDS, Client, Upstream, connected, get, header, status, until
 from tests.integration.sidecar import Client as KeepAlive
 from tests.integration.sidecar import sidecar
 from tests.tokens import key_set, signing_key, token
@@ -112,7 +112,7 @@ async def ask(client: Client, *lines: str, path: str = "/") -> bytes:
 
 async def turns(client: Client, text: str, wanted: int) -> None:
     """Ask until the answer is so."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(SECONDS):
         while status(await ask(client, bearer(text))) != wanted:
             await asyncio.sleep(0.02)
 

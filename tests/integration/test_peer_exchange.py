@@ -17,7 +17,7 @@ from pyproxy.snapshot.model import Identity
 from pyproxy.telemetry.peer_metadata import own_frame, own_metadata
 from pyproxy.wire.peer_exchange import PEER_EXCHANGE, FrameReader
 from tests.certificates import PRODUCTPAGE
-from tests.in_process import connected, port_of, until
+from tests.in_process import SECONDS, connected, port_of, until
 from tests.inbound_side import MESH, Side, client_context, connection, workload
 from tests.snapshot.documents import entry, rules
 
@@ -131,7 +131,7 @@ async def test_connect_reaches_the_same_service(tmp_path: Path, side: Side) -> N
 async def call(side: Side, folder: Path, *pieces: bytes) -> tuple[bytes, bytes]:
     """What a caller gets that agreed to the exchange and then sends this: (its peer's Struct, what follows)."""
     context = client_context(folder, MESH.issue(PRODUCTPAGE), [PEER_EXCHANGE, "istio"])
-    async with asyncio.timeout(5), connection(side, context) as (reader, writer):
+    async with asyncio.timeout(SECONDS), connection(side, context) as (reader, writer):
         assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == PEER_EXCHANGE
         frame, answer = FrameReader(), b""
         for piece in pieces:
@@ -181,7 +181,7 @@ async def test_who_says_nothing_counts_when_it_leaves(tmp_path: Path, side: Side
 
 async def test_who_offers_something_else_is_not_told(tmp_path: Path, side: Side) -> None:
     context = client_context(tmp_path, MESH.issue(PRODUCTPAGE), ["istio"])
-    async with asyncio.timeout(5), connection(side, context) as (reader, writer):
+    async with asyncio.timeout(SECONDS), connection(side, context) as (reader, writer):
         writer.write(CALLER)
         assert await reader.readexactly(8) == b"not HTTP"
     assert side.application.began == [CALLER]

@@ -64,10 +64,10 @@ class Lab:
 
     def admin(self, workload: int, path: str) -> str:
         """A page of a sidecar's admin port."""
-        with _DIRECT.open(f"http://{SUBNET}.{workload}:15000{path}", timeout=10) as response:
+        with _DIRECT.open(f"http://{SUBNET}.{workload}:15000{path}", timeout=30) as response:
             return str(response.read().decode())
 
-    def until(self, condition: Callable[[], bool], seconds: float = 15.0) -> None:
+    def until(self, condition: Callable[[], bool], seconds: float = 60.0) -> None:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             assert self._process.poll() is None
@@ -191,7 +191,7 @@ spec:
             (503, b"no healthy upstream"),
             (503, b"no healthy upstream"),
         ]
-        with _DIRECT.open(f"http://127.0.0.1:{proxy.ports['admin']}/clusters", timeout=10) as page:
+        with _DIRECT.open(f"http://127.0.0.1:{proxy.ports['admin']}/clusters", timeout=30) as page:
             lines = dict(line.rsplit("::", 1) for line in page.read().decode().splitlines())
         where = f"outbound|9080||details.default.svc.cluster.local::127.0.0.1:{upstream.port}"
         assert lines[f"{where}::health_flags"] == "/failed_outlier_check"

@@ -16,7 +16,7 @@ import pytest
 from pyproxy.app import App
 from pyproxy.settings import Settings
 from tests.certificates import PRODUCTPAGE
-from tests.in_process import Client, cluster, connected, port_of, status, until, worker
+from tests.in_process import SECONDS, Client, cluster, connected, port_of, status, until, worker
 from tests.in_process import service as http_service
 from tests.inbound_side import MESH, client_context, connection, workload
 from tests.snapshot.documents import entry, mesh, rules
@@ -227,7 +227,7 @@ async def test_a_server_that_says_all_it_has_before_anybody_asks(way: str, tmp_p
         assert await client.rest() == GREETING
         client.send(b"thanks")
         client.writer.write_eof()
-        await asyncio.wait_for(heard_last.wait(), 5)
+        await asyncio.wait_for(heard_last.wait(), SECONDS)
 
 
 async def test_a_client_that_leaves_while_its_service_is_called(tmp_path: Path, redirect: Redirect) -> None:
@@ -333,7 +333,7 @@ async def test_a_server_that_speaks_first_is_heard_where_the_port_says_so(
     async with server(greeting) as upstream:
         redirect("10.1.1.1", int(port.partition("/")[0]))
         async with worker(tmp_path, at("db.test", port, upstream)) as app, connected(app) as client:
-            assert await asyncio.wait_for(client.reader.readexactly(len(GREETING)), 5) == GREETING
+            assert await asyncio.wait_for(client.reader.readexactly(len(GREETING)), SECONDS) == GREETING
 
 
 async def test_where_nothing_is_declared_the_client_is_waited_for(tmp_path: Path, redirect: Redirect) -> None:
@@ -351,7 +351,7 @@ async def test_the_mesh_may_say_how_long(tmp_path: Path, redirect: Redirect) -> 
         redirect("10.1.1.1", 9000)
         documents = at("db.test", "9000", upstream), "\n---\n" + mesh("protocolDetectionTimeout: 0.1s")
         async with worker(tmp_path, *documents) as app, connected(app) as client:
-            assert await asyncio.wait_for(client.reader.readexactly(len(GREETING)), 5) == GREETING
+            assert await asyncio.wait_for(client.reader.readexactly(len(GREETING)), SECONDS) == GREETING
 
 
 @pytest.mark.parametrize(
@@ -369,7 +369,7 @@ async def test_what_the_first_bytes_say(data: bytes, expected: str, tmp_path: Pa
         redirect("10.1.1.1", 9000)
         async with worker(tmp_path, at("one.test", "9000", upstream)) as app, connected(app) as client:
             client.send(data)
-            answer = await asyncio.wait_for(client.reader.read(100), 5)
+            answer = await asyncio.wait_for(client.reader.read(100), SECONDS)
             (stats,) = [each for prefix, each in app.http_stats.items() if prefix.startswith("outbound")][:1]
             tunnels = [each.downstream_cx_total for each in app.tcp_proxies.values()]
     assert answer
@@ -484,7 +484,7 @@ async def test_an_istio_proxy_that_offers_its_own_protocols_alone(
         context = client_context(tmp_path, MESH.issue(PRODUCTPAGE), ["istio"])
         async with connection(side, context) as (reader, writer):
             writer.write(b"bytes")
-            assert await asyncio.wait_for(reader.readexactly(8), 5) == b"not HTTP"
+            assert await asyncio.wait_for(reader.readexactly(8), SECONDS) == b"not HTTP"
             assert writer.get_extra_info("ssl_object").selected_alpn_protocol() is None
         assert side.application.began == [b"bytes"]
 

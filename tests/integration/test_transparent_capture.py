@@ -213,7 +213,7 @@ class Namespace:
     def run(self, *command: str) -> str:
         """Standard output of a command in the namespace. Raises CalledProcessError."""
         done = subprocess.run(
-            ["ip", "netns", "exec", self.name, *command], capture_output=True, text=True, check=True, timeout=30
+            ["ip", "netns", "exec", self.name, *command], capture_output=True, text=True, check=True, timeout=60
         )
         return done.stdout
 
@@ -316,7 +316,7 @@ def _start_proxy(mesh: Namespace, folder: Path) -> None:
     options = ("--config", str(documents), "--workload", "shop", "--ready-file", str(ready))
     with log.open("wb") as output:
         proxy = mesh.start(*command, sys.executable, "-m", "pyproxy", "run", *options, stderr=output, stdout=output)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not ready.exists():
         assert proxy.poll() is None and time.monotonic() < deadline, log.read_text()
         time.sleep(0.05)
@@ -324,7 +324,7 @@ def _start_proxy(mesh: Namespace, folder: Path) -> None:
 
 def _wait_for(namespace: Namespace, address: str, port: int) -> None:
     probe = f"import socket; socket.create_connection(({address!r}, {port}), timeout=1)"
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         with contextlib.suppress(subprocess.CalledProcessError):
             namespace.run(sys.executable, "-c", probe)

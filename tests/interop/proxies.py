@@ -70,7 +70,7 @@ class ExportedEnvoy:
     def page(self, path: str) -> str:
         """A page of the admin port; empty while there is none."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self._admin}{path}", timeout=10) as response:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self._admin}{path}", timeout=30) as response:
                 return str(response.read().decode())
         except OSError:
             return ""
@@ -114,7 +114,7 @@ class Proxy:
         """A page of the admin port."""
         if isinstance(self._process, ExportedEnvoy):
             return self._process.page(path)
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.ports['admin']}{path}", timeout=10) as response:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.ports['admin']}{path}", timeout=30) as response:
             return str(response.read().decode())
 
     def statistic(self, pattern: str) -> int:

@@ -144,7 +144,7 @@ class Spoken:
 
 def s_client(openssl: str, port: int, *arguments: str) -> Spoken:
     command = [openssl, "s_client", "-connect", f"127.0.0.1:{port}", "-ign_eof", *arguments]
-    done = subprocess.run(command, input=REQUEST, capture_output=True, timeout=20, check=False)
+    done = subprocess.run(command, input=REQUEST, capture_output=True, timeout=60, check=False)
     text, errors = done.stdout.decode("latin-1"), done.stderr.decode("latin-1")
     state = re.search(r"^(New|Reused), (\S+), Cipher is (\S+)", text, re.MULTILINE)
     return Spoken(
@@ -269,7 +269,7 @@ def asked(curl: str, side: Side, where: str, name: str, url: str, *arguments: st
     command = [curl, "-sS", "--cacert", str(side.folder / "certs" / "root-cert.pem"), *shown, *arguments]
     command += ["--resolve", f"{host}:{port}:127.0.0.1", "--noproxy", "*", "--max-time", "15"]
     command += ["-w", "\n%{http_code} %{http_version} %{exitcode}", url.replace(host, f"{host}:{port}")]
-    done = subprocess.run(command, capture_output=True, timeout=20, check=False)
+    done = subprocess.run(command, capture_output=True, timeout=60, check=False)
     if done.returncode in (16, 55) or (done.returncode == 56 and url.startswith("https")):
         # It was writing, or done with it, when it was refused: TLS 1.3 lets it.
         return "refused later"

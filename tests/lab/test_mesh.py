@@ -67,9 +67,9 @@ async def test_it_starts_reports_and_ends_by_itself(settings: LabSettings, tmp_p
 async def test_a_signal_ends_it_in_order(settings: LabSettings, tmp_path: Path, number: signal.Signals) -> None:
     view = RecordingView()
     lab = asyncio.ensure_future(run_lab(settings, view))
-    await asyncio.wait_for(view.enough.wait(), 20)
+    await asyncio.wait_for(view.enough.wait(), 60)
     os.kill(os.getpid(), number)
-    await asyncio.wait_for(lab, 10)
+    await asyncio.wait_for(lab, 60)
     assert left_in(tmp_path) == []
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", settings.port))

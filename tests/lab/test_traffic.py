@@ -45,7 +45,7 @@ async def shop() -> AsyncIterator[tuple[Shop, str]]:
 async def visit(shop: Shop, url: str, rng: random.Random, until: asyncio.Event | None = None) -> Tally:
     users = Traffic(url, 1000.0, rng)
     task = asyncio.ensure_future(users.run())
-    await asyncio.wait_for((until or shop.enough).wait(), 10)
+    await asyncio.wait_for((until or shop.enough).wait(), 60)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     return users.take()
@@ -90,7 +90,7 @@ async def test_a_mesh_that_hangs_gets_no_more_than_a_ceiling_of_visits(
     monkeypatch.setattr(traffic, "MOST_AT_ONCE", 5)
     users = Traffic(url, 1000.0, random.Random(1))
     task = asyncio.ensure_future(users.run())
-    await asyncio.wait_for(fake.enough.wait(), 10)
+    await asyncio.wait_for(fake.enough.wait(), 60)
     skipped = 0
     while not skipped:
         await asyncio.sleep(0)

@@ -50,7 +50,7 @@ class Prometheus:
         return [rule for group in groups for rule in group["rules"]]
 
     def _get(self, path: str, **query: str) -> Any:
-        with self._opener.open(f"{self.url}{path}?{urllib.parse.urlencode(query)}", timeout=10) as answer:
+        with self._opener.open(f"{self.url}{path}?{urllib.parse.urlencode(query)}", timeout=30) as answer:
             return json.load(answer)
 
 

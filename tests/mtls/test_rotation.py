@@ -24,7 +24,7 @@ async def test_a_replaced_certificate_makes_new_contexts(tmp_path: Path, monkeyp
         await asyncio.sleep(0.05)
         assert contexts.server(MeshTls()) is before
         ROOT.workload(tmp_path, PRODUCTPAGE)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while contexts.server(MeshTls()) is before:
                 await asyncio.sleep(0.005)
         after = contexts.server(MeshTls())

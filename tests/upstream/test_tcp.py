@@ -30,7 +30,7 @@ async def test_what_the_server_says_first_is_kept() -> None:
         accepted, _ = server.accept()
         with accepted:
             accepted.send(b"hello")
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 while not holding.early:
                     await asyncio.sleep(0.005)
             assert holding.early == b"hello"

@@ -18,7 +18,7 @@ class End:
         self.channel = Channel(self.heard.put_nowait, self.closed.set)
 
     async def next(self) -> Message:
-        return await asyncio.wait_for(self.heard.get(), 5)
+        return await asyncio.wait_for(self.heard.get(), 60)
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ async def ends() -> AsyncIterator[tuple[End, End]]:
     yield pair
     for end in pair:
         end.channel.close()
-        await asyncio.wait_for(end.closed.wait(), 5)
+        await asyncio.wait_for(end.closed.wait(), 60)
 
 
 async def test_what_is_said_arrives_in_order_and_whole(ends: tuple[End, End]) -> None:
@@ -63,7 +63,7 @@ async def test_the_end_of_the_other_process_is_told_once_and_silences(ends: tupl
     one.channel.send("goodbye")
     one.channel.close()
     assert await other.next() == ("goodbye",)
-    await asyncio.wait_for(other.closed.wait(), 5)
+    await asyncio.wait_for(other.closed.wait(), 60)
     other.channel.send("anyone?")
     assert other.channel.unsent_bytes == 0
 

@@ -18,7 +18,7 @@ LISTENER = Listener("x", ListenerKind.NAMED, "127.0.0.1", 0, HttpSettings())
 
 
 def connect(port: int) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", port), timeout=2)
+    return socket.create_connection(("127.0.0.1", port), timeout=20)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system may give all connections to one socket")
