@@ -106,6 +106,7 @@ class Http1Server(ClientStream):
         # Request being read
         self._parser = httptools.HttpRequestParser(self)
         self._url = b""
+        """As far as it came; empty but within a head."""
         self._headers: Headers = []
         self._notable: dict[bytes, bytes] = {}
         self._carries_trace = False
@@ -165,7 +166,7 @@ class Http1Server(ClientStream):
         exchange = self._exchange
         if exchange is not None:
             exchange.on_read_end()
-        if self._bytes:
+        if self._bytes or self._url:
             self._on_partial_read(data)
 
     def eof_received(self) -> bool:
@@ -353,7 +354,7 @@ class Http1Server(ClientStream):
             asyncio.get_running_loop().call_soon(self._refuse, self._broken)
         elif exchange is not None:
             self.idle_since = exchange.ctx.response_body_ended
-            if self._bytes and not self._head_complete:  # the next head has begun
+            if (self._bytes or self._url) and not self._head_complete:  # the next head has begun
                 self.deadline = self._tracker.head_deadline(self.connection.settings)
 
     def send_connect_established(self) -> None:
@@ -403,7 +404,7 @@ class Http1Server(ClientStream):
         if self._closing:
             return
         self._keep_alive = False
-        if self._exchange is None and not self._queue and not self._bytes and not self._unread:
+        if self._exchange is None and not self._queue and not (self._bytes or self._url or self._unread):
             self._closing = True
             self.transport.close()
 

@@ -363,6 +363,19 @@ def test_an_idle_upstream_is_closed_when_its_time_is_up() -> None:
         assert world.network.ends[0].transport.lost
 
 
+def test_half_a_head_that_came_with_the_request_before_it_has_its_time_too() -> None:
+    with World() as world:
+        client = world.client()
+        client.send(b"GET /" + HOST + b"\r\nGET /")
+        assert status_of(client) == 200
+        world.advance(9.9)
+        world.sweep()
+        assert len(client.responses()) == 1
+        world.advance(0.2)
+        world.sweep()
+        assert (status_of(client), client.closed) == (408, True)
+
+
 def test_an_idle_client_has_an_hour() -> None:
     with World() as world:
         client, silent = ask(world), world.client()
