@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import Certificate
 
@@ -62,7 +62,7 @@ def signed_by(certificate: Certificate, signer: Certificate) -> bool:
     """Whether the signer's key signed it and the names agree."""
     try:
         certificate.verify_directly_issued_by(signer)
-    except (ValueError, TypeError, InvalidSignature):
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
         return False
     return True
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
@@ -14,9 +15,25 @@ _NAMES = {NameOID.EMAIL_ADDRESS: "emailAddress", NameOID.SERIAL_NUMBER: "serialN
 """As OpenSSL prints them in RFC 2253 form, where cryptography would print the number."""
 
 
+_UNREADABLE = (
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+    TypeError,  # a name whose bytes are of another kind than its attribute
+)
+"""What cryptography raises beside ValueError."""
+
+
 def parse_facts(der: bytes) -> CertificateFacts:
-    """Raises ValueError when it is no certificate."""
-    certificate = x509.load_der_x509_certificate(der)
+    """Raises ValueError when it is no certificate, or one that cryptography cannot read."""
+    try:
+        return _facts(x509.load_der_x509_certificate(der), der)
+    except _UNREADABLE as error:
+        raise ValueError(str(error)) from error
+
+
+def _facts(certificate: x509.Certificate, der: bytes) -> CertificateFacts:
     uris, names, addresses, every = _alternative_names(certificate)
     spki = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return CertificateFacts(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 
 import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pyproxy.mtls.facts import facts_of
+from pyproxy.mtls.parsing import parse_facts
 from tests.certificates import REVIEWS, Authority
 
 ROOT = Authority()
@@ -56,3 +60,25 @@ def test_a_certificate_is_read_once() -> None:
 def test_what_is_no_certificate_is_an_error() -> None:
     with pytest.raises(ValueError):
         facts_of(b"no certificate")
+
+
+CERTIFICATES = (ROOT.own.der, ROOT.issue("b.example.com", REVIEWS, "10.0.0.1").der)
+CURVE, UNKNOWN_CURVE = bytes.fromhex("06082a8648ce3d030107"), bytes.fromhex("06082a8648ce3d030147")
+
+
+def test_a_kind_of_key_that_cannot_be_read_is_an_error() -> None:
+    """OpenSSL may know it: then its owner has no name here, and nothing falls over."""
+    der = CERTIFICATES[1]
+    assert CURVE in der
+    with pytest.raises(ValueError):
+        facts_of(der.replace(CURVE, UNKNOWN_CURVE))
+
+
+@pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
+@given(st.sampled_from(CERTIFICATES), st.lists(st.tuples(st.integers(0, 1000), st.integers(0, 255)), max_size=3))
+def test_whatever_a_peer_sends_is_a_certificate_or_an_error(der: bytes, changes: list[tuple[int, int]]) -> None:
+    broken = bytearray(der)
+    for at, byte in changes:
+        broken[at % len(der)] = byte
+    with contextlib.suppress(ValueError):
+        assert parse_facts(bytes(broken)).der == broken
