@@ -48,6 +48,7 @@ def analyze(
       pyproxy analyze config/
       pyproxy analyze config/ --suppress IST0118 --suppress 'PYP0104=VirtualService/default/*'
     """
+    from pyproxy.analysis.problems import problems_of
     from pyproxy.cli.validate import as_json, as_text, summary
     from pyproxy.istio.files import find_files
 
@@ -60,42 +61,6 @@ def analyze(
         click.echo(summary(problems, "no problems" if any(find_files(paths)) else "no documents found"))
     failing = _SEVERITIES[: _SEVERITIES.index(failure_threshold) + 1]
     sys.exit(1 if any(problem.severity in failing for problem in problems) else 0)
-
-
-def problems_of(paths: tuple[Path, ...], certs: str) -> list[Problem]:
-    """Everything that validate finds and everything that analyzers find, by file and line."""
-    from pyproxy.analysis.analyze import analyze as find
-    from pyproxy.analysis.analyze import namespaces_named, suppressed, unusable_kinds
-    from pyproxy.analysis.catalogue import CODES
-    from pyproxy.analysis.subject import Subject
-    from pyproxy.istio.loader import load
-    from pyproxy.istio.positions import Positions
-
-    loaded = load(paths)
-    by_resource = {(document.file, document.resource): document for document in loaded.documents}
-    alone = [
-        problem
-        for problem in loaded.problems
-        if (document := by_resource.get((problem.file, problem.resource))) is None
-        or not suppressed(problem.code, document)
-    ]
-    positions = Positions()
-    subject = Subject(loaded.documents, certs, namespaces_named(loaded.problems))
-    together = [
-        Problem(
-            CODES[found.code].severity,
-            found.code,
-            found.document.file,
-            *positions.of(found.document, found.path, of_key=found.of_key),
-            found.document.resource,
-            found.dotted_path,
-            found.message,
-        )
-        for found in find(subject, unusable_kinds(loaded.problems))
-    ]
-    files = [*(document.file for document in loaded.documents), *(problem.file for problem in alone)]
-    place = {file: number for number, file in enumerate(dict.fromkeys(files))}
-    return sorted(alone + together, key=lambda each: (place[each.file], each.line, each.column))
 
 
 def _is_suppressed(problem: Problem, patterns: tuple[str, ...]) -> bool:

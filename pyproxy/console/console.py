@@ -14,6 +14,7 @@ from aiohttp import ClientSession
 from pyproxy.console.board import Board, changes
 from pyproxy.console.documents import Documents, Refused
 from pyproxy.console.explaining import explain
+from pyproxy.console.findings import Findings
 from pyproxy.console.poller import NoAnswer, Poller
 from pyproxy.console.routes import weights
 from pyproxy.console.stream import Stream
@@ -41,6 +42,7 @@ class Console:
         self.board = Board()
         self.stream = Stream()
         self.documents = Documents(settings.config)
+        self.findings = Findings(self.documents)
         self.poller: Poller
         self._clock = clock or SystemClock()
         self._session: ClientSession

@@ -232,11 +232,13 @@ class Server:
 
     async def _verdict(self, file: File, text: str) -> web.StreamResponse:
         problems = await asyncio.to_thread(self.console.documents.check, file.name, text)
+        findings = await asyncio.to_thread(self.console.findings.of, file.name, text)
         return _answer(
             {
                 "text": text,
                 "base": file.digest,
                 "problems": [_problem(each) for each in problems],
+                "findings": [{**asdict(each), "file": str(each.file)} for each in findings],
                 "diff": unified(file.text, text, file.name),
                 "routes": list(routes_in(text)),
             }

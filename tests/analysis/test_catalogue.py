@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pyproxy.analysis.catalogue import CODES
-from pyproxy.cli.analyze import problems_of
+from pyproxy.analysis.problems import problems_of
 from pyproxy.istio.problems import Problem
 
 PAGE = (Path(__file__).parents[2] / "docs" / "analysis.md").read_text()

@@ -137,6 +137,44 @@ async def test_what_is_typed_is_checked_and_what_is_wrong_cannot_be_applied(scen
     assert file.read_text() == before
 
 
+async def test_what_analyze_finds_is_shown_at_its_line_and_may_be_applied(scene: Scene) -> None:
+    browser, file = scene.browser, scene.mesh.file
+    before = file.read_text()
+    wanted = "{host: reviews, subset: v2}"
+    await scene.open("documents")
+    await browser.until("document.querySelector('.doing .state')?.innerText === '● valid'")
+    await browser.fill(".code textarea", before.replace(wanted, "{host: reviews, subset: v9}", 1))
+    finding = await browser.until("document.querySelector('.findings .warning')?.innerText")
+    line = before[: before.index(wanted)].count("\n") + 1
+    assert f"line {line}" in finding and "IST0101" in finding
+    assert "spec.http[0].route[1].destination.subset" in finding and "v9" in finding
+    assert "With the other documents" in await browser.text(".verdict")
+    assert await browser.text(".gutter .warning") == str(line)
+    assert "▲ valid, with 1 finding" in await browser.text(".doing .state")
+    assert not await browser.evaluate("document.querySelector('.doing .primary').disabled")
+    await browser.click(".findings button")
+    chosen = "document.querySelector('textarea').value.slice(document.querySelector('textarea').selectionStart, "
+    assert "v9" in await browser.evaluate(chosen + "document.querySelector('textarea').selectionEnd)")
+    await browser.click(".doing button:nth-child(2)")
+    await browser.until("document.querySelector('.doing .state').innerText === '● valid'")
+    assert await browser.evaluate("document.querySelector('.findings') === null")
+
+
+async def test_what_a_change_does_to_another_file_is_shown(scene: Scene) -> None:
+    browser, file = scene.browser, scene.mesh.file
+    documents = file.read_text().split("---\n")
+    other = file.with_name("subsets.yaml")
+    other.write_text(documents[1])
+    file.write_text("---\n".join([documents[0], *documents[2:]]))
+    await scene.open("documents")
+    await browser.until("document.querySelectorAll('.documents select option').length === 2")
+    await browser.fill(".documents select", "subsets.yaml")
+    await browser.until("document.querySelector('.code textarea').value.startsWith('apiVersion')")
+    await browser.fill(".code textarea", documents[1].replace("name: v2", "name: v3"))
+    finding = await browser.until("document.querySelector('.findings')?.innerText")
+    assert f"{file.name}, line " in finding and "IST0101" in finding
+
+
 async def test_without_the_token_one_may_look_and_not_change(scene: Scene) -> None:
     browser = scene.browser
     await scene.open("documents", token=False)

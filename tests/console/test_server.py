@@ -105,6 +105,15 @@ async def test_a_text_is_checked_and_its_difference_shown(served: tuple[Server, 
     assert file.read_text() == VALID
 
 
+async def test_what_analyze_finds_comes_along(served: tuple[Server, ClientSession, Path]) -> None:
+    _, session, _ = served
+    _, verdict = await post(session, "/api/check", {"file": "reviews.yaml", "text": VALID})
+    assert verdict["problems"] == []
+    found = verdict["findings"][0]
+    assert (found["file"], found["code"], found["severity"]) == ("reviews.yaml", "IST0101", "error")
+    assert found["line"] > 0 and "reviews" in found["message"]
+
+
 async def test_a_slider_proposes_yaml_and_writes_none(served: tuple[Server, ClientSession, Path]) -> None:
     _, session, file = served
     place = {"file": "reviews.yaml", "text": VALID, "document": 0, "route": 1}

@@ -49,7 +49,7 @@ function Token({ mayChange }) {
 
 function Editor({ file, mayChange, reload, told, setTold }) {
   const [text, setText] = useState(file.text);
-  const [verdict, setVerdict] = useState({ problems: [], diff: "", routes: file.routes, base: file.digest });
+  const [verdict, setVerdict] = useState({ problems: [], findings: [], diff: "", routes: file.routes, base: file.digest });
   const [checking, setChecking] = useState(false);
   const [undo, setUndo] = useState(() => undone.get(file.name));
   const area = useRef(null), gutter = useRef(null), latest = useRef(0);
@@ -103,7 +103,8 @@ function Editor({ file, mayChange, reload, told, setTold }) {
     area.current.setSelectionRange(start, text.indexOf("\n", start) < 0 ? text.length : text.indexOf("\n", start));
     area.current.scrollTop = (line - 6) * parseFloat(getComputedStyle(area.current).lineHeight);
   };
-  const marked = new Map(verdict.problems.map((problem) => [problem.line, problem.severity]));
+  const here = verdict.findings.filter((finding) => finding.file === file.name), notable = verdict.findings.filter((finding) => finding.severity !== "info").length;
+  const marked = new Map([...here.map((finding) => [finding.line, finding.severity === "info" ? "" : "warning"]), ...verdict.problems.map((problem) => [problem.line, problem.severity])]);
   const lines = text.split("\n").length;
   return html`<div class="edit">
     ${verdict.routes.length > 0 && html`<div class="sliders">${verdict.routes.map((route) => html`<${Route}
@@ -118,16 +119,22 @@ function Editor({ file, mayChange, reload, told, setTold }) {
             title=${mayChange ? "" : "needs the token"}>Apply</button>
           <button disabled=${!changed} onClick=${() => ask("/api/check", { text: file.text })}>Discard</button>
           <button disabled=${undo === undefined || changed || !mayChange} onClick=${() => apply(undo, file.digest, false)}>Undo the last</button>
-          <span class=${`state ${errors.length ? "bad" : "good"}`}>${checking ? "…" : errors.length ? `✕ ${errors.length} error${errors.length > 1 ? "s" : ""}` : "● valid"}</span></p>
+          <span class=${`state ${errors.length ? "bad" : notable ? "doubtful" : "good"}`}>${checking ? "…" : errors.length ? `✕ ${counted(errors.length, "error")}` : notable ? `▲ valid, with ${counted(notable, "finding")}` : "● valid"}</span></p>
         ${told && html`<p class=${told.bad ? "warn" : "good"}>${told.bad ? "▲ " : "✓ "}${told.text} ${told.reload && html`<button onClick=${reload}>load it again</button>`}</p>`}
         <ul class="problems">${verdict.problems.map((problem, index) => html`<li key=${index} class=${problem.severity}><button onClick=${() => go(problem.line)}>line ${problem.line}</button>
           <span>${problem.path && html`<code>${problem.path}</code> `}${problem.message}</span></li>`)}</ul>
+        ${verdict.findings.length > 0 && html`<h3>With the other documents</h3>
+          <ul class="problems findings">${verdict.findings.map((finding, index) => html`<li key=${index} class=${finding.severity === "info" ? "info" : "warning"}>
+            ${finding.file === file.name ? html`<button onClick=${() => go(finding.line)}>line ${finding.line}</button>` : html`<b>${finding.file}, line ${finding.line}</b>`}
+            <span><b>${finding.code}</b> ${finding.path && html`<code>${finding.path}</code> `}${finding.message}</span></li>`)}</ul>`}
         ${changed && html`<${Diff} text=${verdict.diff} />`}
         ${!changed && !told && html`<p class="nothing">Type, or move a slider: the difference is shown here before anything is written.</p>`}
       </div></div></div>`;
 }
 
 const undone = new Map();
+
+const counted = (number, noun) => `${number} ${noun}${number > 1 ? "s" : ""}`;
 
 export function Diff({ text }) {
   if (!text) return html`<p class="nothing">No difference to what is on disk.</p>`;
