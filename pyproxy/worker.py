@@ -33,6 +33,7 @@ from pyproxy.telemetry.access_logs import AccessLogs
 from pyproxy.telemetry.metrics import IstioMetrics
 from pyproxy.telemetry.peer_metadata import own_metadata
 from pyproxy.upstream.dns import DnsDiscovery, Resolver
+from pyproxy.wire.http2_stats import Http2Stats
 
 _log = logging.getLogger("pyproxy")
 SWEEP_INTERVAL = 1.0
@@ -58,6 +59,7 @@ class Worker:
         self.draining_listeners: list[BoundListener] = []
         self.http_stats: dict[str, HttpStats] = {}
         self.connection_stats: dict[str, ListenerStats] = {}
+        self.http2_stats = Http2Stats()
         self.tcp_stats = TcpStats()
         self.tcp_proxies: dict[str, TcpProxyStats] = {}
         self.tracer_stats: dict[str, TracerStats] = {}
@@ -83,6 +85,7 @@ class Worker:
             resolve=self.resolver.addresses,
             streams=self._streams,
             tls=self.tls,
+            http2_stats=self.http2_stats,
             tcp_stats=self.tcp_stats,
             tcp_proxies=self.tcp_proxies,
         )

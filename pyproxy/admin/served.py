@@ -21,6 +21,7 @@ from pyproxy.runtime.live import Live
 from pyproxy.snapshot.model import Listener
 from pyproxy.telemetry.metrics import IstioMetrics
 from pyproxy.upstream.jwks import Fetches
+from pyproxy.wire.http2_stats import Http2Stats
 
 
 class Flags(Protocol):
@@ -106,6 +107,11 @@ class Served(Protocol):
     @property
     def connection_stats(self) -> Mapping[str, ListenerStats]:
         """What listeners count of their connections, by address."""
+        ...
+
+    @property
+    def http2_stats(self) -> Http2Stats:
+        """What clients' connections of HTTP/2 count."""
         ...
 
     @property

@@ -62,12 +62,15 @@ def _groups(served: Served) -> Iterator[tuple[str, StatGroup]]:
     for name, state in served.live.serving.clusters.items():
         state.refresh_gauges()
         yield name, state.stats
+        if state.http2 is not None:
+            yield name, state.http2
     yield from list(served.http_stats.items())
     for bound in served.listeners.values():
         name = stats_name(bound.listener)
         if name in served.connection_stats:
             served.connection_stats[name].downstream_cx_active = bound.connections
     yield from list(served.connection_stats.items())
+    yield "", served.http2_stats
     yield "", served.tcp_stats
     yield from list(served.tcp_proxies.items())
     yield from (("", stats) for stats in served.tracer_stats.values())

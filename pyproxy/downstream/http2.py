@@ -156,7 +156,7 @@ class Http2Server(Session):
     """One client connection: an asyncio.Protocol in all but its base."""
 
     def __init__(self, env: Environment, connection: ClientConnection, tracker: Tracker) -> None:
-        super().__init__(client=False)
+        super().__init__(env.http2_stats, client=False)
         self._env = env
         self.connection = connection
         self._tracker = tracker
@@ -243,6 +243,7 @@ class Http2Server(Session):
             one.on_end()
 
     def trailers_received(self, stream: int, lines: Headers) -> None:
+        self.codec_stats.trailers += 1
         one = self._streams.get(stream)
         if one is None:
             return
@@ -250,6 +251,7 @@ class Http2Server(Session):
         try:
             trailers = read_trailers(lines, NAMES, settings.max_headers, settings.max_request_headers_kb * 1024)
         except BadHead as error:
+            self.codec_stats.count_refused(error.details)
             if error.only_stream:
                 one.on_gone("DR", error.details)
                 self.reset(stream, ErrorCodes.INTERNAL_ERROR)
@@ -321,6 +323,8 @@ class Http2Server(Session):
         self._ended += 1
         if not one.whole and not self.closing:
             self.reset_when_sent(stream, ErrorCodes.NO_ERROR)
+        if self._outboxes and stream in self._outboxes:
+            self._limit_flush(stream)
         if not self._streams:
             self.idle_since = one.exchange.ctx.response_body_ended
             self._close_when_done()
@@ -369,8 +373,24 @@ class Http2Server(Session):
         self._streams[one.identifier] = one
         return exchange
 
+    def _limit_flush(self, stream: int) -> None:
+        """A response that is whole, but for the client's windows, has so long; no window begins the time anew.
+
+        Source: Envoy http/codec_helper.h, createPendingFlushTimer.
+        """
+        limit = self.connection.settings.stream_idle_timeout
+        if limit:
+            asyncio.get_running_loop().call_later(limit, self._cut_flush, stream)
+
+    def _cut_flush(self, stream: int) -> None:
+        if stream in self._outboxes and not self.closing:
+            self.codec_stats.tx_flush_timeout += 1
+            self.reset(stream, ErrorCodes.INTERNAL_ERROR)
+            self._close_when_done()
+
     def _refuse(self, stream: int, error: BadHead) -> None:
         """A head that cannot be served is logged, and not answered. Source: Envoy http2/codec_impl.cc."""
+        self.codec_stats.count_refused(error.details)
         one = ServerStream(self, stream)
         one.whole = True
         exchange = self._start(one, RequestHead(b"", b"", b"", []))

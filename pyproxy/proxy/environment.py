@@ -17,6 +17,7 @@ from pyproxy.runtime.live import Live
 from pyproxy.snapshot.model import HttpSettings, Listener, ListenerKind, Snapshot, VirtualHost
 from pyproxy.telemetry.access_logs import AccessLogs
 from pyproxy.telemetry.metrics import IstioMetrics
+from pyproxy.wire.http2_stats import Http2Stats
 
 if TYPE_CHECKING:
     from pyproxy.proxy.spans import Spans
@@ -56,6 +57,8 @@ class Environment:
     """What Istio's network filters count."""
     tcp_proxies: dict[str, TcpProxyStats] = field(default_factory=dict)
     """What TCP proxies count, by prefix."""
+    http2_stats: Http2Stats = field(default_factory=Http2Stats)
+    """What clients' connections of HTTP/2 count."""
     spans: Spans | None = None
     """Where those of sampled requests go; None: nowhere."""
     peer_lines: bytes = b""

@@ -16,6 +16,7 @@ from pyproxy.policy.host_monitor import Monitor, OutlierPolicy
 from pyproxy.policy.outlier import OutlierDetector
 from pyproxy.runtime.counters import ClusterStats, HostStats
 from pyproxy.snapshot.model import Cluster, Discovery, Endpoint
+from pyproxy.wire.http2_stats import ClusterHttp2Stats
 
 _events: Final = logging.getLogger("pyproxy.outlier")
 """Envoy's outlier event log: one JSON object for each ejection and each return."""
@@ -187,6 +188,8 @@ class ClusterState:
         self.cluster = cluster
         self.name = cluster.name
         self.stats = ClusterStats()
+        self.http2: ClusterHttp2Stats | None = None
+        """None until it had a connection of HTTP/2."""
         self.ceilings = (
             Ceilings(cluster.breakers) if sharing is None else sharing.ceilings(cluster.name, cluster.breakers)
         )
@@ -205,6 +208,12 @@ class ClusterState:
         self._follow_outlier_policy()
         if cluster.discovery is Discovery.STATIC:
             self.set_hosts((endpoint, endpoint.address) for endpoint in cluster.endpoints)
+
+    def http2_stats(self) -> ClusterHttp2Stats:
+        """What its connections of HTTP/2 count."""
+        if self.http2 is None:
+            self.http2 = ClusterHttp2Stats()
+        return self.http2
 
     def pick(
         self,
@@ -302,6 +311,8 @@ class ClusterState:
                 host.renew_pool()
         self.cluster = cluster
         self.ceilings.limits = cluster.breakers
+        if self.ceilings.total(CONNECTIONS) > cluster.breakers.max_connections:
+            self._drain()  # Envoy makes the cluster anew, and lets go of all that the old one had open
         self._follow_outlier_policy()
         if cluster.discovery is Discovery.STATIC:
             self.set_hosts((endpoint, endpoint.address) for endpoint in cluster.endpoints)
@@ -368,6 +379,11 @@ class ClusterState:
         if not host.healthy and host.pool is not None:
             host.pool.drain()
         self.refresh_membership()
+
+    def _drain(self) -> None:
+        for host in self.hosts:
+            if host.pool is not None:
+                host.pool.drain()
 
     def retire(self) -> None:
         """No document names this cluster any more."""

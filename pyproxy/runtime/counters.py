@@ -12,6 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from pyproxy.wire.http2_stats import ClusterHttp2Stats, Http2Stats
+
 Counter: TypeAlias = int
 """Only rises; a reset puts it to 0."""
 Gauge: TypeAlias = int
@@ -399,6 +401,8 @@ class OpenTelemetryStats:
 TracerStats: TypeAlias = ZipkinStats | OpenTelemetryStats
 StatGroup: TypeAlias = (
     ClusterStats
+    | ClusterHttp2Stats
+    | Http2Stats
     | HttpStats
     | TcpProxyStats
     | TcpStats

@@ -29,6 +29,7 @@ from pyproxy.runtime.counters import (
     ZipkinStats,
 )
 from pyproxy.telemetry.exposition import escape
+from pyproxy.wire.http2_stats import ClusterHttp2Stats, Http2Stats
 
 Groups = Iterable[tuple[str, StatGroup]]
 Matches = Callable[[str], bool]
@@ -94,6 +95,8 @@ def reset_counters(groups: Groups) -> None:
 
 _ROOTS: dict[type[StatGroup], tuple[str, str]] = {
     ClusterStats: ("cluster.", "cluster_name"),
+    ClusterHttp2Stats: ("cluster.", "cluster_name"),
+    Http2Stats: ("http2", ""),
     HttpStats: ("http.", "http_conn_manager_prefix"),
     TcpProxyStats: ("tcp.", "tcp_prefix"),
     TcpStats: ("tcp", ""),
@@ -105,6 +108,8 @@ _ROOTS: dict[type[StatGroup], tuple[str, str]] = {
     ServerStats: ("server", ""),
 }
 """What stands before the instance's name, and the label that the name becomes in Prometheus."""
+_WITHIN: dict[type[StatGroup], str] = {ClusterHttp2Stats: "http2."}
+"""What stands behind the instance's name."""
 _DOTTED = re.compile(
     r"^(circuit_breakers)_(default|high)_|^(outlier_detection|jwt_authn|ext_authz|fault|cors|tracing|ssl)_"
 )
@@ -120,7 +125,8 @@ def _table(kind: type[StatGroup]) -> list[tuple[str, str, bool]]:
     attributes = [
         field.name for field in fields(kind) if field.name not in _BY_STATUS and not field.name.startswith("rbac_")
     ]
-    return sorted((_DOTTED.sub(_dotted, attribute), attribute, attribute in GAUGES) for attribute in attributes)
+    within = _WITHIN.get(kind, "")
+    return sorted((within + _DOTTED.sub(_dotted, each), each, each in GAUGES) for each in attributes)
 
 
 def _dotted(found: re.Match[str]) -> str:

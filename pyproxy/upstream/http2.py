@@ -231,7 +231,7 @@ class Http2Client(Session):
     """One upstream connection: an asyncio.Protocol in all but its base."""
 
     def __init__(self, pool: Http2Pool, max_streams: int = MAX_STREAMS) -> None:
-        super().__init__(client=True)
+        super().__init__(pool.host.cluster.http2_stats(), client=True)
         self.pool = pool
         self.peer: Peer | None = None
         self.local_address = ""
@@ -421,6 +421,7 @@ class Http2Client(Session):
         self._ping = asyncio.get_running_loop().call_later(timeout, self._on_silence)
 
     def _on_silence(self) -> None:
+        self.codec_stats.keepalive_timeout += 1
         self.usable = False
         self.closed_here = True
         self.transport.abort()
@@ -432,6 +433,7 @@ class Http2Client(Session):
 
     def _refuse(self, stream: Http2Stream, error: BadHead) -> None:
         """A response that may not be forwarded."""
+        self.codec_stats.count_refused(error.details)
         if error.only_stream:
             self.reset(stream.identifier, ErrorCodes.INTERNAL_ERROR)
             stream.on_reset(Outcome.REMOTE_RESET)  # so Envoy calls it

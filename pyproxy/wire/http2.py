@@ -32,6 +32,7 @@ from hyperframe.frame import GoAwayFrame
 from pyproxy.core.http import Headers
 from pyproxy.wire.http1 import HTTP2_PREFACE
 from pyproxy.wire.http2_engine import CONNECTION_WINDOW, Engine
+from pyproxy.wire.http2_stats import Http2Stats
 
 MAX_STREAMS: Final = 1024
 HIGHEST_STREAM: Final = 2**31 - 1
@@ -110,7 +111,8 @@ class Outbox:
 class Session:
     """What server and client side have in common: an asyncio.Protocol in all but its base."""
 
-    def __init__(self, *, client: bool, max_streams: int = MAX_STREAMS) -> None:
+    def __init__(self, stats: Http2Stats, *, client: bool, max_streams: int = MAX_STREAMS) -> None:
+        self.codec_stats = stats
         self.transport: asyncio.Transport = None  # type: ignore[assignment]  # set before any use, in connection_made
         self.engine = Engine(client=client, max_streams=max_streams)
         self._client = client
@@ -196,6 +198,7 @@ class Session:
         self._resets_due.pop(stream, None)
         try:
             self.engine.reset_stream(stream, code)
+            self.codec_stats.tx_reset += 1
         except ProtocolError:  # it is closed already
             pass
         self.engine.forget(stream)
@@ -220,6 +223,7 @@ class Session:
         frame = GoAwayFrame(0)
         frame.last_stream_id = last
         frame.error_code = code
+        self.codec_stats.goaway_sent += 1
         self._write_frame(frame)
 
     def ping(self) -> None:
@@ -242,6 +246,7 @@ class Session:
         try:
             self._take_frames(data)
         except Flood as flood:
+            self.codec_stats.count_refused(flood.details)
             self.fail(ErrorCodes.ENHANCE_YOUR_CALM, flood.details)
         except ProtocolError as error:
             self.fail(error.error_code, "http2.violation.of.messaging.rule")
@@ -312,7 +317,9 @@ class Session:
     def fail(self, code: int, details: str) -> None:
         """The connection cannot go on."""
         if not self.closing:
-            if not self.engine.told:
+            if self.engine.told:
+                self.codec_stats.goaway_sent += 1
+            else:
                 self.send_goaway(self.engine.highest_inbound_stream_id, code)
             self.closing = True
             self.failed(details)
@@ -392,6 +399,7 @@ class Session:
         if kind == _WINDOW_UPDATE:
             return self._take_window(stream, number & 0x7FFFFFFF)
         if kind == _RST_STREAM and self.engine.take_reset(stream):
+            self.codec_stats.rx_reset += 1
             self._gone(stream, number)
             return True
         return False
@@ -547,6 +555,10 @@ class Session:
 
     def _on_reset(self, event: StreamReset) -> None:
         assert event.stream_id is not None
+        if event.remote_reset:
+            self.codec_stats.rx_reset += 1
+        else:
+            self.codec_stats.tx_reset += 1
         self._gone(event.stream_id, event.error_code or 0)
 
     def _gone(self, stream: int, code: int) -> None:

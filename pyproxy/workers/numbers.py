@@ -22,6 +22,7 @@ from pyproxy.runtime.counters import (
 )
 from pyproxy.runtime.live import Live
 from pyproxy.snapshot.model import Discovery
+from pyproxy.wire.http2_stats import Http2Stats
 from pyproxy.worker import Worker
 
 Numbers: TypeAlias = dict[Any, Any]
@@ -36,6 +37,7 @@ def _names(kind: type[Any]) -> tuple[str, ...]:
 
 
 _CLUSTER, _HOST, _HTTP, _TCP = _names(ClusterStats), _names(HostStats), _names(HttpStats), _names(TcpStats)
+_HTTP2 = _names(Http2Stats)
 _LISTENER, _TCP_PROXY, _TRACER = _names(ListenerStats), _names(TcpProxyStats), _names(ZipkinStats)
 _TRACERS: Mapping[str, type[TracerStats]] = {"zipkin": ZipkinStats, "opentelemetry": OpenTelemetryStats}
 
@@ -50,6 +52,7 @@ async def report(worker: Worker) -> Numbers:
         found = _without_empty(
             {
                 "stats": _numbers(state.stats, _CLUSTER),
+                "http2": _numbers(state.http2, _HTTP2),
                 "hosts": _without_empty({host.key: _numbers(host.stats, _HOST) for host in state.hosts}),
             }
         )
@@ -62,6 +65,7 @@ async def report(worker: Worker) -> Numbers:
         "clusters": clusters,
         "http": {prefix: _numbers(stats, _HTTP) for prefix, stats in worker.http_stats.items()},
         "listeners": {name: _numbers(stats, _LISTENER) for name, stats in worker.connection_stats.items()},
+        "http2": _numbers(worker.http2_stats, _HTTP2),
         "tcp": _numbers(worker.tcp_stats, _TCP),
         "tcp proxies": {prefix: _numbers(stats, _TCP_PROXY) for prefix, stats in worker.tcp_proxies.items()},
         "tracers": {name: _numbers(stats, _TRACER) for name, stats in worker.tracer_stats.items()},
@@ -130,6 +134,16 @@ def show(
         _write(tracer_stats.setdefault(name, _TRACERS[name]()), _TRACER, values)
 
 
+def show_http2(numbers: Mapping[str, Any], live: Live, http2_stats: Http2Stats) -> None:
+    """Likewise what connections of HTTP/2 counted."""
+    clusters = numbers.get("clusters", {})
+    for name, state in live.serving.clusters.items():
+        found = clusters.get(name, {}).get("http2")
+        if found is not None or state.http2 is not None:
+            _write(state.http2_stats(), _HTTP2, found or {})
+    _write(http2_stats, _HTTP2, numbers.get("http2", {}))
+
+
 def _show_hosts(state: ClusterState, hosts: Mapping[str, Mapping[str, int]]) -> None:
     if state.cluster.discovery is Discovery.ORIGINAL_DST:
         for key in hosts:
@@ -141,11 +155,11 @@ def _show_hosts(state: ClusterState, hosts: Mapping[str, Mapping[str, int]]) -> 
 
 
 def _numbers(stats: object, names: Iterable[str]) -> Numbers:
-    return {name: value for name in names if (value := getattr(stats, name))}
+    return {name: value for name in names if (value := getattr(stats, name, 0))}
 
 
 def _write(
-    stats: ClusterStats | HostStats | HttpStats | ListenerStats | TcpProxyStats | TcpStats | TracerStats,
+    stats: ClusterStats | HostStats | Http2Stats | HttpStats | ListenerStats | TcpProxyStats | TcpStats | TracerStats,
     names: Iterable[str],
     values: Mapping[str, Any],
 ) -> None:

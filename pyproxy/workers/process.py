@@ -114,8 +114,11 @@ class WorkerProcess(Worker):
         self._discovery.on_told(cluster, places)
 
     def _on_reset(self) -> None:
-        reset_counters([(state.name, state.stats) for state in self.live.serving.clusters.values()])
+        states = self.live.serving.clusters.values()
+        reset_counters([(state.name, state.stats) for state in states])
+        reset_counters([(state.name, state.http2) for state in states if state.http2 is not None])
         reset_counters([*self.http_stats.items(), *self.connection_stats.items(), ("", self.tcp_stats)])
+        reset_counters([("", self.http2_stats)])
         reset_counters([*self.tcp_proxies.items(), *self.tracer_stats.items()])
         self.env.metrics.reset_counters()
 

@@ -41,9 +41,10 @@ from pyproxy.snapshot.request_authentication import fetched_sources
 from pyproxy.telemetry.metrics import IstioMetrics
 from pyproxy.upstream.dns import DnsDiscovery, Resolver
 from pyproxy.upstream.jwks import Fetches, KeyFetcher
+from pyproxy.wire.http2_stats import Http2Stats
 from pyproxy.worker import listener_key, sweep_outliers
 from pyproxy.workers.discovery import AnswerTeller
-from pyproxy.workers.numbers import Numbers, add, counters_of, show
+from pyproxy.workers.numbers import Numbers, add, counters_of, show, show_http2
 from pyproxy.workers.nursery import Nursery
 from pyproxy.workers.process import WorkerProcess, place_of
 from pyproxy.workers.seat import Seat
@@ -72,6 +73,7 @@ class Supervisor:
         self.listeners: dict[tuple[object, ...], HeldListener] = {}
         self.http_stats: dict[str, HttpStats] = {}
         self.connection_stats: dict[str, ListenerStats] = {}
+        self.http2_stats = Http2Stats()
         self.tcp_stats = TcpStats()
         self.tcp_proxies: dict[str, TcpProxyStats] = {}
         self.tracer_stats: dict[str, TracerStats] = {}
@@ -340,6 +342,7 @@ class Supervisor:
             add(total, seat.numbers)
         http, connections, tcp = self.http_stats, self.connection_stats, self.tcp_stats
         show(total, self.live, http, connections, tcp, self.tcp_proxies, self.tracer_stats)
+        show_http2(total, self.live, self.http2_stats)
         self.metrics.load(total.get("istio", {}))
         connections = total.get("connections", {})
         for held in self.listeners.values():

@@ -24,6 +24,7 @@ from pyproxy.snapshot.compile import compile_snapshot
 from pyproxy.snapshot.model import Identity, Listener, Listening, Snapshot
 from pyproxy.telemetry.metrics import IstioMetrics
 from pyproxy.upstream.jwks import Fetches
+from pyproxy.wire.http2_stats import Http2Stats
 
 DOCUMENTS = """
 apiVersion: networking.istio.io/v1
@@ -140,6 +141,7 @@ class FakeApp:
         }
         self.http_stats = {"outbound_127.0.0.1_15001": HttpStats()}
         self.connection_stats = {"127.0.0.1_15001": ListenerStats(downstream_cx_total=1)}
+        self.http2_stats = Http2Stats()
         self.tcp_stats = TcpStats()
         self.tcp_proxies: dict[str, TcpProxyStats] = {}
         self.tracer_stats: dict[str, TracerStats] = {}

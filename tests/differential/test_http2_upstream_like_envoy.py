@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from hpack import Encoder
@@ -191,12 +193,9 @@ spec:
 """
 
 
-@pytest.fixture(scope="module")
-def seen(
-    start_envoy: Callable[..., Envoy], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[str, tuple[Result2, Result2]]]:
-    """Every case through both; (Envoy, pyproxy)."""
-    folder = tmp_path_factory.mktemp("http2-upstream")
+@contextmanager
+def running(start_envoy: Callable[..., Envoy], folder: Path) -> Iterator[tuple[Side2, Side2, Envoy, PyproxyProcess]]:
+    """Both proxies, each before an upstream of its own."""
     theirs, ours = Upstream2(), Upstream2()
     log = folder / "envoy-access.log"
     options = {
@@ -215,11 +214,20 @@ def seen(
     process = PyproxyProcess(folder / "pyproxy", documents.replace("FORMAT", json.dumps(LOG_FIELDS)))
     sides = Side2(theirs, envoy.ports["outbound"], log), Side2(ours, process.outbound, our_log)
     try:
-        yield run_both(CASES, *sides)
+        yield *sides, envoy, process
     finally:
         process.close()
         theirs.close()
         ours.close()
+
+
+@pytest.fixture(scope="module")
+def seen(
+    start_envoy: Callable[..., Envoy], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, tuple[Result2, Result2]]]:
+    """Every case through both; (Envoy, pyproxy)."""
+    with running(start_envoy, tmp_path_factory.mktemp("http2-upstream")) as (theirs, ours, *_):
+        yield run_both(CASES, theirs, ours)
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -12,7 +12,7 @@ from pyproxy.runtime.live import Live
 from pyproxy.settings import Settings
 from pyproxy.snapshot.model import Cluster, Discovery, Endpoint, Identity, Snapshot
 from pyproxy.worker import Worker
-from pyproxy.workers.numbers import Numbers, add, counters_of, report, show
+from pyproxy.workers.numbers import Numbers, add, counters_of, report, show, show_http2
 
 
 class NoDiscovery:
@@ -85,6 +85,20 @@ async def test_counters_and_gauges_of_all_are_added_up() -> None:
     # One membership, whoever looks.
     assert (state.stats.membership_total, state.stats.membership_healthy) == (1, 1)
     assert [(host.key, host.stats.cx_total) for host in live.serving.clusters["passing"].hosts] == [("[::1]:90", 2)]
+
+
+async def test_what_connections_of_http2_count_is_added_up_too() -> None:
+    first, second, supervisor = worker(), worker(), worker()
+    for one in (first, second):
+        one.http2_stats.rx_reset += 1
+    first.live.serving.clusters["x"].http2_stats().tx_reset += 3
+    total = await total_of(first, second)
+    show_http2(total, supervisor.live, supervisor.http2_stats)
+    clusters = supervisor.live.serving.clusters
+    shown = clusters["x"].http2
+    assert (supervisor.http2_stats.rx_reset, shown and shown.tx_reset, clusters["passing"].http2) == (2, 3, None)
+    show_http2({}, supervisor.live, supervisor.http2_stats)
+    assert (supervisor.http2_stats.rx_reset, shown and shown.tx_reset) == (0, 0)
 
 
 async def test_what_is_no_longer_told_is_no_longer_shown() -> None:
