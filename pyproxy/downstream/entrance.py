@@ -28,8 +28,11 @@ _PASSED_THROUGH: Final = (ServerTlsMode.PASSTHROUGH, ServerTlsMode.AUTO_PASSTHRO
 _log: Final = logging.getLogger("pyproxy.listener")
 
 
-class Entrance(asyncio.Protocol):
-    """One connection until it is known what it is. Tracked, so that it ends with a drain or when it says nothing."""
+class Entrance:
+    """One connection until it is known what it is; an asyncio.Protocol in all but base.
+
+    Tracked, so that it ends with a drain or when it says nothing.
+    """
 
     closing = False
     busy = False
@@ -75,6 +78,15 @@ class Entrance(asyncio.Protocol):
         hello = parse_client_hello(self._early)
         if hello is not None:
             self._choose(None if isinstance(hello, NotTls) else hello)
+
+    def eof_received(self) -> bool:
+        return False
+
+    def pause_writing(self) -> None:
+        """Nothing is written here."""
+
+    def resume_writing(self) -> None:
+        """Nor then."""
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._wait_no_more()

@@ -122,7 +122,7 @@ class BoundListener:
     # One connection
 
     def _protocol(self) -> asyncio.Protocol:
-        return Entrance(self._env, self)
+        return cast(asyncio.Protocol, Entrance(self._env, self))
 
     def client_connection(self, transport: asyncio.Transport) -> ClientConnection:
         """The facts of a new connection."""
@@ -221,17 +221,16 @@ def original_destination(transport: asyncio.Transport) -> tuple[str, int] | None
     wrapped = transport.get_extra_info("socket")
     if wrapped is None or wrapped.family not in (socket.AF_INET, socket.AF_INET6):
         return None
-    with socket.socket(fileno=os.dup(wrapped.fileno())) as sock:
-        try:
-            if wrapped.family == socket.AF_INET:
-                raw = sock.getsockopt(socket.SOL_IP, _SO_ORIGINAL_DST, 16)
-                port, packed = struct.unpack_from("!2xH4s", raw)
-                return socket.inet_ntop(socket.AF_INET, packed), port
-            raw = sock.getsockopt(socket.IPPROTO_IPV6, _IP6T_SO_ORIGINAL_DST, 28)
-            port, packed = struct.unpack_from("!2xH4x16s", raw)
-            return socket.inet_ntop(socket.AF_INET6, packed), port
-        except (OSError, AttributeError):
-            return None
+    try:
+        if wrapped.family == socket.AF_INET:
+            raw = wrapped.getsockopt(socket.SOL_IP, _SO_ORIGINAL_DST, 16)
+            port, packed = struct.unpack_from("!2xH4s", raw)
+            return socket.inet_ntop(socket.AF_INET, packed), port
+        raw = wrapped.getsockopt(socket.IPPROTO_IPV6, _IP6T_SO_ORIGINAL_DST, 28)
+        port, packed = struct.unpack_from("!2xH4x16s", raw)
+        return socket.inet_ntop(socket.AF_INET6, packed), port
+    except (OSError, AttributeError):
+        return None
 
 
 def _text(address: tuple[str, int]) -> str:
