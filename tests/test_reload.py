@@ -144,7 +144,7 @@ async def test_what_is_wrong_changes_nothing_and_is_told(
 
 async def test_a_change_is_read_when_it_is_whole(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A copy empties the file first and fills it later."""
-    monkeypatch.setattr(reload, "SETTLE_INTERVAL", 0.1)
+    monkeypatch.setattr(reload, "SETTLE_INTERVAL", 0.5)
     watched = Watched(file)
     with watched.watching():
         file.write_text("")

@@ -158,15 +158,19 @@ def test_documents_with_errors_issue_nothing(here: Path) -> None:
     assert not (here / "certs").exists()
 
 
+TROUBLE = b"1 error(s) in the documents"
+
+
 def test_watch_follows_the_documents_and_stops_when_told(here: Path) -> None:
     program = "import sys; from pyproxy.cli import certs_issue as c; c.WATCH_SECONDS = 0.05; c.issue(sys.argv[1:])"
     command = [sys.executable, "-c", program, "--init", "--all", "--watch", "--output", "json"]
-    with subprocess.Popen(command, cwd=here, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    said = here / "said"
+    with said.open("wb") as log, subprocess.Popen(command, cwd=here, stdout=subprocess.PIPE, stderr=log) as process:
         try:
             wait_for(here / "certs" / "reviews-v2.shop" / "key.pem")
             time.sleep(0.2)
             (here / "config" / "bad.yaml").write_text("kind: [")
-            time.sleep(0.2)
+            wait_for(said, TROUBLE)
             os.replace(_written(here / "new", ENTRY % "ratings"), here / "config" / "bad.yaml")
             wait_for(here / "certs" / "ratings.shop" / "key.pem")
             trusted = here / "certs" / "ca" / "root-cert.pem"
@@ -176,11 +180,12 @@ def test_watch_follows_the_documents_and_stops_when_told(here: Path) -> None:
         finally:
             process.send_signal(signal.SIGTERM)
             try:
-                output, errors = process.communicate(timeout=60)
+                output, _ = process.communicate(timeout=60)
             finally:
                 process.kill()
+    errors = said.read_bytes()
     assert process.returncode == 0, errors
-    assert errors.count(b"1 error(s) in the documents") == 1
+    assert errors.count(TROUBLE) == 1
     assert output.count(b'"done": "issued"') == 3
     assert b"kept" not in output
 
@@ -191,7 +196,7 @@ def _written(file: Path, text: str) -> Path:
 
 
 def wait_for(file: Path, content: bytes = b"") -> None:
-    deadline = time.monotonic() + 20
-    while not file.exists() or not file.read_bytes().startswith(content):
+    deadline = time.monotonic() + 60
+    while not file.exists() or content not in file.read_bytes():
         assert time.monotonic() < deadline, f"no {file}"
         time.sleep(0.02)

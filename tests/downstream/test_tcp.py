@@ -130,9 +130,9 @@ async def test_what_is_silent_or_too_old_is_cut(tmp_path: Path, pool: str, count
 async def test_what_speaks_now_and_then_is_not_silent(tmp_path: Path) -> None:
     async with await asyncio.start_server(echo, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        documents = tcp_service(port, 8910), sidecar(8910), keeping("{idleTimeout: 0.4s}")
+        documents = tcp_service(port, 8910), sidecar(8910), keeping("{idleTimeout: 1.5s}")
         async with worker(tmp_path, *documents) as app, connected(app, "127.0.0.1_8910") as client:
             for _ in range(8):
                 client.send(b"x")
                 assert await client.reader.read(1) == b"x"
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(0.25)

@@ -209,7 +209,7 @@ def test_a_head_that_comes_too_slowly_is_408(mesh: Mesh) -> None:
     assert (response.status, response.body) == (408, b"request header timeout")
     assert response.closes
     assert client.ended()
-    assert 0.9 < time.monotonic() - started < 8
+    assert 0.9 < time.monotonic() - started < 20
 
 
 def test_many_slow_heads_hold_nobody_else_up(mesh: Mesh) -> None:
@@ -245,10 +245,10 @@ def test_idle_connections_are_closed_on_both_sides(mesh: Mesh) -> None:
     started = time.monotonic()
     assert client.ask(b"GET / HTTP/1.1\r\n%b\r\n" % HEAD).status == 200
     upstream = mesh.upstream.connections[-1]
-    until(lambda: upstream.socket.fileno() < 0, 6)
-    assert 0.9 < time.monotonic() - started < 6
+    until(lambda: upstream.socket.fileno() < 0)
+    assert 0.9 < time.monotonic() - started < 20
     assert client.ended()
-    assert 1.9 < time.monotonic() - started < 8
+    assert 1.9 < time.monotonic() - started < 20
     assert silent.ended()
 
 

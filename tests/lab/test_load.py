@@ -1,5 +1,6 @@
 import asyncio
 import json
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 
@@ -49,8 +50,9 @@ async def run(loads: tuple[Load, ...], url: str, seconds: float, seed: str = "1"
 async def test_a_rate_is_kept_and_kinds_are_drawn_with_their_shares(service: tuple[Service, str]) -> None:
     fake, url = service
     kinds = (Kind("jason", (("end-user", "jason"),), 0.5), Kind("other", (), 0.5))
+    began = time.monotonic()
     met = await run((Load("reviews", 100, kinds=kinds),), url, 0.6)
-    assert 40 <= met.sent <= 65
+    assert 40 <= met.sent <= (time.monotonic() - began) * 100 + 5
     assert {host for host, _ in fake.asked} == {"reviews"}
     users = Counter(user for _, user in fake.asked)
     assert 0.25 < users["jason"] / users.total() < 0.75
@@ -81,8 +83,9 @@ async def test_clients_wait_for_their_answers(service: tuple[Service, str]) -> N
 @pytest.mark.integration
 async def test_a_spike_comes_first(service: tuple[Service, str]) -> None:
     _, url = service
+    began = time.monotonic()
     met = await run((Load("reviews", 10, spike=(0.3, 200)),), url, 0.8)
-    assert 45 <= met.sent <= 75
+    assert 45 <= met.sent <= 65 + (time.monotonic() - began) * 10
 
 
 @pytest.mark.integration

@@ -161,8 +161,9 @@ SHAPED = ("--users-peak", "8", "--stage", "0.9", "--think", "0.1")
 
 
 def test_steady_visitors_are_counted_on_both_sides(mesh: Mesh, tmp_path: Path) -> None:
-    rows = run(mesh, tmp_path, "steady", *FIXED, "--think", "0.1", "--header", "end-user: jason", "--path", "/a")
-    assert 30 <= count(rows["page"]) <= 80  # 4 visitors, 10 pages a second each, 2 seconds
+    flags = ("--think", "0.1", "--header", "end-user: jason", "--path", "/a", "--run-time", "5s")
+    rows = run(mesh, tmp_path, "steady", *FIXED, *flags)
+    assert 30 <= count(rows["page"]) <= 200  # 4 visitors, 10 pages a second each, 5 seconds; fewer on a busy machine
     assert 0 <= mesh.shop.users["jason"] - count(rows["page"]) <= LATE
     assert rows["page"]["Failure Count"] == "0"
 
@@ -187,7 +188,8 @@ def test_a_mix_keeps_its_weights(mesh: Mesh, tmp_path: Path) -> None:
 def test_a_retry_happy_client_multiplies_the_load_of_a_failing_service(mesh: Mesh, tmp_path: Path) -> None:
     mesh.shop.fails = True
     rows = run(mesh, tmp_path, "retry_happy", *FIXED, "--think", "0.2", fails=True)
-    assert 3 < count(rows["attempt"]) / count(rows["visit"]) <= 4.5
+    under_way = count(rows["attempt"]) - 4 * count(rows["visit"])
+    assert 0 <= under_way <= 4 * 4  # four visitors, each in a visit of four attempts
     assert rows["visit"]["Failure Count"] == rows["visit"]["Request Count"]
 
 
@@ -199,13 +201,13 @@ def test_a_retry_happy_client_of_a_sound_service_asks_once(mesh: Mesh, tmp_path:
 def test_a_closed_loop_slows_down_with_the_service_and_an_open_one_tells_how_late_it_is(
     mesh: Mesh, tmp_path: Path
 ) -> None:
-    mesh.shop.seconds = 0.4
-    flags = ("--users", "4", "--spawn-rate", "20", "--run-time", "3s")
+    mesh.shop.seconds = 0.8
+    flags = ("--users", "4", "--spawn-rate", "20", "--run-time", "6s")
     closed = run(mesh, tmp_path, "closed_loop", *flags, "--think", "0.1")
     opened = run(mesh, tmp_path, "open_loop", *flags, "--arrivals", "10")
-    assert float(closed["page"]["95%"]) < 700
-    assert float(opened["page"]["95%"]) < 700
-    assert float(opened["page, since due"]["95%"]) > 1200  # ten arrivals a second, two and a half answered
+    assert float(closed["page"]["95%"]) < 1400
+    assert float(opened["page"]["95%"]) < 1400
+    assert float(opened["page, since due"]["95%"]) > 2400  # ten arrivals a second, five answered
 
 
 def test_an_open_loop_keeps_its_rate_where_the_service_keeps_up(mesh: Mesh, tmp_path: Path) -> None:
@@ -255,13 +257,13 @@ def _page(url: str) -> str:
 
 def test_two_runs_are_compared(mesh: Mesh, tmp_path: Path) -> None:
     run(mesh, tmp_path, "steady", *FIXED, "--think", "0.1")
-    mesh.shop.seconds = 0.2
+    mesh.shop.seconds = 0.5
     run(mesh, tmp_path, "closed_loop", *FIXED, "--think", "0.1")
     command = [sys.executable, str(FOLDER / "compare.py"), str(tmp_path / "steady"), str(tmp_path / "closed_loop")]
     table = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
     assert "p95 ms" in table
     found = subprocess.run([*command, "--output", "json"], capture_output=True, text=True, check=True, timeout=60)
     rows = {(row["name"], row["measure"]): row for row in json.loads(found.stdout)}
-    assert rows["page", "p50 ms"]["difference"] >= 150
+    assert rows["page", "p50 ms"]["difference"] >= 300
     assert rows["page", "per second"]["difference"] < 0
     assert rows["Aggregated", "failed %"]["after"] == 0
