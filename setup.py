@@ -72,6 +72,8 @@ COMPILED = [
     "pyproxy/wire/http1.py",
     "pyproxy/wire/http2.py",
     "pyproxy/wire/http2_fields.py",
+    "pyproxy/wire/http2_frames.py",
+    "pyproxy/wire/http2_stream.py",
     "pyproxy/wire/http2_tunnel.py",
     "pyproxy/wire/names.py",
     "pyproxy/wire/paths.py",

@@ -206,7 +206,7 @@ class Http2Server(Session):
 
     def head_received(self, stream: int, lines: Headers, *, end: bool) -> None:
         stats = self.connection.stats
-        if stream > self._last or len(self.engine.streams) > MAX_STREAMS:
+        if stream > self._last or self.frames.count > MAX_STREAMS:
             self.reset(stream, ErrorCodes.REFUSED_STREAM)
             return
         stats.downstream_rq_total += 1

@@ -31,7 +31,8 @@ from hyperframe.frame import GoAwayFrame
 
 from pyproxy.core.http import Headers
 from pyproxy.wire.http1 import HTTP2_PREFACE
-from pyproxy.wire.http2_engine import CONNECTION_WINDOW, Engine
+from pyproxy.wire.http2_engine import CONNECTION_WINDOW, Engine, LengthBroken
+from pyproxy.wire.http2_frames import Frames
 from pyproxy.wire.http2_stats import Http2Stats
 
 MAX_STREAMS: Final = 1024
@@ -115,6 +116,7 @@ class Session:
         self.codec_stats = stats
         self.transport: asyncio.Transport = None  # type: ignore[assignment]  # set before any use, in connection_made
         self.engine = Engine(client=client, max_streams=max_streams)
+        self.frames = Frames(self.engine)
         self._client = client
         self._rest = b""
         """Of a frame that is not whole yet."""
@@ -141,19 +143,19 @@ class Session:
             RemoteSettingsChanged: self._on_settings,
             PingAckReceived: self._on_pong,
             ConnectionTerminated: self._on_goaway,
+            LengthBroken: self._on_length_broken,
         }
 
     # What its owner does about a stream
 
     def send_head(self, stream: int, lines: Headers, *, end: bool) -> int:
         """A response's final head; gives the bytes of its frames."""
-        engine = self.engine
-        before = engine.unsent
-        if not engine.put_response(stream, lines, end=end):
-            if stream not in engine.streams:  # reset in this very read
-                return 0
-            engine.send_headers(stream, lines, end_stream=end)
-        size = engine.unsent - before
+        frames = self.frames
+        if not frames.knows(stream):  # reset in this very read
+            return 0
+        before = frames.unsent
+        frames.put_response(stream, lines, end=end)
+        size = frames.unsent - before
         if end:
             self._sent_all(stream)
         self._want_write()
@@ -161,13 +163,12 @@ class Session:
 
     def send_informational(self, stream: int, lines: Headers) -> None:
         """A 1xx."""
-        self.engine.send_headers(stream, lines)
+        self.frames.put_informational(stream, lines)
         self._want_write()
 
     def send_request(self, stream: int, lines: Headers, *, end: bool) -> None:
         """A request's head, on a new stream."""
-        if not self.engine.put_request(stream, lines, end=end):
-            self.engine.send_headers(stream, lines, end_stream=end)
+        self.frames.put_request(stream, lines, end=end)
         self._want_write()
 
     def send_data(self, stream: int, data: bytes, *, end: bool) -> None:
@@ -186,9 +187,8 @@ class Session:
             box.trailers = lines
             box.ended = True
             return
-        if stream in self.engine.streams:
-            if not self.engine.put_trailers(stream, lines):
-                self.engine.send_headers(stream, lines, end_stream=True)
+        if self.frames.knows(stream):
+            self.frames.put_trailers(stream, lines)
             self._sent_all(stream)
             self._want_write()
 
@@ -196,26 +196,22 @@ class Session:
         """Nothing more of a stream, in either direction."""
         self._outboxes.pop(stream, None)
         self._resets_due.pop(stream, None)
-        try:
-            self.engine.reset_stream(stream, code)
+        if self.frames.put_reset(stream, code):
             self.codec_stats.tx_reset += 1
-        except ProtocolError:  # it is closed already
-            pass
-        self.engine.forget(stream)
         self._want_write()
 
     def reset_when_sent(self, stream: int, code: ErrorCodes) -> None:
         """Likewise, once the peer has all that was sent; nothing for a stream that is over."""
         if stream in self._outboxes:
             self._resets_due[stream] = code
-        elif stream in self.engine.streams:
+        elif self.frames.knows(stream):
             self.reset(stream, code)
 
     def acknowledge(self, stream: int, size: int) -> None:
         """So many bytes of a stream were passed on: the peer may send as many more."""
         if size and not self.closing:
-            self.engine.acknowledge(stream, size)
-            if self.engine.unsent:
+            self.frames.acknowledge(stream, size)
+            if self.frames.unsent:
                 self._want_write()
 
     def send_goaway(self, last: int, code: int = 0) -> None:
@@ -327,7 +323,7 @@ class Session:
     def write_out(self) -> None:
         """Everything that is due, in one call."""
         self._write_due = False
-        data = self.engine.data_to_send()
+        data = self.frames.drain()
         if data and not self.transport.is_closing():
             self.transport.write(data)
         if not self._peer_full:
@@ -360,10 +356,11 @@ class Session:
             self._awaits_preface = False
             data = data[len(HTTP2_PREFACE) :]
         guard = self.guard
+        longest: int = self.engine.max_inbound_frame_size
         position, size = 0, len(data)
         while size - position >= 9:
             length = data[position] << 16 | data[position + 1] << 8 | data[position + 2]
-            if length > self.engine.max_inbound_frame_size:
+            if length > longest:
                 self.fail(ErrorCodes.FRAME_SIZE_ERROR, "http2.unknown.nghttp2.error")
                 return
             end = position + 9 + length
@@ -398,7 +395,7 @@ class Session:
         number = data[start] << 24 | data[start + 1] << 16 | data[start + 2] << 8 | data[start + 3]
         if kind == _WINDOW_UPDATE:
             return self._take_window(stream, number & 0x7FFFFFFF)
-        if kind == _RST_STREAM and self.engine.take_reset(stream):
+        if kind == _RST_STREAM and self.frames.take_reset(stream):
             self.codec_stats.rx_reset += 1
             self._gone(stream, number)
             return True
@@ -406,37 +403,33 @@ class Session:
 
     def _take_data(self, stream: int, data: bytes, *, end: bool) -> bool:
         size = len(data)
-        engine = self.engine
         try:
-            if not engine.take_data(stream, size, end=end):
+            if not self.frames.take_data(stream, size, end=end):
                 return False
         except InvalidBodyLengthError:
-            self.reset(stream, ErrorCodes.PROTOCOL_ERROR)
-            self.length_broken(stream)
+            self.frames.put_reset(stream, ErrorCodes.PROTOCOL_ERROR)
+            self._length_broken(stream)
             return True
         self.data_came(stream, data, size, end=end)
-        if end:
-            engine.forget(stream)
         return True
 
     def _take_head(self, stream: int, block: bytes, *, end: bool) -> bool:
-        engine = self.engine
-        take = engine.take_response if self._client else engine.take_request
-        lines = take(stream, block, end=end)
+        frames = self.frames
+        if self._client:
+            lines = frames.take_response(stream, block, end=end)
+        else:
+            lines = frames.take_request(stream, block, end=end)
         if lines is not None:
             self.head_received(stream, lines, end=end)
-        else:
-            if end:
-                lines = engine.take_trailers(stream, block)
-            if lines is None:
-                return False
-            self.trailers_received(stream, lines)
-        if end:
-            engine.forget(stream)
+            return True
+        lines = frames.take_trailers(stream, block) if end else None
+        if lines is None:
+            return False
+        self.trailers_received(stream, lines)
         return True
 
     def _take_window(self, stream: int, increment: int) -> bool:
-        if not self.engine.take_window(stream, increment):
+        if not self.frames.take_window(stream, increment):
             return False
         if self._outboxes:
             self._window_opened(stream)
@@ -449,6 +442,8 @@ class Session:
             return
         if kind in (_HEADERS, _CONTINUATION):
             self.in_block = not flags & _END_HEADERS
+        if kind != _PRIORITY:
+            self.engine.hand_over(int.from_bytes(frame[5:9], "big") & HIGHEST_STREAM)
         on = self._on
         for event in self.engine.receive_data(frame):
             react = on.get(event.__class__)
@@ -456,7 +451,7 @@ class Session:
                 react(event)
 
     def _sent_all(self, stream: int) -> None:
-        self.engine.forget(stream)
+        self.frames.forget(stream)
         code = self._resets_due.pop(stream, None) if self._resets_due else None
         if code is not None:
             self.reset(stream, code)
@@ -464,11 +459,11 @@ class Session:
 
     def _send_now(self, stream: int, data: bytes, *, end: bool) -> bytes | None:
         """As much as windows allow; gives the rest, None when there is none and the end, if it was one, is sent."""
-        engine = self.engine
-        if stream not in engine.streams:  # reset by the peer in this very read
+        frames = self.frames
+        if not frames.knows(stream):  # reset by the peer in this very read
             return None
-        window = engine.window(stream)
-        most = engine.max_outbound_frame_size
+        window = frames.window(stream)
+        most: int = self.engine.max_outbound_frame_size
         size = len(data)
         sent = 0
         self._want_write()
@@ -481,8 +476,7 @@ class Session:
                 window -= len(piece)
                 self.guard.data_sent += 1
                 last = end and sent == size
-                if not engine.put_data(stream, piece, end=last):
-                    engine.send_data(stream, piece, end_stream=last)
+                frames.put_data(stream, piece, end=last)
             if sent == size:
                 if end:
                     self._sent_all(stream)
@@ -511,7 +505,7 @@ class Session:
         box = self._outboxes.get(stream)
         if box is None:
             return
-        if stream not in self.engine.streams:
+        if not self.frames.knows(stream):
             del self._outboxes[stream]
             return
         end_is_due = box.ended and not box.chunks and box.trailers is None
@@ -547,11 +541,21 @@ class Session:
             end=event.stream_ended is not None,
         )
         if event.stream_ended is not None:
-            self.engine.forget(event.stream_id)
+            self.frames.forget(event.stream_id)
+
+    def _on_length_broken(self, event: LengthBroken) -> None:
+        self._length_broken(event.stream_id)
+
+    def _length_broken(self, stream: int) -> None:
+        self._outboxes.pop(stream, None)
+        self._resets_due.pop(stream, None)
+        self.frames.forget(stream)
+        self.codec_stats.tx_reset += 1
+        self.length_broken(stream)
 
     def _on_trailers(self, event: TrailersReceived) -> None:
         self.trailers_received(event.stream_id, event.headers)
-        self.engine.forget(event.stream_id)
+        self.frames.forget(event.stream_id)
 
     def _on_reset(self, event: StreamReset) -> None:
         assert event.stream_id is not None
@@ -565,7 +569,7 @@ class Session:
         """Nothing more of a stream comes or goes."""
         self._outboxes.pop(stream, None)
         self._resets_due.pop(stream, None)
-        self.engine.forget(stream)
+        self.frames.forget(stream)
         self.reset_received(stream, code)
 
     def _on_window(self, event: WindowUpdated) -> None:
