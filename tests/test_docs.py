@@ -115,7 +115,7 @@ def parse(line: str) -> None:
     start = next(index for index, word in enumerate(words) if word.rpartition("/")[2] == "pyproxy")
     command: click.Command = cli
     context = click.Context(cli, info_name="pyproxy")
-    rest = list(takewhile(lambda word: word not in ("|", "||", "&&"), words[start + 1 :]))
+    rest = list(takewhile(lambda word: word not in ("|", "||", "&&", "&"), words[start + 1 :]))
     while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
         name, *rest = rest
         found = command.get_command(context, name)
