@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from bench.build import ROOT, BuildFailedError, compiled_tree
 from bench.envoy import bootstrap
 from bench.identities import Identities
 from bench.process import free_port, running, wait_for_ok, wait_for_port
-from bench.scenarios import WITHOUT_RULES, WORKERS, Mesh
+from bench.scenarios import WATCHED, WITHOUT_RULES, WORKERS, Mesh
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,10 @@ class Contestant:
     """What the table must say of it."""
     certificate: Path | None = None
     """The client's, with its key, where the proxy takes nothing but mutual TLS."""
+    admin_port: int = 0
+    """Where a console may look at it."""
+    meanwhile: Callable[[], AbstractContextManager[object]] = nullcontext
+    """What goes on while it is under load, and only then."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +137,24 @@ def _pyproxy(name: str, tree: Path, remark: str, workers: int, place: Place) -> 
         wait_for_ok(f"http://127.0.0.1:{ports['status']}/healthz/ready", pid=pid, log=place.log(name))
         metrics = f"http://127.0.0.1:{ports['metrics']}/stats/prometheus" if not place.mesh.tcp else ""
         port = tcp_port if place.mesh.tcp else ports["inbound" if place.mesh.inbound else "outbound"]
-        yield Contestant(name, pid, port, metrics, remark, place.shown)
+        yield Contestant(name, pid, port, metrics, remark, place.shown, ports["admin"])
+
+
+@contextmanager
+def watched(place: Place, load_cores: str) -> Iterator[list[Contestant]]:
+    """The same process twice: two of them would differ by more than a console costs."""
+    with _built(WATCHED[0], 1, place) as alone:
+        yield [alone, replace(alone, name=WATCHED[1], meanwhile=partial(_console, place, alone.admin_port, load_cores))]
+
+
+@contextmanager
+def _console(place: Place, admin_port: int, cores: str) -> Iterator[None]:
+    """A console as a user starts it; it begins to look before it serves its page."""
+    port, log = free_port(), place.log("console")
+    command = [sys.executable, "-m", "pyproxy", "console", "--admin", f"127.0.0.1:{admin_port}", "--port", str(port)]
+    with running(command, cores=cores, log=log) as pid:
+        wait_for_ok(f"http://127.0.0.1:{port}/", pid=pid, log=log)
+        yield
 
 
 @contextmanager

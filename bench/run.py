@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from bench import memory
-from bench.contestants import STARTERS, VARIANTS, Contestant, Place
+from bench.contestants import STARTERS, VARIANTS, Contestant, Place, watched
 from bench.identities import make
 from bench.load import LoadResult, run_h2load, run_tlsload, run_wrk
 from bench.process import (
@@ -24,7 +24,7 @@ from bench.process import (
     resident_bytes,
     wait_until_calm,
 )
-from bench.scenarios import GIBIBYTE, LARGE_BODY, MESH_PROXIES, SCENARIOS, WORKERS, Scenario
+from bench.scenarios import GIBIBYTE, LARGE_BODY, MESH_PROXIES, SCENARIOS, WATCHED, WORKERS, Scenario
 from bench.table import NOTES, Measured, Result, Sample, as_json, machine, render
 from bench.upstream import SUBSETS, upstream
 from bench.verify import check, counted
@@ -129,7 +129,7 @@ class Bench:
                 upstream(folder, cores=cores.load, failing=mesh.failing, certificates=asked, http2=mesh.http2)
             )
             place = Place(folder, cores.proxy, mesh, nginx.ports, identities)
-            contestants = self._start(scenario, place, stack)
+            contestants = self._start(scenario, place, stack, cores)
             measured = {contestant.name: Measured(remark=contestant.remark) for contestant in contestants}
             time.sleep(SETTLE_SECONDS)
             for contestant in contestants:
@@ -138,13 +138,13 @@ class Bench:
                 _load(scenario, contestant, seconds=WARM_UP_SECONDS, cores=cores.load, folder=folder)
                 reset_peak(contestant.pid)
             before = {contestant.name: counted(contestant) for contestant in contestants}
-            for _ in range(self._rounds):
-                for contestant in contestants:
+            for number in range(self._rounds):
+                for contestant in contestants if number % 2 == 0 else contestants[::-1]:
                     measured[contestant.name].samples.append(self._sample(scenario, contestant, cores, folder))
             for contestant in contestants:
                 self._finish(contestant, measured[contestant.name], before[contestant.name])
         warning = SHARED if cores.shared else ""
-        return Result(scenario.name, scenario.about, measured, scenario.reference, warning)
+        return Result(scenario.name, scenario.about, measured, scenario.reference, warning, scenario.digits)
 
     def large_body(self) -> dict[str, memory.Growth]:
         """How much memory a body of 1 GiB costs each proxy, one after the other."""
@@ -159,16 +159,19 @@ class Bench:
                 growths[name] = memory.measure(contestant, GIBIBYTE)
         return growths
 
-    def _start(self, scenario: Scenario, place: Place, stack: ExitStack) -> list[Contestant]:
+    def _start(self, scenario: Scenario, place: Place, stack: ExitStack, cores: Cores) -> list[Contestant]:
+        if scenario.proxies == WATCHED:
+            return stack.enter_context(watched(place, cores.load))
         fixed = not VARIANTS.keys().isdisjoint(scenario.proxies)
         names = scenario.proxies if fixed else self._proxies or scenario.proxies
         return [stack.enter_context((STARTERS | VARIANTS)[name](place)) for name in names]
 
     def _sample(self, scenario: Scenario, contestant: Contestant, cores: Cores, folder: Path) -> Sample:
         wait_until_calm(self._patience)
-        used, worked = cpu_seconds(contestant.pid), core_seconds(cores.proxy)
-        load = _load(scenario, contestant, seconds=self._seconds, cores=cores.load, folder=folder)
-        return Sample(load, cpu_seconds(contestant.pid) - used, core_seconds(cores.proxy) - worked)
+        with contestant.meanwhile():
+            used, worked = cpu_seconds(contestant.pid), core_seconds(cores.proxy)
+            load = _load(scenario, contestant, seconds=self._seconds, cores=cores.load, folder=folder)
+            return Sample(load, cpu_seconds(contestant.pid) - used, core_seconds(cores.proxy) - worked)
 
     def _finish(self, contestant: Contestant, measured: Measured, before: int | None) -> None:
         measured.loaded_bytes = peak_resident_bytes(contestant.pid)

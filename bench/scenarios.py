@@ -25,6 +25,8 @@ WORKERS = ("1 worker", "2 workers")
 """pyproxy with one worker process, and with two."""
 WITHOUT_RULES = "no rules"
 """pyproxy without the scenario's AuthorizationPolicy."""
+WATCHED = ("alone", "watched")
+"""One and the same pyproxy, without a console and with one."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,8 @@ class Scenario:
     """Those that it says anything about, in the order in which a round measures them."""
     reference: str = "envoy"
     """What the others are compared with."""
+    digits: int = 2
+    """Of the ratios."""
 
 
 ROUTED = Mesh(split=(("v1", 90), ("v2", 10)), header_match=MATCH_HEADER)
@@ -159,6 +163,14 @@ SCENARIOS: dict[str, Scenario] = {
             ROUTED,
             proxies=WORKERS,
             reference=WORKERS[0],
+        ),
+        Scenario(
+            "console",
+            "small keep-alive GETs spread over 20 services; one pyproxy, without and with a console that looks at it",
+            Mesh(split=(("v1", 1),), extra_hosts=20),
+            proxies=WATCHED,
+            reference=WATCHED[0],
+            digits=3,
         ),
         Scenario(
             "workers-tokens",

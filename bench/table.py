@@ -64,6 +64,8 @@ class Result:
     """What the ratios are to."""
     warning: str = ""
     """What a reader must know before any number."""
+    digits: int = 2
+    """Of the ratios."""
 
     def middle(self, proxy: str, value: Callable[[Sample], float]) -> float:
         """The median over the rounds."""
@@ -105,7 +107,10 @@ def render(result: Result) -> str:
         row = [proxy]
         for value, scale, form in ((_rate, 1, ".0f"), (_p50, 1e3, ".2f"), (_p99, 1e3, ".2f"), (_cpu, 1e6, ".1f")):
             ratio = result.ratio(proxy, value)
-            row += [f"{result.middle(proxy, value) * scale:{form}}", "" if ratio is None else f"{ratio:.2f}"]
+            row += [
+                f"{result.middle(proxy, value) * scale:{form}}",
+                "" if ratio is None else f"{ratio:.{result.digits}f}",
+            ]
         row.append(f"{result.middle(proxy, lambda sample: sample.busy):.0%}")
         row += [f"{size / MEBIBYTE:.1f}" for size in (measured.idle_bytes, measured.loaded_bytes)]
         rows.append([*row, _remarks(measured)])

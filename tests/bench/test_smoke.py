@@ -19,7 +19,7 @@ from bench.profile import layer_of
 from bench.profile import render as render_profile
 from bench.rig import Rig, compile_mesh
 from bench.run import Cores
-from bench.scenarios import FAILING, GUARDED, PLAIN, ROUTED, SCENARIOS, WORKERS, Mesh, Scenario
+from bench.scenarios import FAILING, GUARDED, PLAIN, ROUTED, SCENARIOS, WATCHED, WORKERS, Mesh, Scenario
 from bench.table import Measured, Result, Sample, as_json, render
 from bench.upstream import config
 
@@ -203,6 +203,12 @@ def test_workers_are_compared_with_one_worker_and_the_sharing_is_said_first() ->
     assert warning == "!!! shared"
     assert "×1 worker" in header and "×envoy" not in header
     assert two.split()[:4] == ["2", "workers", "1500", "1.50"]
+
+
+def test_a_small_difference_is_shown_finely() -> None:
+    proxies = {name: Measured([sample(rate)]) for name, rate in zip(WATCHED, (10_000, 9_990), strict=True)}
+    found = Result("console", "about", proxies, WATCHED[0], digits=SCENARIOS["console"].digits)
+    assert render(found).splitlines()[-1].split()[:3] == ["watched", "9990", "0.999"]
 
 
 def test_two_workers_share_their_cores_with_the_load_only_where_there_is_no_third() -> None:
