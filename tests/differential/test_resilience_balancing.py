@@ -234,6 +234,23 @@ PLACES = {
         failing(0),
         failover=[{"from": "here", "to": "there"}],
     ),
+    "failoverPriority, a label that two places share": placed(
+        here(0) + near(1, priority=0) + far(2, priority=1),
+        only_after_ejections(0.5, 0.5, 0, ejections=0),
+        failoverPriority=["topology.kubernetes.io/region"],
+    ),
+    "failoverPriority, who shares more comes first": placed(
+        here(0) + near(1, priority=1) + far(2, priority=2),
+        only_after_ejections(0, 1, 0, ejections=1),
+        failing(0),
+        failoverPriority=["topology.kubernetes.io/region", "topology.kubernetes.io/zone"],
+    ),
+    "failoverPriority, all that share fail": placed(
+        here(0) + near(1, priority=0) + far(2, priority=1),
+        only_after_ejections(0, 0, 1, ejections=2),
+        failing(0, 1),
+        failoverPriority=["topology.kubernetes.io/region"],
+    ),
     "distribute": placed(
         here(0, priority=0) + near(1, priority=0) + far(2, priority=0),
         only_after_ejections(0.6, 0.3, 0.1, ejections=0),
