@@ -146,6 +146,33 @@ def test_every_command_parses(page: Path) -> None:
             pytest.fail(f"{line}: {error.format_message()}")
 
 
+_READERS = frozenset({"analyze", "completion", "describe", "explain", "export", "test", "validate", "version"})
+"""Commands that read documents, ask nobody and change nothing."""
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_command_about_the_documents_that_are_here_succeeds(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    for line in commands_of(page):
+        words = shlex.split(line, comments=True)
+        start = next(index for index, word in enumerate(words) if word.rpartition("/")[2] == "pyproxy")
+        arguments = list(takewhile(lambda word: word not in ("|", "||", "&&", "&", ">"), words[start + 1 :]))
+        yours = any(word.startswith("$") or word in ("reviews.yaml", "tests/routes.yaml") for word in arguments)
+        if arguments and arguments[0] in _READERS and not yours:
+            ran = CliRunner().invoke(cli, arguments)
+            assert ran.exit_code == 0, f"{line}: {ran.output[-1000:]}"
+
+
+def test_the_route_tests_that_are_shown_hold_for_the_readme_s_document(tmp_path: Path) -> None:
+    document = next(content for language, content in blocks_of(ROOT / "README.md") if language == "yaml")
+    tests = next(content for _, content in blocks_of(ROOT / "docs" / "route-tests.md") if "testCases" in content)
+    (tmp_path / "reviews.yaml").write_text(document)
+    (tmp_path / "routes.yml").write_text(tests)
+    arguments = ["test", "--config", str(tmp_path / "reviews.yaml"), str(tmp_path / "routes.yml")]
+    ran = CliRunner().invoke(cli, arguments)
+    assert ran.exit_code == 0, ran.output
+
+
 def test_the_readme_shows_what_a_mistake_in_its_document_gives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     blocks = blocks_of(ROOT / "README.md")
     document = next(content for language, content in blocks if language == "yaml")
