@@ -38,7 +38,7 @@ def config_dump(served: Served, query: Query) -> Page:
     """`?resource=` one list only, `?name_regex=` by name, `?include_eds` with the hosts of this moment."""
     if "mask" in query:
         raise BadRequest("mask is not supported; use resource, name_regex and include_eds")
-    configs = list(_configs(served, pattern(query.get("name_regex", ""), whole=True)))
+    configs = list(_Dump(served, pattern(query.get("name_regex", ""), whole=True)).parts())
     wanted = query.get("resource", "")
     if wanted:
         found = [config[wanted] for config in configs if isinstance(config.get(wanted), Iterator)]
@@ -48,77 +48,82 @@ def config_dump(served: Served, query: Query) -> Page:
     return as_json({"configs": iter(configs)})
 
 
-def _configs(served: Served, named: Matches) -> Iterator[Resource]:
-    serving = served.live.serving
-    snapshot = serving.snapshot
-    settings = served.settings
-    certificates = Certificates(_own_folder(served))
-    listeners = Listeners(snapshot, certificates=certificates)
-    version: Resource = {"version_info": snapshot.version}
-    stamp = version | {"last_updated": timestamp(served.reload_status.succeeded_at or served.started_at)}
-    yield _dump("Bootstrap") | {
-        "bootstrap": {
-            "node": node(snapshot.identity),
-            "admin": {"address": address(settings.admin_address, settings.admin_port)},
-        },
-        "last_updated": timestamp(served.started_at),
-    }
-    yield (
-        _dump("Clusters")
-        | version
-        | {
-            "static_clusters": (
-                {"cluster": _config("cluster.v3.Cluster", cluster), "last_updated": timestamp(served.started_at)}
-                for cluster in collectors(snapshot)
-                if named(str(cluster["name"]))
-            ),
-            "dynamic_active_clusters": (
-                stamp | {"cluster": _config("cluster.v3.Cluster", cluster_resource(cluster, certificates))}
-                for name, cluster in snapshot.clusters.items()
-                if named(name)
-            ),
-        }
-    )
-    yield _dump("Endpoints") | {
-        _ENDPOINTS: (
-            stamp | {"endpoint_config": _config("endpoint.v3.ClusterLoadAssignment", assignment_resource(state))}
-            for name, state in serving.clusters.items()
-            if named(name)
+class _Dump:
+    """Every part of a dump, with those resources whose names fit. One of each is made at a time, when it is written."""
+
+    def __init__(self, served: Served, named: Matches) -> None:
+        self._served = served
+        self._named = named
+        self._serving = served.live.serving  # a reload may come before the last part is written
+        self._snapshot = self._serving.snapshot
+        self._certificates = Certificates(_own_folder(served))
+        self._version: Resource = {"version_info": self._snapshot.version}
+        self._started: Resource = {"last_updated": timestamp(served.started_at)}
+        updated = timestamp(served.reload_status.succeeded_at or served.started_at)
+        self._stamp = self._version | {"last_updated": updated}
+
+    def parts(self) -> Iterator[Resource]:
+        """In Envoy's order; the documents, which Envoy has none of, at the end."""
+        yield self._bootstrap()
+        yield (
+            _dump("Clusters")
+            | self._version
+            | {
+                "static_clusters": self._collectors(),
+                "dynamic_active_clusters": self._clusters(),
+            }
         )
-    }
-    yield (
-        _dump("Listeners")
-        | version
-        | {
-            "dynamic_listeners": (
-                {
-                    "name": bound.listener.name,
-                    "active_state": stamp
-                    | {
-                        "listener": _without_secrets(
-                            _config("listener.v3.Listener", listeners.resource(bound.listener, bound.port))
-                        )
-                    },
-                }
-                for bound in list(served.listeners.values())
-                if named(bound.listener.name)
-            )
-        }
-    )
-    yield _dump("ScopedRoutes")
-    yield _dump("Routes") | {
-        "dynamic_route_configs": (
-            stamp | {"route_config": _config("route.v3.RouteConfiguration", table_resource(table))}
-            for table in _tables(snapshot)
-            if named(table.name)
+        yield _dump("Endpoints") | {_ENDPOINTS: self._endpoints()}
+        yield _dump("Listeners") | self._version | {"dynamic_listeners": self._listeners()}
+        yield _dump("ScopedRoutes")
+        yield _dump("Routes") | {"dynamic_route_configs": self._routes()}
+        yield _dump("Secrets")
+        yield (
+            {"@type": "type.googleapis.com/pyproxy.admin.DocumentsDump"}
+            | self._stamp
+            | {"documents": self._documents()}
         )
-    }
-    yield _dump("Secrets")
-    yield (
-        {"@type": "type.googleapis.com/pyproxy.admin.DocumentsDump"}
-        | stamp
-        | {"documents": (_without_secrets(document) for document in snapshot.documents if named(_name(document)))}
-    )
+
+    def _bootstrap(self) -> Resource:
+        settings = self._served.settings
+        admin = {"address": address(settings.admin_address, settings.admin_port)}
+        return (
+            _dump("Bootstrap") | {"bootstrap": {"node": node(self._snapshot.identity), "admin": admin}} | self._started
+        )
+
+    def _collectors(self) -> Iterator[Resource]:
+        for cluster in collectors(self._snapshot):
+            if self._named(str(cluster["name"])):
+                yield {"cluster": _config("cluster.v3.Cluster", cluster)} | self._started
+
+    def _clusters(self) -> Iterator[Resource]:
+        for name, cluster in self._snapshot.clusters.items():
+            if self._named(name):
+                resource = cluster_resource(cluster, self._certificates)
+                yield self._stamp | {"cluster": _config("cluster.v3.Cluster", resource)}
+
+    def _endpoints(self) -> Iterator[Resource]:
+        for name, state in self._serving.clusters.items():
+            if self._named(name):
+                resource = assignment_resource(state)
+                yield self._stamp | {"endpoint_config": _config("endpoint.v3.ClusterLoadAssignment", resource)}
+
+    def _listeners(self) -> Iterator[Resource]:
+        listeners = Listeners(self._snapshot, certificates=self._certificates)
+        for bound in list(self._served.listeners.values()):
+            if self._named(bound.listener.name):
+                resource = _config("listener.v3.Listener", listeners.resource(bound.listener, bound.port))
+                state = self._stamp | {"listener": _without_secrets(resource)}
+                yield {"name": bound.listener.name, "active_state": state}
+
+    def _routes(self) -> Iterator[Resource]:
+        for table in _tables(self._snapshot):
+            if self._named(table.name):
+                resource = table_resource(table)
+                yield self._stamp | {"route_config": _config("route.v3.RouteConfiguration", resource)}
+
+    def _documents(self) -> Iterator[object]:
+        return (_without_secrets(document) for document in self._snapshot.documents if self._named(_name(document)))
 
 
 def _own_folder(served: Served) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -97,35 +97,54 @@ def issue(
       pyproxy certs issue --workload edge --identity istio-system/edge
       pyproxy certs issue --dns shop.example.com --credential shop-cert --lifetime 90d
     """
-    if not (everyone or workloads or gateway or dns):
-        raise CommandError("nothing to issue: give --all, --workload NAME, --gateway or --dns HOST")
-    if credential and not dns:
-        raise CommandError("--credential names a server's certificate: say for which hosts with --dns")
-    if identity and len(workloads) + gateway != 1:
-        raise CommandError("--identity says who one proxy is: give it with --gateway or with one --workload")
-
-    def orders() -> list[Order]:
-        needed = everyone or (workloads and not identity)
-        documents = _documents(config, needed=bool(needed)) if needed or not trust_domain else ()
-        domain = trust_domain or trust_domain_in(documents)
-        found = every_workload(documents, domain) if everyone else []
-        if identity:
-            found += [one_identity(each, identity, domain) for each in workloads]
-        else:
-            found += [one_workload(documents, each, domain) for each in workloads]
-        if gateway:
-            found.append(one_identity(_GATEWAY, identity or "default/default", domain))
-        return [*found, *([one_server(dns, credential)] if dns else [])]
-
+    wanted = _Wanted(everyone, workloads, gateway, identity, dns, credential, config, trust_domain)
+    wanted.check()
     kind = KeyKind(algorithm) if algorithm else None
     clerk = _Clerk(certs, ca or certs / CA, Wish(timedelta(seconds=lifetime), kind, renew, force))
-    wanted = orders()
+    orders = wanted.orders()
     if start:
-        clerk.begin(next((each.names.identity.trust_domain for each in wanted if each.names.identity), "cluster.local"))
-    filled = clerk.fill(wanted)
+        clerk.begin(next((each.names.identity.trust_domain for each in orders if each.names.identity), "cluster.local"))
+    filled = clerk.fill(orders)
     print_issued(filled, output)
     if watch:
-        _watch(clerk, orders, config, filled, output)
+        _watch(clerk, wanted.orders, config, filled, output)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """For whom the flags want certificates."""
+
+    everyone: bool
+    workloads: tuple[str, ...]
+    gateway: bool
+    identity: str | None
+    dns: tuple[str, ...]
+    credential: str
+    config: tuple[Path, ...]
+    trust_domain: str | None
+
+    def check(self) -> None:
+        """Raises CommandError for flags that mean nothing, or nothing together."""
+        if not (self.everyone or self.workloads or self.gateway or self.dns):
+            raise CommandError("nothing to issue: give --all, --workload NAME, --gateway or --dns HOST")
+        if self.credential and not self.dns:
+            raise CommandError("--credential names a server's certificate: say for which hosts with --dns")
+        if self.identity and len(self.workloads) + self.gateway != 1:
+            raise CommandError("--identity says who one proxy is: give it with --gateway or with one --workload")
+
+    def orders(self) -> list[Order]:
+        """By the documents as they are now. Raises CommandError."""
+        needed = bool(self.everyone or (self.workloads and not self.identity))
+        documents = _documents(self.config, needed=needed) if needed or not self.trust_domain else ()
+        domain = self.trust_domain or trust_domain_in(documents)
+        found = every_workload(documents, domain) if self.everyone else []
+        if self.identity:
+            found += [one_identity(each, self.identity, domain) for each in self.workloads]
+        else:
+            found += [one_workload(documents, each, domain) for each in self.workloads]
+        if self.gateway:
+            found.append(one_identity(_GATEWAY, self.identity or "default/default", domain))
+        return [*found, *([one_server(self.dns, self.credential)] if self.dns else [])]
 
 
 class _Clerk:

@@ -20,6 +20,8 @@ from pyproxy.snapshot.model import (
 from pyproxy.telemetry.peer_metadata import Peer
 
 Labels = tuple[str, ...]
+_Service = tuple[str, str, str]
+"""destination_service, its name and its namespace; empty for what nobody says."""
 
 BASE_LABELS: Labels = (
     "reporter",
@@ -87,27 +89,41 @@ class LabelRules:
         `tls` is the peer's end of the connection, None without TLS. `host` is the Host header where it may stand for a
         service that has no name (a sidecar's outbound side), else empty.
         """
-        service, name, namespace = _service(cluster, host, route)
-        principal = tls.uri_san if tls is not None else ""
-        own_principal = (tls.local_uri_san if tls is not None else "") or UNKNOWN
-        peer_namespace = _namespace_of(principal) or (peer.namespace if peer else "") or UNKNOWN
+        service = _service(cluster, host, route)
         if direction is Direction.INBOUND:
-            return (
-                "destination",
-                *_about(peer or _NOBODY, peer_namespace, principal),
-                self._workload,
-                self._namespace,
-                own_principal,
-                self._app,
-                self._version,
-                service or self._canonical_service,
-                self._canonical_service,
-                self._canonical_revision,
-                name or self._canonical_service,
-                self._namespace,
-                self._cluster,
-            )
-        other = peer or _NOBODY
+            return self._as_destination(service, peer or _NOBODY, tls)
+        return self._as_source(service, peer or _NOBODY, tls)
+
+    def _as_destination(self, service: _Service, peer: Peer, tls: TlsPeer | None) -> Labels:
+        host, name, _ = service
+        principal, own_principal = _principals(tls)
+        return (
+            "destination",
+            peer.workload or UNKNOWN,
+            peer.canonical_service or UNKNOWN,
+            peer.canonical_revision or "latest",
+            _namespace_of(principal) or peer.namespace or UNKNOWN,
+            principal or UNKNOWN,
+            peer.app or UNKNOWN,
+            peer.version or UNKNOWN,
+            peer.cluster or UNKNOWN,
+            self._workload,
+            self._namespace,
+            own_principal,
+            self._app,
+            self._version,
+            host or self._canonical_service,
+            self._canonical_service,
+            self._canonical_revision,
+            name or self._canonical_service,
+            self._namespace,
+            self._cluster,
+        )
+
+    def _as_source(self, service: _Service, peer: Peer, tls: TlsPeer | None) -> Labels:
+        host, name, namespace = service
+        principal, own_principal = _principals(tls)
+        peer_namespace = _namespace_of(principal) or peer.namespace or UNKNOWN
         return (
             "source",
             self._workload,
@@ -118,35 +134,26 @@ class LabelRules:
             self._app,
             self._version,
             self._cluster,
-            other.workload or UNKNOWN,
+            peer.workload or UNKNOWN,
             peer_namespace,
-            principal or other.identity or UNKNOWN,
-            other.app or UNKNOWN,
-            other.version or UNKNOWN,
-            service or UNKNOWN,
-            other.canonical_service or UNKNOWN,
-            other.canonical_revision or "latest",
+            principal or peer.identity or UNKNOWN,
+            peer.app or UNKNOWN,
+            peer.version or UNKNOWN,
+            host or UNKNOWN,
+            peer.canonical_service or UNKNOWN,
+            peer.canonical_revision or "latest",
             name or UNKNOWN,
             namespace or peer_namespace,
-            other.cluster or UNKNOWN,
+            peer.cluster or UNKNOWN,
         )
 
 
-def _about(peer: Peer, namespace: str, principal: str) -> Labels:
-    """The source's labels as the destination sees them."""
-    return (
-        peer.workload or UNKNOWN,
-        peer.canonical_service or UNKNOWN,
-        peer.canonical_revision or "latest",
-        namespace,
-        principal or UNKNOWN,
-        peer.app or UNKNOWN,
-        peer.version or UNKNOWN,
-        peer.cluster or UNKNOWN,
-    )
+def _principals(tls: TlsPeer | None) -> tuple[str, str]:
+    """The SPIFFE identities of the other end and of ours."""
+    return (tls.uri_san, tls.local_uri_san or UNKNOWN) if tls is not None else ("", UNKNOWN)
 
 
-def _service(cluster: Cluster | None, host: str, route: str) -> tuple[str, str, str]:
+def _service(cluster: Cluster | None, host: str, route: str) -> _Service:
     """destination_service, its name and its namespace, as far as configuration or the Host header says."""
     if route in _ROUTES:
         return host, _ROUTES[route], ""
