@@ -35,13 +35,16 @@ async def names_known(live: Live, clock: Clock) -> None:
 
 
 def announce(settings: Settings, addresses: Mapping[str, str], *, listens: bool) -> None:
-    """Tell the log and the ready file every bound address by its listener's name."""
+    """Tell the log, the ready file and, if asked to, standard output every bound address by its listener's name."""
     if settings.gateway and not listens:
         labels = ",".join(f"{name}={value}" for name, value in settings.labels.items()) or "none"
         _log.warning("no Gateway document has a server for labels %s: give --labels that its selector fits", labels)
     _log.info("ready: %s", "  ".join(f"{name}={address}" for name, address in addresses.items()))
+    told = json.dumps({"pid": os.getpid(), "addresses": addresses})
+    if settings.output == "json":
+        print(told, flush=True)
     path = settings.ready_file
     if path is not None:
         partial = path.with_name(path.name + ".partial")
-        partial.write_text(json.dumps({"pid": os.getpid(), "addresses": addresses}) + "\n")
+        partial.write_text(told + "\n")
         partial.replace(path)

@@ -41,6 +41,8 @@ class Settings:
     log_level: str = "info"
     log_format: str = "text"
     ready_file: Path | None = None
+    output: str = "text"
+    """`json`: what the ready file has goes to standard output too."""
     seed: int | None = None
 
     @property

@@ -67,6 +67,22 @@ def test_every_command_shows_an_example(name: str) -> None:
     assert [words for words, each in leaves(command, name) if "Example" not in (each.help or "")] == []
 
 
+@pytest.mark.parametrize("name", __main__._COMMANDS)
+def test_every_command_has_an_output_for_programs(name: str) -> None:
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
+    without = [
+        words
+        for words, each in leaves(command, name)
+        if not (isinstance(each, click.Group) and not each.invoke_without_command)
+        and not any(
+            "--output" in option.opts and isinstance(option.type, click.Choice) and "json" in option.type.choices
+            for option in each.params
+        )
+    ]
+    assert without == []
+
+
 def test_an_unknown_command_is_usage() -> None:
     done = pyproxy("fly")
     assert done.returncode == 2

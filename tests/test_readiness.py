@@ -53,6 +53,13 @@ async def test_a_name_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch
     await names_known(live(Discovery.STRICT_DNS), SystemClock())
 
 
+def test_addresses_go_to_standard_output_where_json_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    announce(Settings(), {"admin": "127.0.0.1:1"}, listens=True)
+    assert capsys.readouterr().out == ""
+    announce(Settings(output="json"), {"admin": "127.0.0.1:1"}, listens=True)
+    assert json.loads(capsys.readouterr().out) == {"pid": os.getpid(), "addresses": {"admin": "127.0.0.1:1"}}
+
+
 def test_addresses_are_in_the_log_and_in_the_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "pyproxy")
     ready = tmp_path / "ready.json"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import click
 
 _VARIABLE = "_PYPROXY_COMPLETE"
@@ -10,8 +12,11 @@ _VARIABLE = "_PYPROXY_COMPLETE"
 
 @click.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.option(
+    "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to print it."
+)
 @click.pass_context
-def completion(context: click.Context, shell: str) -> None:
+def completion(context: click.Context, shell: str, output: str) -> None:
     """Print the script for a shell. It asks pyproxy itself, so that it need not be made anew for a new version.
 
     \b
@@ -24,4 +29,5 @@ def completion(context: click.Context, shell: str) -> None:
 
     found = get_completion_class(shell)
     assert found is not None  # the three that click has
-    click.echo(found(context.find_root().command, {}, "pyproxy", _VARIABLE).source())
+    script = found(context.find_root().command, {}, "pyproxy", _VARIABLE).source()
+    click.echo(json.dumps({"shell": shell, "script": script}, indent=2) if output == "json" else script)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import json
 import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,6 +50,13 @@ Admin = tuple[str, int]
     "--interval", type=click.FloatRange(0.25, 60), default=0.5, show_default=True, help="Seconds between two looks."
 )
 @click.option("--open", "open_page", is_flag=True, help="Open the page in a browser.")
+@click.option(
+    "--output",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="How to say where the page is; json: one line.",
+)
 def console(
     admins: tuple[Admin, ...],
     more: tuple[Admin, ...],
@@ -58,6 +66,7 @@ def console(
     port: int,
     interval: float,
     open_page: bool,
+    output: str,
 ) -> None:
     """A live page of running proxies: who calls whom, how fast, what is ejected, which breaker is full.
 
@@ -74,12 +83,12 @@ def console(
     addresses = [f"[{host}]:{number}" if ":" in host else f"{host}:{number}" for host, number in (*admins, *more)]
     settings = ConsoleSettings(addresses, config, logs, interval)
     try:
-        asyncio.run(_serve(settings, address, port, open_page=open_page))
+        asyncio.run(_serve(settings, address, port, open_page=open_page, output=output))
     except KeyboardInterrupt:
         click.echo()
 
 
-async def _serve(settings: ConsoleSettings, address: str, port: int, *, open_page: bool) -> None:
+async def _serve(settings: ConsoleSettings, address: str, port: int, *, open_page: bool, output: str) -> None:
     from pyproxy.console.console import Console
     from pyproxy.console.server import Server
 
@@ -87,14 +96,19 @@ async def _serve(settings: ConsoleSettings, address: str, port: int, *, open_pag
         server = Server(running, address, port)
         await server.start()
         try:
-            click.echo(f"console  {server.url}")
-            click.echo(f"         {len(running.poller.addresses)} proxies; Ctrl-C ends it")
+            poller = running.poller
+            if output == "json":
+                where = {"url": server.url, "proxies": poller.addresses, "silent": poller.errors}
+                click.echo(json.dumps(where))  # flushes
+            else:
+                click.echo(f"console  {server.url}")
+                click.echo(f"         {len(poller.addresses)} proxies; Ctrl-C ends it")
             if not _is_loopback(address):
                 click.echo(
                     "         whoever reaches this address can look; only who has the token can change", err=True
                 )
-            for where, why in running.poller.errors.items():
-                click.echo(f"         {where}: {why}", err=True)
+            for silent, why in poller.errors.items():
+                click.echo(f"         {silent}: {why}", err=True)
             if open_page:
                 webbrowser.open(server.url)
             await asyncio.Event().wait()

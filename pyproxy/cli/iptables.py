@@ -139,6 +139,10 @@ def _restore(script: str) -> None:
     _run(["iptables-restore", "--noflush", "--wait"], script)
 
 
+def _print_chains(lines: Sequence[str]) -> None:
+    click.echo(json.dumps(rules_by_chain(lines), indent=2))
+
+
 # The command line
 
 PORT = click.IntRange(1, 65535)
@@ -169,6 +173,18 @@ def _ranges_or_all(text: str) -> Ranges:
     return None if text == "*" else parse_ranges(text)
 
 
+_dry_run = click.option(
+    "--dry-run", is_flag=True, help="Print what iptables-restore would be given, and change nothing."
+)
+_output = click.option(
+    "--output",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="json: the rules by chain, those that are there, were written or were taken away.",
+)
+
+
 @click.group()
 def iptables() -> None:
     """Capture a workload's traffic transparently (Linux; needs NET_ADMIN).
@@ -190,7 +206,8 @@ def iptables() -> None:
 @click.option("--include-outbound-ip-ranges", type=_ranges_or_all, metavar="CIDRS", default="*", help="Captured.")
 @click.option("--exclude-outbound-ip-ranges", type=parse_ranges, metavar="CIDRS", default="", help="Not captured.")
 @click.option("--exclude-outbound-ports", type=parse_ports, metavar="PORTS", default="", help="Not captured.")
-@click.option("--dry-run", is_flag=True, help="Print what iptables-restore would be given, and change nothing.")
+@_dry_run
+@_output
 def apply(
     proxy_uid: int,
     proxy_gid: int,
@@ -202,6 +219,7 @@ def apply(
     exclude_outbound_ip_ranges: tuple[str, ...],
     exclude_outbound_ports: tuple[int, ...],
     dry_run: bool,
+    output: str,
 ) -> None:
     """Write the rules. A second time replaces them.
 
@@ -220,30 +238,37 @@ def apply(
         exclude_outbound_ip_ranges=exclude_outbound_ip_ranges,
         exclude_outbound_ports=exclude_outbound_ports,
     )
-    if dry_run:
-        click.echo(apply_script(capture, present=()), nl=False)
-    else:
-        _restore(apply_script(capture, _present()))
+    script = apply_script(capture, present=() if dry_run else _present())
+    if not dry_run:
+        _restore(script)
+    if output == "json":
+        _print_chains(apply_script(capture, present=()).splitlines())
+    elif dry_run:
+        click.echo(script, nl=False)
 
 
 @iptables.command()
-@click.option("--dry-run", is_flag=True, help="Print what iptables-restore would be given, and change nothing.")
-def remove(dry_run: bool) -> None:
+@_dry_run
+@_output
+def remove(dry_run: bool, output: str) -> None:
     """Take the rules away. Does nothing when there are none.
 
     \b
     Example:
       pyproxy iptables remove
     """
-    script = remove_script(_present())
-    if dry_run:
-        click.echo(script, nl=False)
-    elif script:
+    present = _present()
+    script = remove_script(present)
+    if script and not dry_run:
         _restore(script)
+    if output == "json":
+        _print_chains(present)
+    elif dry_run:
+        click.echo(script, nl=False)
 
 
 @iptables.command()
-@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@_output
 def show(output: str) -> None:
     """Show the rules that are in force, by chain.
 
@@ -251,9 +276,9 @@ def show(output: str) -> None:
     Example:
       pyproxy iptables show --output json
     """
-    chains = rules_by_chain(_present())
+    present = _present()
     if output == "json":
-        click.echo(json.dumps(chains, indent=2))
+        _print_chains(present)
     else:
-        for chain, rules in chains.items():
+        for chain, rules in rules_by_chain(present).items():
             click.echo("\n".join([chain, *(f"  {rule}" for rule in rules)]))

@@ -109,6 +109,12 @@ _RUNNING = (
     flag("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info"),
     flag("--log-format", type=click.Choice(["text", "json"]), default="text"),
     flag("--ready-file", type=click.Path(path_type=Path), default=None, help="Bound addresses as JSON, when ready."),
+    flag(
+        "--output",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        help="json: the same on standard output, as one line.",
+    ),
 )
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -24,6 +25,12 @@ def test_each_shell_has_its_script(shell: str, line: str) -> None:
     assert result.exit_code == 0
     assert line in result.output
     assert "_PYPROXY_COMPLETE" in result.output
+
+
+def test_json_has_the_script_as_it_is() -> None:
+    plain = CliRunner().invoke(cli, ["completion", "bash"]).output
+    found = json.loads(CliRunner().invoke(cli, ["completion", "bash", "--output", "json"]).output)
+    assert found == {"shell": "bash", "script": plain.removesuffix("\n")}
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="no bash here")

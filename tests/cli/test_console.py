@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from pyproxy.console.console import ConsoleSettings
 def test_every_admin_port_arrives(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     started: list[tuple[ConsoleSettings, str, int]] = []
 
-    async def serve(settings: ConsoleSettings, address: str, port: int, *, open_page: bool) -> None:
+    async def serve(settings: ConsoleSettings, address: str, port: int, *, open_page: bool, output: str) -> None:
         started.append((settings, address, port))
 
     monkeypatch.setattr("pyproxy.cli.console._serve", serve)
@@ -36,6 +37,24 @@ def test_what_is_no_admin_port_is_told_what_one_is() -> None:
 
 def test_help_has_an_example() -> None:
     assert "pyproxy console --admin 127.0.1.1:15000" in CliRunner().invoke(console, ["--help"]).output
+
+
+@pytest.mark.integration
+def test_json_is_one_line_with_the_address_and_who_does_not_answer() -> None:
+    flags = ["--admin", "127.0.0.1:1", "--port", "0", "--output", "json"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"from pyproxy.cli.console import console; console({flags!r})"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout is not None
+    found = json.loads(process.stdout.readline())
+    assert found["url"].startswith("http://127.0.0.1:") and "#token=" in found["url"]
+    assert (found["proxies"], found["silent"]) == (["127.0.0.1:1"], {"127.0.0.1:1": "nobody listens there"})
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
 
 
 @pytest.mark.integration

@@ -169,6 +169,22 @@ def test_show_prints_json(monkeypatch: pytest.MonkeyPatch) -> None:
     assert json.loads(result.output) == rules_by_chain(APPLIED)
 
 
+def test_json_has_the_rules_that_are_written_and_those_that_are_taken_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[str] = []
+    monkeypatch.setattr(module, "_present", lambda: APPLIED)
+    monkeypatch.setattr(module, "_restore", given.append)
+    applied = CliRunner().invoke(iptables, ["apply", "--outbound-port", "25001", "--output", "json"])
+    chains = json.loads(applied.output)
+    assert chains["ISTIO_REDIRECT"] == ["-p tcp -j REDIRECT --to-ports 25001"]
+    assert (chains["PREROUTING"], chains["OUTPUT"]) == (["-p tcp -j ISTIO_INBOUND"], ["-p tcp -j ISTIO_OUTPUT"])
+    removed = CliRunner().invoke(iptables, ["remove", "--output", "json"])
+    assert json.loads(removed.output) == rules_by_chain(APPLIED)
+    assert len(given) == 2
+    dry = CliRunner().invoke(iptables, ["apply", "--dry-run", "--output", "json"])
+    assert json.loads(dry.output)["ISTIO_REDIRECT"] == ["-p tcp -j REDIRECT --to-ports 15001"]
+    assert len(given) == 2
+
+
 def test_a_refusal_by_iptables_is_told_with_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     refusal = subprocess.CompletedProcess([], 4, "", "Permission denied (you must be root)")
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: refusal)
