@@ -46,7 +46,8 @@ class ConnectHandler:
             return
         exchange.ctx.upstream_host = host.key
         try:
-            upstream = await dial(host, self._env.tls, own_frame(self._env.own_metadata))
+            ends = exchange.connection.ends
+            upstream = await dial(host, self._env.tls, own_frame(self._env.own_metadata), ends)
         except DialError as error:
             exchange.ctx.upstream_transport_failure = error.reason
             exchange.reply(replies.upstream_failure(error.outcome, error.reason, retried=False))

@@ -95,7 +95,7 @@ class TcpProxy(asyncio.Protocol):
             return
         self._ctx.upstream_host = host.key
         try:
-            upstream = await dial(host, self._env.tls, own_frame(self._env.own_metadata))
+            upstream = await dial(host, self._env.tls, own_frame(self._env.own_metadata), self._connection.ends)
         except DialError as error:
             self._on_no_upstream(cluster, error)
             return

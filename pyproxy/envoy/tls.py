@@ -10,6 +10,7 @@ import ssl
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pyproxy.core.tls import ClientTls, ClientTlsMode, MeshTls, ServerTls, ServerTlsMode, TlsParameters
 from pyproxy.envoy.values import TYPE, Resource, given
@@ -64,6 +65,33 @@ def can_connect(cluster: Cluster, certificates: Certificates) -> bool:
 
 def cluster_socket(cluster: Cluster, certificates: Certificates) -> Resource:
     """A cluster's transport socket; of automatic mutual TLS those among which an endpoint's metadata chooses."""
+    found: dict[str, Any] = _secured(cluster, certificates)
+    version = cluster.connection.proxy_protocol
+    if not version:
+        return found
+    matches = found.get("transport_socket_matches")
+    if matches is None:
+        return {"transport_socket": _introducing(found.get("transport_socket", _RAW), version)}
+    return {
+        "transport_socket_matches": [
+            {**each, "transport_socket": _introducing(each["transport_socket"], version)} for each in matches
+        ]
+    }
+
+
+def _introducing(socket: Resource, version: str) -> Resource:
+    """The header of the PROXY protocol goes before all that the socket says."""
+    return {
+        "name": "envoy.transport_sockets.upstream_proxy_protocol",
+        "typed_config": {
+            "@type": f"{TYPE}.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport",
+            "config": {"version": version},
+            "transport_socket": socket,
+        },
+    }
+
+
+def _secured(cluster: Cluster, certificates: Certificates) -> Resource:
     tls = cluster.tls
     if tls is None or not can_connect(cluster, certificates) or (tls.automatic and not certificates.folder):
         return {}

@@ -27,7 +27,7 @@ def _all_but(model: type[Message], *acted_on: str) -> frozenset[str]:
 KINDS_NOT_ACTED_ON = frozenset(("WorkloadGroup",))
 
 FIELDS_NOT_ACTED_ON: dict[type[Message], frozenset[str]] = {
-    TrafficPolicy: frozenset(("tunnel", "proxy_protocol")),
+    TrafficPolicy: frozenset(("tunnel",)),
     LoadBalancerSettings: frozenset(("zone_aware_lb_setting", "backend_utilization")),
     RetryBudget: frozenset(("budget_interval",)),
     IstioIngressListener: frozenset(("tls",)),

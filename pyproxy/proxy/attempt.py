@@ -45,7 +45,12 @@ class Attempt(ResponseHandler):
         exchange = self.exchange
         env = exchange.env
         self._pool = pool = pool_of(
-            self.host, env.clock, env.tls, exchange.head.authority, http2=exchange.ctx.protocol == "HTTP/2"
+            self.host,
+            env.clock,
+            env.tls,
+            exchange.head.authority,
+            http2=exchange.ctx.protocol == "HTTP/2",
+            client=exchange.connection,
         )
         if fresh:
             pool.borrow_fresh(self)

@@ -18,6 +18,7 @@ from pyproxy.snapshot.model import HttpSettings, Listener, ListenerKind, Snapsho
 from pyproxy.telemetry.access_logs import AccessLogs
 from pyproxy.telemetry.metrics import IstioMetrics
 from pyproxy.wire.http2_stats import Http2Stats
+from pyproxy.wire.proxy_protocol import Ends
 
 if TYPE_CHECKING:
     from pyproxy.proxy.spans import Spans
@@ -95,6 +96,11 @@ class ClientConnection:
     """The Gateway's server that ended its TLS."""
     original_destination: tuple[str, int] | None = None
     """Where the client was going before it was redirected to us; None when it called us by name."""
+
+    @property
+    def ends(self) -> Ends:
+        """Where it came from and where it went."""
+        return self.remote_address, self.local_address
 
     def describe_tls(self, ctx: RequestContext) -> None:
         """What a request's context knows of its connection's TLS."""

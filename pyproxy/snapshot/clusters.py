@@ -33,6 +33,7 @@ from pyproxy.snapshot.policies import (
     effective_policy,
     for_version,
     http_version,
+    introduced,
     load_balancing,
     outlier_policy,
     subset_policy,
@@ -69,7 +70,7 @@ class _Settings:
 
     @cached_property
     def connection(self) -> ConnectionSettings:
-        return connection_settings(self.policy.connection_pool, self.mesh)
+        return introduced(connection_settings(self.policy.connection_pool, self.mesh), self.policy.proxy_protocol)
 
     @cached_property
     def breakers(self) -> CircuitBreakers:

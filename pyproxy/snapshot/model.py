@@ -154,6 +154,8 @@ class ConnectionSettings:
     ping_timeout: float = 0.0
     """It has so long to give it."""
     keepalive: TcpKeepalive | None = None
+    proxy_protocol: str = ""
+    """`V1` or `V2`: each connection begins with that header. Empty: without."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from pyproxy.istio.networking.destination_rule import (
     LoadBalancerSettings,
     OutlierDetection,
     PortTrafficPolicy,
+    ProxyProtocol,
     RetryBudget,
     TCPSettings,
     TrafficPolicy,
@@ -50,6 +51,7 @@ class EffectivePolicy:
     outlier_detection: OutlierDetection | None = None
     retry_budget: RetryBudget | None = None
     tls: ClientTLSSettings | None = None
+    proxy_protocol: ProxyProtocol | None = None
 
 
 def effective_policy(policy: TrafficPolicy | None, port: int, mesh: MeshSettings) -> EffectivePolicy:
@@ -74,13 +76,18 @@ def subset_policy(base: EffectivePolicy, policy: TrafficPolicy | None, port: int
         return base
     entry = _port_level(policy, port)
     if entry is not None:
-        return replace(_port_blocks(entry), retry_budget=base.retry_budget)
+        return replace(
+            _port_blocks(entry),
+            retry_budget=base.retry_budget,
+            proxy_protocol=policy.proxy_protocol or base.proxy_protocol,
+        )
     return EffectivePolicy(
         load_balancer=policy.load_balancer or base.load_balancer,
         connection_pool=policy.connection_pool or base.connection_pool,
         outlier_detection=policy.outlier_detection or base.outlier_detection,
         retry_budget=policy.retry_budget or base.retry_budget,
         tls=policy.tls or base.tls,
+        proxy_protocol=policy.proxy_protocol or base.proxy_protocol,
     )
 
 
@@ -93,7 +100,12 @@ def _port_level(policy: TrafficPolicy, port: int) -> PortTrafficPolicy | None:
 
 def _blocks(policy: TrafficPolicy) -> EffectivePolicy:
     return EffectivePolicy(
-        policy.load_balancer, policy.connection_pool, policy.outlier_detection, policy.retry_budget, policy.tls
+        policy.load_balancer,
+        policy.connection_pool,
+        policy.outlier_detection,
+        policy.retry_budget,
+        policy.tls,
+        policy.proxy_protocol,
     )
 
 
@@ -120,6 +132,11 @@ def connection_settings(pool: ConnectionPoolSettings | None, mesh: MeshSettings)
         ping_timeout=pings.timeout if pings is not None and pings.timeout else 0.0,
         keepalive=_keepalive(mesh.config.tcp_keepalive, tcp.tcp_keepalive),
     )
+
+
+def introduced(connection: ConnectionSettings, protocol: ProxyProtocol | None) -> ConnectionSettings:
+    """With the header of the PROXY protocol, if there is to be one."""
+    return connection if protocol is None else replace(connection, proxy_protocol=protocol.version or "V1")
 
 
 def for_version(connection: ConnectionSettings, version: str) -> ConnectionSettings:

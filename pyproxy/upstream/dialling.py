@@ -21,6 +21,7 @@ from pyproxy.mtls.peers import EXPIRED, peer_of, verify_server
 from pyproxy.runtime.clusters import HostState
 from pyproxy.snapshot.model import TcpKeepalive
 from pyproxy.snapshot.tls import HTTP1_ALPN, HTTP2_ALPN, TCP_ALPN
+from pyproxy.wire.proxy_protocol import NOBODY, Ends, header
 
 HTTP1: Final = "http/1.1"
 HTTP2: Final = "h2"
@@ -46,9 +47,18 @@ class Upper(Protocol):
 class TlsDialler:
     """TLS to one host under one name: remembers the last session, so that the next handshake is short."""
 
-    def __init__(self, host: HostState, tls: ClientTls, contexts: Contexts | None, name: str, protocol: str) -> None:
+    def __init__(
+        self,
+        host: HostState,
+        tls: ClientTls,
+        contexts: Contexts | None,
+        name: str,
+        protocol: str,
+        ends: Ends = NOBODY,
+    ) -> None:
         """`name` is the request's host, without port, for a cluster that takes SNI and names from it."""
         self._host = host
+        self._ends = ends
         self._tls = tls
         self._contexts = contexts
         self._name = name
@@ -76,7 +86,7 @@ class TlsDialler:
             session=self._session(context),
             handshake_timeout=0,  # the connect timeout is there already
         )
-        await open_socket(self._host, channel)
+        await open_socket(self._host, channel, self._ends)
         try:
             failure = await done
         except asyncio.CancelledError:  # too late
@@ -125,10 +135,35 @@ class TlsDialler:
         return last.session if last is not None and last.sslobj.context is context else None
 
 
-async def open_socket(host: HostState, upper: object) -> None:
-    """Connect, TCP or Unix; `upper` is an asyncio.Protocol in all but base. Raises OSError."""
+class _Introducing(asyncio.Protocol):
+    """Says who the client is, before anything else is said, and leaves."""
+
+    def __init__(self, version: str, ends: Ends, upper: asyncio.Protocol) -> None:
+        self._version = version
+        self._ends = ends
+        self._upper = upper
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        ends = self._ends
+        if ends == NOBODY and self._version == "V1":
+            ends = _named(transport.get_extra_info("sockname")), _named(transport.get_extra_info("peername"))
+        below = cast(asyncio.Transport, transport)
+        below.write(header(self._version, ends))
+        below.set_protocol(self._upper)
+        self._upper.connection_made(transport)
+
+
+def _named(address: Any) -> str:
+    return f"[{address[0]}]:{address[1]}" if isinstance(address, tuple) else ""
+
+
+async def open_socket(host: HostState, upper: object, ends: Ends = NOBODY) -> None:
+    """Connect, TCP or Unix; `upper` is an asyncio.Protocol in all but base, `ends` the client's. Raises OSError."""
     loop = asyncio.get_running_loop()
     protocol = cast(asyncio.Protocol, upper)
+    version = host.cluster.cluster.connection.proxy_protocol
+    if version:
+        protocol = _Introducing(version, ends, protocol)
     if host.address.startswith("unix:"):
         await loop.create_unix_connection(lambda: protocol, host.address.removeprefix("unix:").replace("///", "/"))
         return

@@ -13,6 +13,7 @@ from pyproxy.upstream.dialling import TlsDialler, TlsFailed, open_socket
 from pyproxy.upstream.http2 import Http2Client
 from pyproxy.upstream.pool import connect_failure
 from pyproxy.upstream.stream import Borrower, Lender, RequestStream
+from pyproxy.wire.proxy_protocol import NOBODY, Ends
 
 BEFORE_SETTINGS: Final = 100
 """Streams that are begun before a host has said how many it takes. RFC 9113 recommends it no less."""
@@ -25,9 +26,10 @@ _MOST_DIALS: Final = 3
 class Http2Pool(Lender):
     """The HTTP/2 connections to one host, of one worker."""
 
-    def __init__(self, host: HostState, clock: Clock, dialler: TlsDialler | None = None) -> None:
-        """`dialler` secures the connections; None: plaintext."""
+    def __init__(self, host: HostState, clock: Clock, dialler: TlsDialler | None = None, ends: Ends = NOBODY) -> None:
+        """`dialler` secures the connections; None: plaintext. `ends` are those of the only client."""
         self.host = host
+        self._ends = ends
         self._clock = clock
         self._dialler = dialler
         self._open: list[Http2Client] = []
@@ -223,7 +225,7 @@ class Http2Pool(Lender):
         try:
             async with asyncio.timeout(cluster.cluster.connection.connect_timeout or None):
                 if self._dialler is None:
-                    await open_socket(self.host, connection)
+                    await open_socket(self.host, connection, self._ends)
                 else:
                     await self._dialler.connect(connection)
         except TimeoutError:

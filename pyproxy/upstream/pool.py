@@ -18,6 +18,7 @@ from pyproxy.runtime.clusters import HostState
 from pyproxy.upstream.dialling import TlsDialler, TlsFailed, open_socket
 from pyproxy.upstream.http1 import Http1Client
 from pyproxy.upstream.stream import Borrower, Lender
+from pyproxy.wire.proxy_protocol import NOBODY, Ends
 
 _LOCAL_FAILURES: Final = frozenset(
     {errno.EADDRNOTAVAIL, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.EACCES, errno.EPERM}
@@ -34,6 +35,7 @@ class HostPool(Lender):
         "_clock",
         "_connecting",
         "_dialler",
+        "_ends",
         "_fresh",
         "_idle",
         "_idle_timer",
@@ -43,9 +45,10 @@ class HostPool(Lender):
         "host",
     )
 
-    def __init__(self, host: HostState, clock: Clock, dialler: TlsDialler | None = None) -> None:
-        """`dialler` secures the connections; None: plaintext."""
+    def __init__(self, host: HostState, clock: Clock, dialler: TlsDialler | None = None, ends: Ends = NOBODY) -> None:
+        """`dialler` secures the connections; None: plaintext. `ends` are those of the only client."""
         self.host = host
+        self._ends = ends
         self._clock = clock
         self._dialler = dialler
         self._idle: list[Http1Client] = []
@@ -228,7 +231,7 @@ class HostPool(Lender):
 
     async def _connect(self, connection: Http1Client) -> None:
         if self._dialler is None:
-            await open_socket(self.host, connection)
+            await open_socket(self.host, connection, self._ends)
         else:
             await self._dialler.connect(connection)
 

@@ -11,6 +11,7 @@ from pyproxy.runtime.clusters import HostState
 from pyproxy.upstream.dialling import TCP, TlsDialler, TlsFailed, open_socket, tls_of
 from pyproxy.upstream.pool import connect_failure
 from pyproxy.wire.peer_exchange import PEER_EXCHANGE, FrameReader
+from pyproxy.wire.proxy_protocol import NOBODY, Ends
 
 
 class DialError(Exception):
@@ -56,8 +57,8 @@ class Holding(asyncio.Protocol):
         return True
 
 
-async def dial(host: HostState, contexts: Contexts | None, own_frame: bytes) -> Holding:
-    """A connection to the host, secured as its cluster says. Raises DialError.
+async def dial(host: HostState, contexts: Contexts | None, own_frame: bytes, ends: Ends = NOBODY) -> Holding:
+    """A connection to the host, secured as its cluster says, for a client with these ends. Raises DialError.
 
     From here on it counts as a request too: that is what balancers and `/clusters` look at. `hung_up` ends both.
     """
@@ -73,7 +74,7 @@ async def dial(host: HostState, contexts: Contexts | None, own_frame: bytes) -> 
     stats.upstream_rq_pending_total += 1
     _count_waiting(host, 1)
     try:
-        holding = await _connect(host, contexts, own_frame)
+        holding = await _connect(host, contexts, own_frame, ends)
     except DialError as error:
         stats.upstream_cx_connect_fail += 1
         stats.upstream_rq_pending_failure_eject += 1
@@ -98,15 +99,15 @@ def hung_up(host: HostState, *, here: bool = True) -> None:
     host.count_closed(here=here, cut=True)
 
 
-async def _connect(host: HostState, contexts: Contexts | None, own_frame: bytes) -> Holding:
+async def _connect(host: HostState, contexts: Contexts | None, own_frame: bytes, ends: Ends) -> Holding:
     holding = Holding(own_frame)
     tls = tls_of(host, contexts)
     try:
         async with asyncio.timeout(host.cluster.cluster.connection.connect_timeout or None):
             if tls is None:
-                await open_socket(host, holding)
+                await open_socket(host, holding, ends)
             else:
-                await TlsDialler(host, tls, contexts, "", TCP).connect(holding)
+                await TlsDialler(host, tls, contexts, "", TCP, ends).connect(holding)
     except TimeoutError:
         host.cluster.stats.upstream_cx_connect_timeout += 1
         raise DialError(Outcome.CONNECTION_TIMEOUT, "") from None

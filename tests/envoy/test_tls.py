@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from pyproxy.envoy.tls import (
     inbound_socket,
     names_by_request,
 )
-from pyproxy.snapshot.model import Cluster
+from pyproxy.snapshot.model import Cluster, ConnectionSettings
 
 OWN = Certificates("/certs")
 NONE = Certificates()
@@ -42,6 +43,25 @@ def simple(**more: Any) -> ClientTls:
 
 
 # Towards clusters
+
+
+@pytest.mark.parametrize("tls", [None, MUTUAL, replace(MUTUAL, automatic=True)])
+def test_who_the_client_is_comes_before_all_else(tls: ClientTls | None) -> None:
+    told: Any = cluster_socket(replace(cluster(tls), connection=ConnectionSettings(proxy_protocol="V2")), OWN)
+    plain: Any = cluster_socket(cluster(tls), OWN)
+    sockets = (
+        [told["transport_socket"]]
+        if "transport_socket" in told
+        else [each["transport_socket"] for each in told["transport_socket_matches"]]
+    )
+    within = [socket["typed_config"]["transport_socket"] for socket in sockets]
+    assert {socket["typed_config"]["config"]["version"] for socket in sockets} == {"V2"}
+    if tls is None:
+        assert [each["name"] for each in within] == ["envoy.transport_sockets.raw_buffer"]
+    elif not tls.automatic:
+        assert within == [plain["transport_socket"]]
+    else:
+        assert within == [each["transport_socket"] for each in plain["transport_socket_matches"]]
 
 
 def test_mutual_tls_within_the_mesh() -> None:

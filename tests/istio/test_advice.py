@@ -22,11 +22,11 @@ def test_a_field_that_nothing_acts_on_is_told_once_however_much_is_in_it(load_te
         spec:
           host: a
           trafficPolicy:
-            proxyProtocol: {version: V2}
+            retryBudget: {percent: 20, budgetInterval: 5s}
             loadBalancer: {zoneAwareLbSetting: {enabled: true, failoverPriority: []}}
         """)
     assert told(loaded) == [
-        ("warning", "PYP0005", "spec.trafficPolicy.proxyProtocol"),
+        ("warning", "PYP0005", "spec.trafficPolicy.retryBudget.budgetInterval"),
         ("warning", "PYP0005", "spec.trafficPolicy.loadBalancer.zoneAwareLbSetting"),
     ]
     assert loaded.problems[0].line == 7

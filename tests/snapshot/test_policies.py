@@ -26,6 +26,7 @@ from pyproxy.snapshot.policies import (
     for_version,
     hash_policy,
     http_version,
+    introduced,
     load_balancing,
     outlier_policy,
     subset_policy,
@@ -55,6 +56,17 @@ TOP = {
     "retryBudget": {"percent": 50},
 }
 PORT = {"portLevelSettings": [{"port": {"number": 80}, "loadBalancer": {"simple": "ROUND_ROBIN"}}]}
+
+
+def test_the_proxy_protocol_is_inherited_but_by_ports() -> None:
+    rule = policy(proxyProtocol={"version": "V2"}, **PORT)
+    assert introduced(ConnectionSettings(), effective_policy(rule, 81, MESH).proxy_protocol).proxy_protocol == "V2"
+    assert introduced(ConnectionSettings(), effective_policy(rule, 80, MESH).proxy_protocol).proxy_protocol == ""
+    base = effective_policy(rule, 81, MESH)
+    assert subset_policy(base, policy(), 81).proxy_protocol == base.proxy_protocol
+    assert subset_policy(base, policy(**PORT), 80).proxy_protocol == base.proxy_protocol
+    own = subset_policy(base, policy(proxyProtocol={}), 81).proxy_protocol
+    assert introduced(ConnectionSettings(), own).proxy_protocol == "V1"
 
 
 def test_port_level_settings_replace_everything() -> None:

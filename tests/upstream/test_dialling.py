@@ -137,3 +137,43 @@ async def test_connections_are_kept_alive() -> None:
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 61
         holding.transport.abort()
         await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("tls", [None, ClientTls(ClientTlsMode.SIMPLE)])
+async def test_who_the_client_is_comes_before_all_else(tls: ClientTls | None) -> None:
+    client = "10.0.0.1:1", "10.0.0.2:2"
+    first = b"PROXY TCP4 10.0.0.1 10.0.0.2 1 2\r\n"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        endpoint = Endpoint(*server.getsockname())
+        told = ConnectionSettings(proxy_protocol="V1")
+        one = ClusterState(
+            Cluster("c", endpoints=(endpoint,), connection=told, tls=tls), SystemClock(), random.Random(1)
+        )
+        dialling = asyncio.create_task(dial(one.hosts[0], Contexts(), b"", client))
+        accepted, _ = await asyncio.to_thread(server.accept)
+        with accepted:
+            accepted.settimeout(10)
+            got = b""
+            while len(got) < len(first) + (2 if tls else 0):
+                got += await asyncio.to_thread(accepted.recv, 4096)
+        assert got.startswith(first)
+        assert got[len(first) :][:2] == (b"\x16\x03" if tls else b"")  # a ClientHello
+        if tls is None:
+            (await dialling).transport.abort()
+        else:
+            with pytest.raises(DialError):
+                await dialling
+        await asyncio.sleep(0)
+
+
+async def test_without_a_client_a_connection_is_its_own() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        told = ConnectionSettings(proxy_protocol="V1")
+        cluster = Cluster("c", endpoints=(Endpoint("127.0.0.1", port),), connection=told)
+        holding = await dial(ClusterState(cluster, SystemClock(), random.Random(1)).hosts[0], None, b"")
+        accepted, source = await asyncio.to_thread(server.accept)
+        with accepted:
+            assert accepted.recv(4096) == b"PROXY TCP4 127.0.0.1 127.0.0.1 %d %d\r\n" % (source[1], port)
+        holding.transport.abort()
+        await asyncio.sleep(0)

@@ -10,10 +10,11 @@ from pyproxy.core.loop import SystemClock
 from pyproxy.core.tls import ClientTls, ClientTlsMode
 from pyproxy.mtls.contexts import Contexts
 from pyproxy.runtime.clusters import ClusterState, HostState
-from pyproxy.snapshot.model import Cluster, Endpoint
+from pyproxy.snapshot.model import Cluster, ConnectionSettings, Endpoint
 from pyproxy.upstream.http2_pool import Http2Pool
 from pyproxy.upstream.pool import HostPool
 from pyproxy.upstream.pools import SeveralPools, host_of, pool_of
+from pyproxy.upstream.stream import Lender
 
 CLOCK = SystemClock()
 SIMPLE = ClientTls(ClientTlsMode.SIMPLE)
@@ -51,6 +52,27 @@ def test_names_that_certificates_must_fit_have_pools_of_their_own() -> None:
     assert pool(one, b"b.example.com") is not first
     assert one.pool is not None
     assert one.pool.connections == 1
+
+
+class Client:
+    def __init__(self, remote: str) -> None:
+        self.ends = (remote, "127.0.0.1:80")
+
+
+def test_hosts_that_are_told_who_the_client_is_have_a_pool_for_each() -> None:
+    told = ConnectionSettings(proxy_protocol="V1")
+    cluster = Cluster("c", endpoints=(Endpoint("127.0.0.1", 1),), connection=told)
+    one = ClusterState(cluster, CLOCK, random.Random(1)).hosts[0]
+
+    def of(client: Client | None) -> Lender:
+        found = pool_of(one, CLOCK, None, b"a", http2=False, client=client)
+        found._connecting = 1
+        return found
+
+    first, nobodys = of(Client("10.0.0.1:1")), of(None)
+    assert of(Client("10.0.0.1:1")) is first
+    assert of(Client("10.0.0.1:2")) is not first
+    assert of(None) is nobodys is not first
 
 
 def test_a_pool_that_nobody_uses_does_not_stay() -> None:
