@@ -19,6 +19,7 @@ from pyproxy.downstream.listener import BoundListener
 from pyproxy.settings import Settings
 from pyproxy.snapshot.model import ListenerKind
 from pyproxy.telemetry.peer_metadata import own_metadata
+from tests.ports import free_port
 
 DOCUMENTS = """
 apiVersion: networking.istio.io/v1
@@ -116,12 +117,6 @@ async def test_a_port_that_is_taken_ends_the_start(app: App, tmp_path: Path) -> 
 
 
 # What is bound
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 def sidecar(*ports: int) -> str:

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import yaml
 
 from tests.compose.engine import Engine
+from tests.ports import free_port
 
 TOP = Path(__file__).parents[2]
 NAME = "pyproxy-compose-test"
@@ -27,7 +27,7 @@ class Project:
             shutil.copytree(TOP / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         for name in ("Dockerfile", ".dockerignore", "pyproject.toml", "setup.py", "README.md"):
             shutil.copy(TOP / name, folder / name)
-        ports = {name: _free_port() for name in ("GATEWAY", "PROMETHEUS", "GRAFANA", "JAEGER")}
+        ports = {name: free_port() for name in ("GATEWAY", "PROMETHEUS", "GRAFANA", "JAEGER")}
         urls = (f"http://127.0.0.1:{port}" for port in ports.values())
         self.orders, self.prometheus, self.grafana, self.jaeger = urls
         engine.environment |= {f"{name}_PORT": str(port) for name, port in ports.items()}
@@ -92,13 +92,6 @@ def _on_the_machines_network(file: Path) -> dict[str, Any]:
     """What to lay over a compose file so that its builds use the network of the machine."""
     services = yaml.safe_load(file.read_text())["services"]
     return {"services": {name: {"build": {"network": "host"}} for name, one in services.items() if "build" in one}}
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _proxies() -> list[str]:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import random
-import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -22,6 +19,7 @@ from pyproxy.telemetry.stats import prometheus_stats, text_stats
 from tests.differential.envoy_process import Envoy
 from tests.differential.routing_sides import LOG_FIELDS, EchoServer, Outcome, Side
 from tests.in_process import worker
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
@@ -335,16 +333,6 @@ TABLES: dict[str, Table] = {
 }
 
 
-def free_ports(count: int) -> list[int]:
-    """Below those that the system gives to connections, which come and go."""
-    found: list[int] = []
-    for port in random.sample(range(20000, 32000), 10 * count):
-        with socket.socket() as one, contextlib.suppress(OSError):
-            one.bind(("127.0.0.1", port))
-            found.append(port)
-    return found[:count]
-
-
 def documents(table: Table, port: int, echo: int, log: Path) -> str:
     """The mesh of one table: whoever reads them has these policies on `port`."""
     found: list[Spec] = [
@@ -411,7 +399,7 @@ def echo() -> Iterator[EchoServer]:
 @pytest.fixture(scope="module")
 def compared(echo: EchoServer, start_envoy: Callable[..., Envoy], tmp_path_factory: pytest.TempPathFactory) -> Compared:
     folder = tmp_path_factory.mktemp("authorization")
-    ports = dict(zip(TABLES, free_ports(len(TABLES)), strict=True))
+    ports = {table: free_port() for table in TABLES}
     listeners, clusters = [], {}
     for number, (name, table) in enumerate(TABLES.items()):
         document = exported(documents(table, ports[name], echo.port, folder / f"envoy-{number}.log"), folder)
@@ -426,7 +414,7 @@ def compared(echo: EchoServer, start_envoy: Callable[..., Envoy], tmp_path_facto
         requests = raw_requests(table)
         theirs = Side(ports[name], folder / f"envoy-{number}.log")
         theirs.ask_all(requests)
-        (own,) = free_ports(1)
+        own = free_port()
         home = folder / str(number)
         home.mkdir()
         text = documents(table, own, echo.port, home / "access.log")

@@ -20,8 +20,9 @@ from pyproxy.snapshot.compile import compile_snapshot
 from pyproxy.snapshot.model import Identity, Listening
 from tests.differential.envoy_process import Envoy
 from tests.differential.routing_sides import LOG_FIELDS, EchoServer, Side
-from tests.differential.test_authorization import ask, free_ports, portless
+from tests.differential.test_authorization import ask, portless
 from tests.in_process import worker
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
@@ -128,7 +129,7 @@ def exported(text: str, folder: Path, identity: Identity, port: int) -> tuple[li
 def test_a_gateway_denies_before_it_redirects_answers_fails_or_routes(
     echo: EchoServer, start_envoy: Callable[..., Envoy], tmp_path: Path
 ) -> None:
-    there, here = free_ports(2)
+    there, here = free_port(), free_port()
 
     def mesh(port: int, log: Path) -> str:
         return GATEWAY.replace("PORT", str(port)).replace("ECHO", str(echo.port)).replace("LOG", str(log), 1)
@@ -221,7 +222,7 @@ def test_connections_are_judged_and_counted_alike(
     echo: EchoServer, start_envoy: Callable[..., Envoy], tmp_path: Path
 ) -> None:
     found = {}
-    ports = free_ports(2 * len(POLICIES))
+    ports = [free_port() for _ in range(2 * len(POLICIES))]
     for (name, spec), there, here in zip(POLICIES.items(), ports[::2], ports[1::2], strict=True):
         folder = tmp_path / name.replace(" ", "-")
         folder.mkdir()

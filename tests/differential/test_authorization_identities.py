@@ -22,8 +22,8 @@ from pyproxy.snapshot.model import Identity, Listening
 from tests.certificates import PRODUCTPAGE, REVIEWS, Authority, Issued
 from tests.differential.envoy_process import Envoy
 from tests.differential.routing_sides import EchoServer
-from tests.differential.test_authorization import free_ports
 from tests.in_process import worker
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
@@ -146,7 +146,7 @@ def echo() -> Iterator[EchoServer]:
 
 
 def test_every_caller_is_judged_alike(echo: EchoServer, start_envoy: Callable[..., Envoy], tmp_path: Path) -> None:
-    there, here = free_ports(2)
+    there, here = free_port(), free_port()
     certs = ROOT.workload(tmp_path / "certs", REVIEWS)
     file = tmp_path / "mesh.yaml"
     file.write_text(mesh(there, echo.port))

@@ -26,6 +26,7 @@ from pyproxy.snapshot.workloads import Workloads
 from tests.certificates import Authority
 from tests.differential.envoy_process import Envoy
 from tests.differential.routing_sides import EchoServer
+from tests.ports import free_port
 from tests.snapshot.documents import compiled, documents, entry, mesh, rules
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
@@ -260,9 +261,3 @@ def test_the_ports_for_readiness_and_metrics(
     assert ask(envoy.ports["status"], "/healthz/ready")[0] == 200
     assert "envoy_server_live" in ask(envoy.ports["metrics"], "/stats/prometheus")[1]
     assert ask(envoy.ports["status"], "/config_dump")[0] == 404
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

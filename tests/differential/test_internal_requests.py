@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -18,6 +17,7 @@ from tests.differential.resilience import Ask, Comparison, Scenario
 from tests.differential.routing_sides import EchoServer, Side, _text, ask_both
 from tests.differential.scripted_hosts import OK, SILENCE, answer
 from tests.differential.token_cases import as_request
+from tests.ports import free_port
 from tests.pyproxy_process import PyproxyProcess
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
@@ -277,8 +277,7 @@ def at_the_edge(
     try:
         for where, networks in (("inside", "127.0.0.0/8"), ("outside", "10.0.0.0/8")):
             folder = tmp_path_factory.mktemp(where)
-            with socket.create_server(("127.0.0.1", 0)) as free:
-                documents = edge(networks, free.getsockname()[1])
+            documents = edge(networks, free_port())
             file = folder / "exported.yaml"
             file.write_text(_text(documents, echo.port, folder / "envoy.log"))
             identity = Identity(gateway=True, labels={"istio": "door"})

@@ -6,7 +6,6 @@ flags and details. Where they may differ a case says so in DIFFERENT: docs/decis
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from pyproxy.snapshot.model import Identity, Listening
 from tests.differential.envoy_process import Envoy
 from tests.differential.routing_sides import EchoServer, Outcome, Side, _text, ask_both
 from tests.differential.token_cases import ALL_SEVERAL, ALONE, ALONE_CASES, SEVERAL, as_request, mesh
+from tests.ports import free_port
 from tests.pyproxy_process import PyproxyProcess
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
@@ -57,16 +57,11 @@ def both(start_envoy: Callable[..., Envoy], tmp_path_factory: pytest.TempPathFac
     try:
         for name, rules, cases in (("alone", ALONE, ALONE_CASES), ("several", SEVERAL, ALL_SEVERAL)):
             folder = tmp_path_factory.mktemp(name)
-            envoy, ours = _ask(folder, mesh(*rules, listens=_free_port()), echo, start_envoy, name, cases)
+            envoy, ours = _ask(folder, mesh(*rules, listens=free_port()), echo, start_envoy, name, cases)
             found = Both({**found.envoy, **envoy.outcomes}, {**found.ours, **ours.outcomes})
         yield found
     finally:
         echo.close()
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def _ask(

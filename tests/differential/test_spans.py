@@ -21,6 +21,7 @@ from pyproxy.snapshot.compile import compile_snapshot, identity_of
 from pyproxy.snapshot.model import Identity, Listening
 from tests.differential.envoy_process import Envoy
 from tests.peers import Gone, Stream
+from tests.ports import free_port
 from tests.pyproxy_process import PyproxyProcess
 from tests.snapshot.documents import documents, entry, mesh, rules
 from tests.span_collector import Collector, Seen
@@ -194,12 +195,6 @@ def envoy_side(text: str, start_envoy: Callable[..., Envoy]) -> dict[str, int]:
     rest = {name: value for name, value in document.items() if name not in ("static_resources", "admin")}
     envoy = start_envoy(captures, static["clusters"], **rest)
     return {"out": envoy.ports["virtualOutbound"], "in": envoy.ports["virtualInbound"]}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def ask(port: int, text: str) -> None:

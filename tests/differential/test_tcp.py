@@ -25,6 +25,7 @@ from tests.certificates import PRODUCTPAGE, REVIEWS
 from tests.differential.envoy_process import Envoy
 from tests.in_process import connected, port_of, until, worker
 from tests.inbound_side import MESH, workload
+from tests.ports import free_port
 from tests.snapshot.documents import HERE, compiled, entry, mesh, rules
 from tests.snapshot.test_gateways import DOOR, gateway
 
@@ -237,7 +238,7 @@ async def both(
     identity: Identity = HERE,
 ) -> AsyncIterator[Sides]:
     async with upstreams() as ports:
-        numbers = _free(list(names))
+        numbers = {name: free_port() for name in names}
         snapshot = compiled(
             *documents(ports, numbers, folder / "envoy"),
             listening=Listening(address="127.0.0.1", http_proxy_port=None),
@@ -276,14 +277,6 @@ async def served(folder: Path, identity: Identity) -> AsyncIterator[App]:
         yield app
     finally:
         await app.shut_down()
-
-
-def _free(names: list[str]) -> dict[str, int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in names]
-    found = {name: each.getsockname()[1] for name, each in zip(names, sockets, strict=True)}
-    for each in sockets:
-        each.close()
-    return found
 
 
 # Clients
@@ -468,7 +461,7 @@ async def test_an_envoy_speaks_mutual_tls_to_our_tcp_port(
     async with workload(tmp_path, mode, "TCP") as side:
         target = ("127.0.0.1", side.application.port)
         monkeypatch.setattr("pyproxy.downstream.listener.original_destination", lambda transport: target)
-        number = _free(["tcp"])["tcp"]
+        number = free_port()
         inbound = port_of(side.app, "virtualInbound")
         endpoint = f"{{address: 127.0.0.1, ports: {{p{number}: {inbound}}}, serviceAccount: reviews}}"
         egress = (
@@ -514,7 +507,7 @@ def _offer(resource: Any, alpn: list[str]) -> None:
 
 async def test_we_speak_mutual_tls_to_an_envoys_tcp_port(tmp_path: Path, start_envoy: StartEnvoy) -> None:
     async with upstreams() as ports:
-        number = _free(["tcp"])["tcp"]
+        number = free_port()
         ingress = (
             f"ingress: [{{port: {{number: {number}, name: tcp, protocol: TCP}}, captureMode: NONE, "
             f"defaultEndpoint: '127.0.0.1:{ports['echo']}'}}]"
@@ -531,7 +524,7 @@ async def test_we_speak_mutual_tls_to_an_envoys_tcp_port(tmp_path: Path, start_e
         listeners[0]["address"]["socket_address"]["port_value"] = 0
         envoy = start_envoy(listeners, static["clusters"])
         port = envoy.ports[f"127.0.0.1_{number}"]
-        local = _free(["tcp"])["tcp"]
+        local = free_port()
         endpoint = f"{{address: 127.0.0.1, ports: {{p{local}: {port}}}, serviceAccount: reviews}}"
         egress = f"egress: [{{port: {{number: {local}, name: tcp, protocol: TCP}}, captureMode: NONE, hosts: ['*/*']}}]"
         texts = entry("reviews.mesh", f"{local}/TCP", endpoints=endpoint), rules(egress, kind="Sidecar")

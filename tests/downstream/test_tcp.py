@@ -14,6 +14,7 @@ from pyproxy.runtime.counters import HttpStats
 from pyproxy.snapshot.model import Cluster, HttpSettings, Identity, Listener, ListenerKind, Snapshot
 from pyproxy.snapshot.tcp_routes import TcpRoutes, route_to
 from tests.in_process import connected, service, until, worker
+from tests.ports import free_port
 
 
 def tcp_service(port: int, number: int) -> str:
@@ -39,8 +40,9 @@ async def test_a_named_listener_is_joined_to_its_service(tmp_path: Path) -> None
 
     async with await asyncio.start_server(backwards, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        documents = tcp_service(port, 8907), sidecar(8907)
-        async with worker(tmp_path, *documents) as app, connected(app, "127.0.0.1_8907") as client:
+        number = free_port()
+        documents = tcp_service(port, number), sidecar(number)
+        async with worker(tmp_path, *documents) as app, connected(app, f"127.0.0.1_{number}") as client:
             assert await client.reader.readline() == b"hello\n"
             client.send(b"abc\n")
             assert await client.rest() == b"cba"
@@ -55,7 +57,9 @@ async def test_a_named_listener_is_joined_to_its_service(tmp_path: Path) -> None
 
 
 async def test_nowhere_to_go_is_a_close_without_a_byte(tmp_path: Path) -> None:
-    async with worker(tmp_path, tcp_service(1, 8908), sidecar(8908)) as app, connected(app, "127.0.0.1_8908") as client:
+    number = free_port()
+    documents = tcp_service(1, number), sidecar(number)
+    async with worker(tmp_path, *documents) as app, connected(app, f"127.0.0.1_{number}") as client:
         assert await client.rest() == b""
 
 
@@ -109,15 +113,16 @@ async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 @pytest.mark.parametrize(
     ("pool", "counter"),
     [
-        ("{idleTimeout: 0.2s}", "idle_timeout"),
-        ("{maxConnectionDuration: 0.2s}", "max_downstream_connection_duration"),
+        ("{idleTimeout: 1s}", "idle_timeout"),
+        ("{maxConnectionDuration: 1s}", "max_downstream_connection_duration"),
     ],
 )
 async def test_what_is_silent_or_too_old_is_cut(tmp_path: Path, pool: str, counter: str) -> None:
     async with await asyncio.start_server(echo, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        documents = tcp_service(port, 8909), sidecar(8909), keeping(pool)
-        async with worker(tmp_path, *documents) as app, connected(app, "127.0.0.1_8909") as client:
+        number = free_port()
+        documents = tcp_service(port, number), sidecar(number), keeping(pool)
+        async with worker(tmp_path, *documents) as app, connected(app, f"127.0.0.1_{number}") as client:
             client.send(b"x")
             assert await client.reader.read(1) == b"x"
             with contextlib.suppress(ConnectionResetError):
@@ -130,8 +135,9 @@ async def test_what_is_silent_or_too_old_is_cut(tmp_path: Path, pool: str, count
 async def test_what_speaks_now_and_then_is_not_silent(tmp_path: Path) -> None:
     async with await asyncio.start_server(echo, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        documents = tcp_service(port, 8910), sidecar(8910), keeping("{idleTimeout: 1.5s}")
-        async with worker(tmp_path, *documents) as app, connected(app, "127.0.0.1_8910") as client:
+        number = free_port()
+        documents = tcp_service(port, number), sidecar(number), keeping("{idleTimeout: 1.5s}")
+        async with worker(tmp_path, *documents) as app, connected(app, f"127.0.0.1_{number}") as client:
             for _ in range(8):
                 client.send(b"x")
                 assert await client.reader.read(1) == b"x"

@@ -16,6 +16,7 @@ from pyproxy.settings import Settings
 from tests.certificates import Authority, Issued
 from tests.in_process import SECONDS, header, status
 from tests.inbound_side import Answering, Application
+from tests.ports import free_port
 
 pytestmark = pytest.mark.integration
 PUBLIC, PARTNERS = Authority("public"), Authority("partners")
@@ -96,9 +97,7 @@ async def gateway(folder: Path) -> AsyncIterator[tuple[int, Application]]:
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Answering(application), "127.0.0.1", 0)
     behind = server.sockets[0].getsockname()[1]
-    free = await loop.create_server(asyncio.Protocol, "127.0.0.1", 0)
-    port = free.sockets[0].getsockname()[1]
-    free.close()
+    port = free_port()
     credential(folder, "shop", PUBLIC.issue("shop.test", "partners.test"))
     credential(folder, "any", PUBLIC.issue("other.test", "ended.test"))
     (folder / "mesh.yaml").write_text(DOCUMENTS.format(port=port, behind=behind))

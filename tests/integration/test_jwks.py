@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -20,6 +19,7 @@ from pyproxy.upstream.jwks import Intervals
 from tests.in_process import SECONDS, Client, Upstream, connected, get, header, status, until
 from tests.integration.sidecar import Client as KeepAlive
 from tests.integration.sidecar import sidecar
+from tests.ports import free_port
 from tests.tokens import key_set, signing_key, token
 
 pytestmark = pytest.mark.integration
@@ -291,8 +291,7 @@ spec:
 @asynccontextmanager
 async def gateway(folder: Path, upstream: Upstream, *more: str) -> AsyncIterator[Client]:
     """A client of a gateway whose one way to the upstream a claim opens; /open is open to all."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     text = f"""
 apiVersion: networking.istio.io/v1
 kind: Gateway

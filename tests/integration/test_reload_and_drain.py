@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.integration.sidecar import Client, Lost, Refused, Response, Sidecar, sidecar, until, upstream
+from tests.ports import free_port
 
 pytestmark = pytest.mark.integration
 HOST = "x.example"
@@ -375,13 +376,4 @@ async def test_a_draining_process_is_not_ready(tmp_path: Path) -> None:
 
 @pytest.fixture
 def free_ports() -> list[int]:
-    """Two ports that nobody listens on now."""
-    import socket
-
-    sockets = [socket.socket() for _ in range(2)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
+    return [free_port(), free_port()]

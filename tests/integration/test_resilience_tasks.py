@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from typing import Any
 import pytest
 
 from tests.peers import RawClient, Upstream, answer_with
+from tests.ports import free_port
 from tests.pyproxy_process import PyproxyProcess
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
@@ -34,9 +34,7 @@ class Lab:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "documents"
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         self.page = f"http://127.0.0.1:{port}/productpage"
         command = [sys.executable, "-m", "pyproxy", "lab", "--dir", str(self.folder), "--output", "json"]
         with (folder / "lab.log").open("wb") as log:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.traced import PROVIDERS, Application, ask, behind, free_port, reporting, workload
+from tests.integration.traced import PROVIDERS, Application, ask, behind, reporting, workload
+from tests.ports import free_port
 from tests.pyproxy_process import PyproxyProcess
 from tests.snapshot.documents import entry
 from tests.span_collector import Collector, Seen

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.traced import PROVIDERS, Application, ask, behind, free_port, reporting
+from tests.integration.traced import PROVIDERS, Application, ask, behind, reporting
+from tests.ports import free_port
 from tests.pyproxy_process import PyproxyProcess
 from tests.span_collector import Collector, Seen
 

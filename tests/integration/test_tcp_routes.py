@@ -19,6 +19,7 @@ from tests.certificates import PRODUCTPAGE
 from tests.in_process import SECONDS, Client, cluster, connected, port_of, status, until, worker
 from tests.in_process import service as http_service
 from tests.inbound_side import MESH, client_context, connection, workload
+from tests.ports import free_port
 from tests.snapshot.documents import entry, mesh, rules
 
 pytestmark = pytest.mark.integration
@@ -83,11 +84,6 @@ def redirect(monkeypatch: pytest.MonkeyPatch) -> Redirect:
         monkeypatch.setattr("pyproxy.downstream.listener.original_destination", lambda transport: (address, port))
 
     return to
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
 
 
 async def heard(app: App, data: bytes = b"x", listener: str = "virtualOutbound") -> bytes:

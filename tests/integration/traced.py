@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -59,13 +58,6 @@ def ask(port: int, host: str, headers: dict[str, str], path: str = "/") -> int:
         return response.status
     finally:
         connection.close()
-
-
-def free_port() -> int:
-    """One that nobody has."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def workload(name: str) -> str:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import itertools
 import json
-import os
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -21,15 +17,6 @@ from tests.pyproxy_process import PyproxyProcess
 
 SECONDS = 20.0
 """A helper process may take so long."""
-_PORTS = itertools.count(20000 + os.getpid() % 100 * 100)
-
-
-def free_port() -> int:
-    """A port for a document to name, out of the range that systems give to connections. Never the same twice."""
-    while True:
-        port = next(_PORTS)
-        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            return port
 
 
 class ExportedEnvoy:

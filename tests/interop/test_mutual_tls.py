@@ -18,8 +18,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tests.certificates import HOUR, PRODUCTPAGE, REVIEWS, Authority, Issued
 from tests.interop.mesh import CLIENT_FORMAT, ISSUER, called, caller, modes, operator, shown, towards
-from tests.interop.proxies import Proxy, free_port
+from tests.interop.proxies import Proxy
 from tests.peers import Headers, RawClient, Upstream
+from tests.ports import free_port
 from tests.tokens import token
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]

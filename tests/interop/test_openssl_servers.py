@@ -12,8 +12,9 @@ import pytest
 
 from tests.certificates import PRODUCTPAGE, REVIEWS, Authority
 from tests.interop.mesh import caller, operator, shown, towards
-from tests.interop.proxies import Proxy, free_port
+from tests.interop.proxies import Proxy
 from tests.peers import RawClient, until
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 MESH = Authority("mesh")

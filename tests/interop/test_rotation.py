@@ -20,8 +20,9 @@ from typing import Any
 import pytest
 
 from tests.interop.mesh import called, caller, operator, towards
-from tests.interop.proxies import Proxy, free_port
+from tests.interop.proxies import Proxy
 from tests.peers import Gone, RawClient, Upstream, until
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 EVERY = 0.01

@@ -12,8 +12,9 @@ import pytest
 
 from tests.certificates import HOUR, PRODUCTPAGE, REVIEWS, Authority, Issued
 from tests.interop.mesh import called, operator
-from tests.interop.proxies import Proxy, free_port
+from tests.interop.proxies import Proxy
 from tests.peers import Upstream
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 MESH, OTHER = Authority("mesh"), Authority("somebody else")

@@ -59,9 +59,10 @@ async def run() -> None:
         documents = yaml.safe_load((Path(flags["--config"]) / "workloads" / "gateway.yaml").read_text())
         await asyncio.start_server(serve, address, documents["spec"]["servers"][0]["port"]["number"])
     host, port = metrics.sockets[0].getsockname()
-    Path(flags["--ready-file"]).write_text(
-        json.dumps({"addresses": dict.fromkeys(("metrics", "admin"), f"{host}:{port}")})
-    )
+    ready = Path(flags["--ready-file"])
+    partial = ready.with_suffix(".partial")  # as pyproxy does: it is whole when it is there
+    partial.write_text(json.dumps({"addresses": dict.fromkeys(("metrics", "admin"), f"{host}:{port}")}))
+    partial.replace(ready)
     await asyncio.Event().wait()
 
 

@@ -14,6 +14,7 @@ from pyproxy.lab.layout import choose_layout
 from pyproxy.lab.mesh import CONSOLE_OFFSET, LabSettings, greeting, refused, run_lab
 from pyproxy.lab.report import Report
 from pyproxy.lab.views import JsonView
+from tests.ports import free_port
 
 pytestmark = pytest.mark.integration
 
@@ -32,12 +33,6 @@ class RecordingView(JsonView):
     def show(self, report: Report) -> None:
         self.reports.append(report)
         self.enough.set()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

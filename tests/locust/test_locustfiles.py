@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import socket
 import subprocess
 import sys
 import threading
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import free_port
 from tests.pyproxy_process import PyproxyProcess
 
 # Importing locust here would make gevent take over this process.
@@ -104,7 +104,7 @@ class Mesh:
 
     def __init__(self, folder: Path) -> None:
         self.shop = Shop()
-        documents = MESH.format(port=self.shop.port, gateway=_free_port())
+        documents = MESH.format(port=self.shop.port, gateway=free_port())
         flags = ("--labels", "app=gateway")
         self.gateway = PyproxyProcess(folder, documents, *flags, command="gateway")
         (port,) = (port for name, port in self.gateway.ports.items() if name not in ("admin", "status", "metrics"))
@@ -113,12 +113,6 @@ class Mesh:
     def close(self) -> None:
         self.gateway.close()
         self.shop.close()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")
@@ -229,7 +223,7 @@ def test_two_processes_share_the_visitors(mesh: Mesh, tmp_path: Path) -> None:
 
 
 def test_the_web_page_has_our_fields(mesh: Mesh) -> None:
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "-m", "locust", "-f", str(FOLDER / "step.py"), "--host", mesh.url]
     process = subprocess.Popen(
         [*command, "--web-host", "127.0.0.1", "--web-port", str(port)], stderr=subprocess.DEVNULL

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import subprocess
 import time
 import urllib.error
@@ -16,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+from tests.ports import free_port
 
 CONFIG = Path(__file__).parents[2] / "config" / "prometheus"
 START_SECONDS = 30.0
@@ -59,9 +60,7 @@ def prometheus(folder: Path, targets: list[dict[str, Any]]) -> Iterator[Promethe
     """Ready, and every target scraped once."""
     file = folder / "prometheus.yml"
     file.write_text(yaml.safe_dump(pointed_at(targets)))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     command = ["prometheus", "--config.file", str(file), "--storage.tsdb.path", str(folder / "data")]
     with (folder / "prometheus.log").open("wb") as log:
         process = subprocess.Popen([*command, "--web.listen-address", address], stdout=log, stderr=log)
