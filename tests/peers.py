@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 SECONDS = 20.0
 """How long a peer waits for bytes before it gives up."""
@@ -100,6 +101,11 @@ def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.005)
+
+
+def whole_lines(log: Path) -> list[str]:
+    """Those of a file that are written to their end; none where there is no file yet."""
+    return [line for line in log.read_text().splitlines(keepends=True) if line.endswith("\n")] if log.exists() else []
 
 
 def split_head(raw: bytes) -> tuple[bytes, Headers]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.differential.envoy_process import EXTENSIONS, Envoy, loopback
-from tests.peers import OK, Answer, Gone, Headers, RawClient, Upstream, until
+from tests.peers import OK, Answer, Gone, Headers, RawClient, Upstream, until, whole_lines
 from tests.pyproxy_process import PyproxyProcess
 
 PROBE = b"GET /probe HTTP/1.1\r\nhost: app.test\r\n\r\n"
@@ -151,11 +151,6 @@ class Side:
 
     def _lines(self) -> list[Any]:
         return [json.loads(line) for line in whole_lines(self._log)]
-
-
-def whole_lines(log: Path) -> list[str]:
-    """Those that are written to their end."""
-    return [line for line in log.read_text().splitlines(keepends=True) if line.endswith("\n")] if log.exists() else []
 
 
 _UUID = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")

@@ -18,8 +18,8 @@ from h2.connection import H2Connection
 from h2.events import DataReceived, RequestReceived, StreamEnded, StreamReset, TrailersReceived
 from h2.exceptions import ProtocolError
 
-from tests.differential.http1_sides import masked, whole_lines
-from tests.peers import Gone, Headers, RawClient, until
+from tests.differential.http1_sides import masked
+from tests.peers import Gone, Headers, RawClient, until, whole_lines
 
 LAST = b"GET / HTTP/1.1\r\nhost: app.test\r\n\r\n"
 OK_LINES = [(b":status", b"200"), (b"content-length", b"2")]

@@ -30,7 +30,7 @@ from tests.differential.http2_ends import Http2End
 from tests.differential.istio_as_envoy import Block, Host
 from tests.differential.scripted_hosts import ADDRESS, OK, Attempt, Run, Script, ScriptedHosts
 from tests.differential.stretching import stretched_block, stretched_headers
-from tests.peers import Headers, split_head
+from tests.peers import Headers, split_head, whole_lines
 from tests.pyproxy_process import PyproxyProcess
 
 AT_ONCE = 6
@@ -459,7 +459,7 @@ class Side:
             line = {**line, "run": number, "host": self._hosts.host_of(line["host"])}
             line["details"] = re.sub(r"127\.0\.0\.\d:\d+", "ADDRESS", line["details"] or "")
             found.setdefault(name, []).append(line)
-        events = [json.loads(line[line.index("{") :]) for line in _lines(self._events) if '"upstream_url"' in line]
+        events = [json.loads(line[line.index("{") :]) for line in whole_lines(self._events) if '"upstream_url"' in line]
         for name in names:
             seen = self._runs_seen(name)
             seen.log = found.get(f"{name}/{self.name}", [])
@@ -469,12 +469,7 @@ class Side:
         return self._runs[f"{name}/{self.name}"][1]
 
     def _logged(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in _lines(self._log)]
-
-
-def _lines(path: Path) -> list[str]:
-    """Whole ones."""
-    return [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")] if path.exists() else []
+        return [json.loads(line) for line in whole_lines(self._log)]
 
 
 async def _send(writer: asyncio.StreamWriter, head: bytes, ask: Ask) -> None:

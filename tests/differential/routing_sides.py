@@ -18,6 +18,7 @@ from pyproxy.istio.loader import load
 from pyproxy.snapshot.compile import compile_snapshot
 from pyproxy.snapshot.model import Identity, Listening
 from tests.differential.envoy_process import Envoy
+from tests.peers import whole_lines
 from tests.pyproxy_process import PyproxyProcess
 
 Lines = list[tuple[str, str]]
@@ -197,8 +198,7 @@ class Side:
         while len(found) < len(self.outcomes):
             assert time.monotonic() < deadline, f"{len(self.outcomes) - len(found)} requests were never logged"
             time.sleep(0.05)
-            whole = self._log.read_text().rpartition("\n")[0] if self._log.exists() else ""
-            found = {entry["case"]: entry for entry in map(json.loads, whole.splitlines())}
+            found = {entry["case"]: entry for entry in map(json.loads, whole_lines(self._log))}
         for identifier, outcome in self.outcomes.items():
             outcome.log = found[identifier]
 

@@ -25,7 +25,7 @@ from tests.differential.routing_sides import EchoServer
 from tests.in_process import worker
 from tests.ports import free_port
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 ROOT = Authority("mesh")
 SUBJECT = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "somebody")])

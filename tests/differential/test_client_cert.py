@@ -18,7 +18,7 @@ from tests.differential.envoy_process import Envoy
 from tests.in_process import SECONDS, port_of
 from tests.inbound_side import MESH, Side, client_context, workload
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 SUBJECT = x509.Name(
     [

@@ -16,7 +16,7 @@ from tests.differential.http2_sides import PSEUDO, Case2, Http2Side, request
 from tests.differential.test_http1_like_envoy import DOCUMENTS, HOSTS
 from tests.peers import RawClient
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 OLD = Case(b"CONNECT app.test:80 HTTP/1.1\r\nhost: app.test:80\r\n\r\n")
 NEW = Case2((request(pseudo=[(b":method", b"CONNECT"), (b":authority", b"app.test:80")], end=False),))

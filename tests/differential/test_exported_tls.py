@@ -23,7 +23,7 @@ from tests.inbound_side import MESH, workload
 from tests.snapshot.documents import compiled, entry, rules
 from tests.snapshot.test_gateways import DOOR, gateway, named
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 StartEnvoy = Callable[..., Envoy]
 
 

@@ -22,7 +22,7 @@ from tests.peers import Stream, until
 from tests.pyproxy_process import PyproxyProcess
 from tests.snapshot.documents import documents, entry, mesh, rules
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 EXPRESSIONS = (
     "response.code >= 400",

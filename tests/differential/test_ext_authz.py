@@ -24,7 +24,7 @@ from pyproxy.snapshot.ext_authz import compile_authorizers
 from pyproxy.snapshot.mesh import mesh_settings
 from pyproxy.snapshot.registry import Registry
 from tests.differential.envoy_process import EXTENSIONS, Envoy, http_listener, loopback
-from tests.peers import Headers, split_head
+from tests.peers import Headers, split_head, whole_lines
 from tests.pyproxy_process import PyproxyProcess
 from tests.snapshot.documents import documents as documents_of
 
@@ -480,17 +480,13 @@ class Side:
         """Add what was logged of each."""
         until = time.monotonic() + 20
         while time.monotonic() < until:
-            lines = [json.loads(line) for log in self.logs.values() for line in _whole_lines(log)]
+            lines = [json.loads(line) for log in self.logs.values() for line in whole_lines(log)]
             if len(lines) >= len(cases):
                 break
             time.sleep(0.1)
         for line in lines:
             index = int(re.search(r"/c(\d+)-", line["path"])[1])  # type: ignore[index]
             cases[index].log.append({key: value for key, value in line.items() if key != "path"})
-
-
-def _whole_lines(path: Path) -> list[str]:
-    return [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")] if path.exists() else []
 
 
 def statistics(admin: int, prefix: str) -> dict[str, int]:

@@ -17,7 +17,7 @@ from tests.differential.http1_sides import envoy_cluster, envoy_listeners, envoy
 from tests.peers import Gone, until
 from tests.pyproxy_process import PyproxyProcess
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 VERSIONS = ("V1", "V2")
 SERVICE = """

@@ -18,7 +18,7 @@ from tests.differential.resilience import Scenario, documents
 from tests.differential.scripted_hosts import OK, Run, ScriptedHosts
 from tests.pyproxy_process import PyproxyProcess
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 WINDOW = 4.0
 PACE = 0.01

@@ -29,7 +29,7 @@ from tests.ports import free_port
 from tests.snapshot.documents import HERE, compiled, entry, mesh, rules
 from tests.snapshot.test_gateways import DOOR, gateway
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 StartEnvoy = Callable[..., Envoy]
 Client = Callable[[int], Awaitable[bytes]]
 """Does something to the proxy's port; what it heard."""

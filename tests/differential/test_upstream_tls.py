@@ -21,7 +21,6 @@ from pyproxy.runtime.counters import ClusterStats
 from tests import peers
 from tests.certificates import HOUR, PRODUCTPAGE, REVIEWS, Authority, Issued
 from tests.differential.envoy_process import EXTENSIONS, Envoy, http_listener, loopback
-from tests.differential.http1_sides import whole_lines
 from tests.in_process import connected, get, policy, rules, service, status, until, worker
 
 pytestmark = pytest.mark.integration
@@ -207,7 +206,7 @@ def envoys(
         response = connection.getresponse()
         told[case.name] = Told(response.status, response.read())
         connection.close()
-    peers.until(lambda: len(whole_lines(folder / "log")) == len(CASES))
+    peers.until(lambda: len(peers.whole_lines(folder / "log")) == len(CASES))
     peers.until(lambda: not re.search(r": [1-9]", envoy.get_admin("/stats?filter=upstream_cx_active$")))
     for case, line in zip(CASES, (folder / "log").read_text().splitlines(), strict=True):
         told[case.name].line = line

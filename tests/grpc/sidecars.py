@@ -14,6 +14,7 @@ import grpc
 
 from tests.certificates import PRODUCTPAGE, REVIEWS, Authority
 from tests.grpc.service import UNLIMITED
+from tests.peers import whole_lines
 from tests.pyproxy_process import PyproxyProcess
 
 HOST = "interop.default.svc.cluster.local"
@@ -83,8 +84,7 @@ def sidecars(
 
 def logged(folder: Path, name: str = "out") -> list[dict[str, Any]]:
     """Lines of a proxy's access log: `out`, or `in0` and so on."""
-    path = folder / f"{name}.log"
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return [json.loads(line) for line in whole_lines(folder / f"{name}.log")]
 
 
 def metric(proxy: PyproxyProcess, name: str, *labels: str) -> float:

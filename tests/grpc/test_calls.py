@@ -17,7 +17,7 @@ from tests.grpc.interop import Talk
 from tests.grpc.service import Server
 from tests.grpc.sidecars import HOST, Pair, logged, metric, rule, service, sidecars
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 FAULTY, SLOW, GONE, SILENT = (f"{name}.default.svc.cluster.local" for name in ("faulty", "slow", "gone", "silent"))
 PINGS = "connectionPool: {http: {http2KeepAlive: {interval: 0.2s, timeout: 0.3s}}}"
 

@@ -13,7 +13,7 @@ from tests.grpc.interop import Talk
 from tests.grpc.service import HEALTH, Server
 from tests.grpc.sidecars import sidecars
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 
 def test_a_stream_outlives_the_goaway_of_its_server(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.certificates import PRODUCTPAGE, REVIEWS, Authority
+from tests.peers import until, whole_lines
 from tests.pyproxy_process import PyproxyProcess
 
 pytestmark = pytest.mark.integration
@@ -107,13 +107,8 @@ class Mesh:
 
     def lines(self, count: int) -> list[Any]:
         """The server side's access log, once it has so many lines."""
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            found = self.log.read_text().splitlines() if self.log.exists() else []
-            if len(found) >= count:
-                return [json.loads(line) for line in found]
-            time.sleep(0.05)
-        raise AssertionError("too few lines")
+        until(lambda: len(whole_lines(self.log)) >= count)
+        return [json.loads(line) for line in whole_lines(self.log)]
 
 
 @pytest.fixture(scope="module")

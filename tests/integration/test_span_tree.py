@@ -15,7 +15,7 @@ from tests.pyproxy_process import PyproxyProcess
 from tests.snapshot.documents import entry
 from tests.span_collector import Collector, Seen
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 
 def documents(provider: str, front: int, back: int, inbound: int, collector: int) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.differential.envoy_process import START_SECONDS
-from tests.peers import until
+from tests.peers import until, whole_lines
 from tests.pyproxy_process import PyproxyProcess
 
 SECONDS = 20.0
@@ -94,8 +94,8 @@ class Proxy:
 
     def log_lines(self, count: int) -> list[str]:
         """The access log, once it has so many lines."""
-        until(lambda: self._log.exists() and len(self._log.read_text().splitlines()) >= count)
-        return self._log.read_text().splitlines()
+        until(lambda: len(whole_lines(self._log)) >= count)
+        return [line.rstrip("\n") for line in whole_lines(self._log)]
 
     def page(self, path: str) -> str:
         """A page of the admin port."""

@@ -16,7 +16,7 @@ from tests.interop.mesh import caller, operator, towards
 from tests.interop.proxies import Proxy
 from tests.peers import RawClient, until
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 MESH = Authority("mesh")
 SUBSET = """
 ---

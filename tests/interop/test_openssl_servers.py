@@ -16,7 +16,7 @@ from tests.interop.proxies import Proxy
 from tests.peers import RawClient, until
 from tests.ports import free_port
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 MESH = Authority("mesh")
 KINDS = ("envoy", "pyproxy")
 FORMAT = (
