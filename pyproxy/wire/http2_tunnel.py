@@ -79,7 +79,7 @@ class StreamTransport(asyncio.Transport):
     def abort(self) -> None:
         if not self._closing:
             self._closing = True
-            self._session.reset(self._stream, ErrorCodes.CONNECT_ERROR)
+            self._session.reset(self._stream, ErrorCodes.INTERNAL_ERROR)
             self._lose_soon()
 
     # From the owner of the session

@@ -50,7 +50,10 @@ _MANAGER_FIELDS = {
 
 def connection_settings(block: Block) -> dict[str, Any]:
     """ProxyConfig's connectionSettings. Source: Istio pilot/pkg/networking/core/connection_settings.go."""
-    return {_MANAGER_FIELDS[name]: value for name, value in block.items()}
+    found: dict[str, Any] = {_MANAGER_FIELDS[name]: block[name] for name in _MANAGER_FIELDS if name in block}
+    if "httpMaxStreamDuration" in block:
+        found["common_http_protocol_options"] = {"max_stream_duration": block["httpMaxStreamDuration"]}
+    return found
 
 
 # Routes

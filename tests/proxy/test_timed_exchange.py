@@ -148,6 +148,26 @@ def test_a_reset_on_http2_and_its_neighbours_go_on() -> None:
         assert (client.request().status, world.stats.downstream_rq_idle_timeout) == (200, 3)
 
 
+def test_what_a_client_does_not_read_of_a_whole_response_is_dropped() -> None:
+    """To the exchange it is over: only the stream is left."""
+    with World(IDLE) as world:
+        world.network.script = [b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n" + b"x" * 100, OK]
+        client = Http2ClientEnd(world, window=10)
+        stuck = client.request()
+        assert (stuck.body, stuck.ended) == (b"x" * 10, False)
+        world.advance(9.9)
+        client.flush()
+        assert stuck.reset is None
+        world.advance(0.2)
+        client.flush()
+        assert (stuck.reset, world.stats.downstream_rq_idle_timeout) == (2, 0)
+        other = client.request()
+        assert (other.status, other.ended, client.end.closed) == (200, True, False)
+        world.advance(60)
+        client.flush()
+        assert other.reset is None
+
+
 def test_a_tunnel_lives_as_long_as_bytes_pass_in_it() -> None:
     with World(IDLE) as world:
         world.network.script = [SWITCH]

@@ -13,7 +13,9 @@ from pyproxy.policy.circuit_breaker import CircuitBreakers
 from pyproxy.policy.outlier import OutlierPolicy
 from pyproxy.runtime.clusters import ClusterState, host_key
 from pyproxy.snapshot.model import Cluster, Discovery, Endpoint
+from tests.fakes import OK, SERVICE, World
 from tests.policy.fakes import FakeClock
+from tests.snapshot.documents import compiled
 
 ROUND_ROBIN = LoadBalancing(algorithm=Algorithm.ROUND_ROBIN)
 EJECTING = OutlierPolicy(consecutive_5xx=2, max_ejection_percent=100)
@@ -122,6 +124,38 @@ def test_where_clients_were_going_is_forgotten_when_nobody_is_there_any_more() -
     host.end_request(200)
     cluster.sweep()
     assert cluster.hosts == []
+
+
+def test_a_ceiling_that_sinks_below_what_is_open_lets_go_of_it() -> None:
+    """Idle connections at once, busy ones with their response; requests find the new ceiling then."""
+    with World() as world:
+        world.network.script = [None, None]
+        clients = [world.client() for _ in range(3)]
+        for client in clients:
+            client.send(b"GET / HTTP/1.1\r\nhost: app.test\r\n\r\n")
+        first, second, idle = (end.transport for end in world.network.ends)
+        for limit, closed in ((3, False), (1, True)):
+            rule = yaml_of_ceiling(limit)
+            world.call(world.live.swap, compiled(SERVICE, rule))
+            assert (first.lost, second.lost, idle.lost) == (False, False, closed)
+        for transport in (first, second):
+            world.call(transport.deliver, OK)
+            assert transport.lost
+        assert [client.responses()[0].status for client in clients] == [200, 200, 200]
+        world.network.script = [None]
+        for client in clients[:2]:
+            client.send(b"GET / HTTP/1.1\r\nhost: app.test\r\n\r\n")
+        stats = world.cluster().stats
+        assert (stats.upstream_cx_active, stats.upstream_rq_pending_active) == (1, 1)
+
+
+def yaml_of_ceiling(connections: int) -> str:
+    return f"""
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {{name: app}}
+spec: {{host: app.test, trafficPolicy: {{connectionPool: {{tcp: {{maxConnections: {connections}}}}}}}}}
+"""
 
 
 @pytest.mark.parametrize(("address", "key"), [("10.0.0.1", "10.0.0.1:80"), ("::1", "[::1]:80")])

@@ -1,0 +1,126 @@
+"""Clients that fall silent in the middle of a head or of a tunnel: what a real Envoy and pyproxy do about them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+
+import pytest
+from hpack import Encoder
+from hyperframe.frame import Frame, HeadersFrame, SettingsFrame
+
+from tests.differential.envoy_process import Envoy
+from tests.differential.http1_sides import Case, Side, run_all, start_envoy_side, start_our_side
+from tests.differential.http2_sides import PSEUDO, Case2, Http2Side, data, request, run_both
+from tests.differential.istio_as_envoy import connection_settings, in_seconds
+from tests.differential.test_http1_like_envoy import (
+    DOCUMENTS,
+    HOSTS,
+    WEBSOCKET,
+    get,
+    post,
+    response,
+    silence,
+    silence_in_body,
+    switch,
+)
+from tests.peers import Request, UpstreamConnection, answer_with
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
+
+Sides = tuple[Side, Side]
+KINDS: Mapping[str, Mapping[str, str]] = {
+    "idle": {"httpStreamIdleTimeout": "500ms"},
+    "head": {"httpRequestHeadersTimeout": "500ms"},
+    "both, idle first": {"httpRequestHeadersTimeout": "5s", "httpStreamIdleTimeout": "500ms"},
+    "both, head first": {"httpRequestHeadersTimeout": "500ms", "httpStreamIdleTimeout": "5s"},
+}
+
+
+def switch_and_talk(connection: UpstreamConnection, request: Request) -> None:
+    """A tunnel in which the upstream says something every so often, and then no more."""
+    connection.send(b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n\r\n")
+    for _ in range(4):
+        time.sleep(0.25)
+        connection.send(b"x")
+    connection.fill()
+
+
+OLD = {
+    "half a request line": Case(b"GET /"),
+    "half a head": Case(b"GET / HTTP/1.1\r\nhost: app.test\r\n"),
+    "half a second head": Case(get() + b"GET / HTTP/1.1\r\n", responses=2),
+    "no head": Case(get(), silence),
+    "half a body": Case(post(b"content-length: 4", body=b"x"), silence),
+    "half a body, half an answer": Case(post(b"content-length: 4", body=b"x"), silence_in_body),
+    "a silent tunnel": Case(get(*WEBSOCKET), switch, then=b"ping", responses=2),
+    "a tunnel that talks": Case(get(*WEBSOCKET), switch_and_talk, responses=2),
+    "a tunnel that nobody answers": Case(get(*WEBSOCKET), silence),
+    "a tunnel that nobody answers, with bytes": Case(get(*WEBSOCKET) + b"early", silence),
+}
+
+
+NO_WINDOW = SettingsFrame(0, settings={4: 10})
+KEY = (b"sec-websocket-key", b"dGhlIHNhbXBsZSBub25jZQ==")
+SOCKET = [(b":method", b"CONNECT"), (b":protocol", b"websocket"), *PSEUDO[1:]]
+
+
+def half_a_head() -> Frame:
+    return HeadersFrame(1, data=Encoder().encode(PSEUDO), flags=["END_STREAM"])
+
+
+NEW = {
+    "half a head": Case2((half_a_head(),)),
+    "no head": Case2((request(),), silence),
+    "half a body": Case2((request((b"content-length", b"4"), end=False), data(b"x", end=False)), silence),
+    "a client that does not read": Case2(
+        (NO_WINDOW, request()), answer_with(response(b"200 OK", b"content-length: 100", body=b"x" * 100))
+    ),
+    "a client that does not read so much": Case2(
+        (NO_WINDOW, request()), answer_with(response(b"200 OK", b"content-length: 5000000", body=b"x" * 5_000_000))
+    ),
+    "a silent tunnel": Case2(
+        (request(KEY, pseudo=SOCKET, end=False), data(b"ping", end=False)),
+        answer_with(response(b"101 Switching Protocols", b"upgrade: websocket", b"connection: Upgrade")),
+    ),
+    "a tunnel that nobody answers": Case2((request(KEY, pseudo=SOCKET, end=False), data(b"ping", end=False)), silence),
+}
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def sides(
+    request: pytest.FixtureRequest,
+    start_envoy: Callable[..., Envoy],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Sides]:
+    """Both, with these timeouts."""
+    folder = tmp_path_factory.mktemp("timeouts")
+    settings = KINDS[request.param]
+    theirs = start_envoy_side(
+        start_envoy,
+        folder,
+        HOSTS,
+        http2_protocol_options={"allow_connect": True},
+        **in_seconds(connection_settings(settings)),
+    )
+    ours, process = start_our_side(folder, DOCUMENTS.replace("REFUSING", "9"), connections=settings)
+    try:
+        yield theirs, ours
+    finally:
+        process.close()
+
+
+def test_over_http1(sides: Sides) -> None:
+    found = run_all(OLD, *sides)
+    assert {name: theirs for name, (theirs, _) in found.items()} == {name: ours for name, (_, ours) in found.items()}
+
+
+def test_over_http2(sides: Sides) -> None:
+    found = run_both(NEW, *(Http2Side(side) for side in sides))
+    theirs, ours = found.pop("half a head")
+    assert (theirs.heads[0][0], theirs.end) == ((b":status", b"408"), "closed")
+    assert (ours.heads, ours.end, ours.log) == ([], "closed", [])  # the whole connection ends: docs/decisions/0030
+    for name in ("a client that does not read", "a client that does not read so much"):
+        for seen in found[name]:  # Envoy keeps all of it, and logs when that is gone: docs/decisions/0019
+            seen.log.clear()
+    assert {name: theirs for name, (theirs, _) in found.items()} == {name: ours for name, (_, ours) in found.items()}
