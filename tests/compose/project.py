@@ -14,7 +14,7 @@ from tests.ports import free_port
 
 TOP = Path(__file__).parents[2]
 NAME = "pyproxy-compose-test"
-BUILD_SECONDS, UP_SECONDS = 900, 120
+BUILD_SECONDS, UP_SECONDS = 900, 300
 
 
 class Project:
