@@ -193,7 +193,7 @@ class Http2Server(Session):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.closing = True
+        self.lost()
         stats = self.connection.stats
         stats.downstream_cx_active -= 1
         stats.downstream_cx_http2_active -= 1

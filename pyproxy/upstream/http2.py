@@ -322,7 +322,7 @@ class Http2Client(Session):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.usable = False
-        self.closing = True
+        self.lost()
         if self._ping is not None:
             self._ping.cancel()
         self._end_all(Outcome.CONNECTION_TERMINATION)

@@ -132,19 +132,6 @@ class Session:
         self._receiving = False
         self._write_due = False
         self.closing = False
-        self._on: dict[type[Event], Callable[[Any], None]] = {
-            DataReceived: self._on_data,
-            RequestReceived: self._on_head,
-            ResponseReceived: self._on_head,
-            InformationalResponseReceived: self._on_head,
-            TrailersReceived: self._on_trailers,
-            StreamReset: self._on_reset,
-            WindowUpdated: self._on_window,
-            RemoteSettingsChanged: self._on_settings,
-            PingAckReceived: self._on_pong,
-            ConnectionTerminated: self._on_goaway,
-            LengthBroken: self._on_length_broken,
-        }
 
     # What its owner does about a stream
 
@@ -320,6 +307,11 @@ class Session:
             self.closing = True
             self.failed(details)
 
+    def lost(self) -> None:
+        """The connection is no more: keep nothing that would wait for the collector."""
+        self.closing = True
+        self.engine.end()
+
     def write_out(self) -> None:
         """Everything that is due, in one call."""
         self._write_due = False
@@ -444,11 +436,10 @@ class Session:
             self.in_block = not flags & _END_HEADERS
         if kind != _PRIORITY:
             self.engine.hand_over(int.from_bytes(frame[5:9], "big") & HIGHEST_STREAM)
-        on = self._on
         for event in self.engine.receive_data(frame):
-            react = on.get(event.__class__)
+            react = _REACTIONS.get(event.__class__)
             if react is not None:
-                react(event)
+                react(self, event)
 
     def _sent_all(self, stream: int) -> None:
         self.frames.forget(stream)
@@ -591,3 +582,18 @@ class Session:
 
     def _on_goaway(self, event: ConnectionTerminated) -> None:
         self.goaway_received(event.last_stream_id or 0, event.error_code or 0)
+
+
+_REACTIONS: Final[dict[type[Event], Callable[[Session, Any], None]]] = {
+    DataReceived: Session._on_data,
+    RequestReceived: Session._on_head,
+    ResponseReceived: Session._on_head,
+    InformationalResponseReceived: Session._on_head,
+    TrailersReceived: Session._on_trailers,
+    StreamReset: Session._on_reset,
+    WindowUpdated: Session._on_window,
+    RemoteSettingsChanged: Session._on_settings,
+    PingAckReceived: Session._on_pong,
+    ConnectionTerminated: Session._on_goaway,
+    LengthBroken: Session._on_length_broken,
+}

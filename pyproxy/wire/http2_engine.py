@@ -83,6 +83,10 @@ class Engine(H2Connection):
         """As above: a pool knows what the peer takes."""
         return 0
 
+    def end(self) -> None:
+        """Nothing comes any more: break h2's circle of connection and methods."""
+        self._frame_dispatch_table.clear()
+
     def forget(self, identifier: int) -> None:
         """Keep no more of a stream, if it is closed, than that it was reset: then late frames are no error."""
         stream = self.streams.get(identifier)
