@@ -250,6 +250,8 @@ async def test_every_view_fits_every_screen(scene: Scene, name: str, width: int,
         await asyncio.sleep(0.7)
         if folder:
             await browser.picture(Path(folder, f"{name}-{view}.png"))
+        edge = "document.querySelector('[role=tab][aria-selected=true]').getBoundingClientRect()"
+        assert 0 <= await browser.evaluate(edge + ".left") < await browser.evaluate(edge + ".right") <= width, view
         wide = "document.querySelector('main').scrollWidth - document.querySelector('main').clientWidth"
         assert await browser.evaluate(wide) <= 0, f"{view} is wider than the screen"
         assert await browser.evaluate("document.documentElement.scrollWidth") <= width

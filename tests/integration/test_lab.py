@@ -25,6 +25,8 @@ pytestmark = [
 ]
 
 START_SECONDS = 60.0
+PROMISED_SECONDS = 10.0
+"""Until it is up, where nothing else runs."""
 
 
 @dataclass
@@ -132,10 +134,11 @@ def assert_nothing_remains(lab: RunningLab, seconds: float = 60.0) -> None:
 
 
 def test_the_split_and_jasons_route_hold_and_nothing_remains(start_lab: Any) -> None:
+    calm = os.getloadavg()[0] < 1
     lab = start_lab("--duration", "8", "--rate", "60", "--interval", "1")
     started = time.monotonic()
     lab.next_report()
-    assert time.monotonic() - started < START_SECONDS
+    assert time.monotonic() - started < (PROMISED_SECONDS if calm else START_SECONDS)
     errors = lab.end()
     assert lab.process.returncode == 0, errors
     assert_nothing_remains(lab)

@@ -77,6 +77,21 @@ def classroom(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Classroom]:
     classroom.process.wait(30)
 
 
+def tree(pid: int) -> list[int]:
+    """A process and all that descend from it."""
+    found = [pid]
+    for each in found:
+        for children in Path(f"/proc/{each}/task").glob("*/children"):
+            found += map(int, children.read_text().split())
+    return found
+
+
+def proportional_bytes(pid: int) -> int:
+    """Memory of a process, with its share of what it shares (Linux, proc(5): Pss)."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) * 1024
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_is_true_from_top_to_bottom(classroom: Classroom, page: str) -> None:
     before = {path.name: path.read_text() for path in classroom.documents.glob("*.yaml")}
@@ -127,6 +142,19 @@ def test_status_and_check_speak_json(classroom: Classroom) -> None:
     assert Path(report["edges"]).read_text().startswith("source,service,target,requests")
     reset = json.loads(classroom.orders("reset", "--output", "json").stdout)
     assert reset["ended"] == "authorization" and reset["seconds"] < 2
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_lesson_is_undone_within_two_seconds(classroom: Classroom, name: str) -> None:
+    assert classroom.orders("scenario", name).returncode == 0
+    reset = json.loads(classroom.orders("reset", "--output", "json").stdout)
+    assert reset["ended"] == name and reset["seconds"] < 2
+
+
+def test_after_all_the_lessons_the_lab_is_still_under_500_mb(classroom: Classroom) -> None:
+    processes = tree(classroom.process.pid)
+    assert len(processes) > 14, "six services, as many sidecars, the gateway, the console and the lab"
+    assert sum(map(proportional_bytes, processes)) < 500_000_000
 
 
 def test_down_ends_the_lab_with_the_students_documents_back(classroom: Classroom) -> None:

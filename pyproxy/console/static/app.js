@@ -47,6 +47,7 @@ function App() {
     addEventListener("keydown", onKey);
     return () => { removeEventListener("hashchange", onHash); removeEventListener("keydown", onKey); };
   }, []);
+  useEffect(() => document.getElementById(`tab-${view}`).scrollIntoView({ block: "nearest", inline: "nearest" }), [view]); // on a phone the tabs are wider than the screen
   useEffect(() => { document.title = `${store.about.title} · pyproxy console`; });
 
   const state = frozen ? frozen.state : store.state, past = frozen ? frozen.history : store.history;
