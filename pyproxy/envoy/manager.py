@@ -84,6 +84,8 @@ def tcp_filter(route: TcpRoute, snapshot: Snapshot, direction: Direction) -> Res
     }
     if route.max_duration:
         proxy["max_downstream_connection_duration"] = duration(route.max_duration)
+    if route.tunnel:
+        proxy["tunneling_config"] = {"hostname": route.tunnel}
     if route.by_source:
         proxy["hash_policy"] = [{"source_ip": {}}]
     return {"name": "envoy.filters.network.tcp_proxy", "typed_config": proxy}

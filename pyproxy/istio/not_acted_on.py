@@ -11,7 +11,6 @@ from pyproxy.istio.mesh import config, providers, proxy
 from pyproxy.istio.networking.destination_rule import (
     LoadBalancerSettings,
     RetryBudget,
-    TrafficPolicy,
 )
 from pyproxy.istio.networking.gateway import Server, ServerTLSSettings
 from pyproxy.istio.networking.proxy_config import ProxyConfig
@@ -27,7 +26,6 @@ def _all_but(model: type[Message], *acted_on: str) -> frozenset[str]:
 KINDS_NOT_ACTED_ON = frozenset(("WorkloadGroup",))
 
 FIELDS_NOT_ACTED_ON: dict[type[Message], frozenset[str]] = {
-    TrafficPolicy: frozenset(("tunnel",)),
     LoadBalancerSettings: frozenset(("zone_aware_lb_setting", "backend_utilization")),
     RetryBudget: frozenset(("budget_interval",)),
     IstioIngressListener: frozenset(("tls",)),

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from pyproxy.istio.networking.virtual_service import RouteDestination
 from pyproxy.snapshot.clusters import cluster_name
+from pyproxy.snapshot.destination_rules import DestinationPolicy
 from pyproxy.snapshot.domains import domains_of
 from pyproxy.snapshot.hosts import MESH, is_address, matches
 from pyproxy.snapshot.matching import applies_to_connections
@@ -160,8 +161,22 @@ class ConnectionRoutes:
             route,
             idle_timeout=route.idle_timeout if idle is None else idle,
             max_duration=(tcp.max_connection_duration if tcp is not None else None) or 0.0,
+            tunnel=_tunnel(rule, subset) if rule is not None else "",
             by_source=self._routes.hashes_source(host, subset),
         )
+
+
+def _tunnel(rule: DestinationPolicy, subset: str) -> str:
+    """A subset has its own or none. Source: Istio pilot/pkg/networking/core/tunnelingconfig."""
+    policy = rule.traffic_policy
+    if subset:
+        found = rule.subsets.get(subset)
+        policy = found.traffic_policy if found is not None else None
+    tunnel = policy.tunnel if policy is not None else None
+    if tunnel is None or tunnel.protocol == "POST":
+        return ""
+    host = f"[{tunnel.target_host}]" if ":" in tunnel.target_host else tunnel.target_host
+    return f"{host}:{tunnel.target_port}"
 
 
 def compile_connections(scope: Scope, routes: ConnectionRoutes, identity: Identity, domain: str) -> Connections:

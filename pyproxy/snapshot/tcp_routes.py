@@ -24,6 +24,8 @@ class TcpRoute:
     """With their weights, which say nothing where there is one cluster."""
     idle_timeout: float = IDLE_TIMEOUT
     max_duration: float = 0.0
+    tunnel: str = ""
+    """`host:port` to ask for with CONNECT, since the clusters are HTTP proxies; empty: they are where it ends."""
     by_source: bool = False
     """The client's address is what the balancer hashes."""
     cumulative: tuple[int, ...] = ()

@@ -58,7 +58,14 @@ class Holding(asyncio.Protocol):
 
 
 async def dial(host: HostState, contexts: Contexts | None, own_frame: bytes, ends: Ends = NOBODY) -> Holding:
-    """A connection to the host, secured as its cluster says, for a client with these ends. Raises DialError.
+    """A connection to the host, secured as its cluster says, for a client with these ends. Raises DialError."""
+    holding = Holding(own_frame)
+    await connect(holding, host, contexts, ends)
+    return holding
+
+
+async def connect(holding: Holding, host: HostState, contexts: Contexts | None, ends: Ends = NOBODY) -> None:
+    """Likewise, for a protocol that is there already. Raises DialError.
 
     From here on it counts as a request too: that is what balancers and `/clusters` look at. `hung_up` ends both.
     """
@@ -74,7 +81,7 @@ async def dial(host: HostState, contexts: Contexts | None, own_frame: bytes, end
     stats.upstream_rq_pending_total += 1
     _count_waiting(host, 1)
     try:
-        holding = await _connect(host, contexts, own_frame, ends)
+        await _connect(holding, host, contexts, ends)
     except DialError as error:
         stats.upstream_cx_connect_fail += 1
         stats.upstream_rq_pending_failure_eject += 1
@@ -90,7 +97,6 @@ async def dial(host: HostState, contexts: Contexts | None, own_frame: bytes, end
         _count_waiting(host, -1)
     host.begin_request()
     _count_success(host)
-    return holding
 
 
 def hung_up(host: HostState, *, here: bool = True) -> None:
@@ -99,8 +105,7 @@ def hung_up(host: HostState, *, here: bool = True) -> None:
     host.count_closed(here=here, cut=True)
 
 
-async def _connect(host: HostState, contexts: Contexts | None, own_frame: bytes, ends: Ends) -> Holding:
-    holding = Holding(own_frame)
+async def _connect(holding: Holding, host: HostState, contexts: Contexts | None, ends: Ends) -> None:
     tls = tls_of(host, contexts)
     try:
         async with asyncio.timeout(host.cluster.cluster.connection.connect_timeout or None):
@@ -115,7 +120,6 @@ async def _connect(host: HostState, contexts: Contexts | None, own_frame: bytes,
         raise DialError(Outcome.REMOTE_CONNECTION_FAILURE, str(failed)) from None
     except OSError as error:
         raise DialError(*connect_failure(error)) from error
-    return holding
 
 
 def _count_waiting(host: HostState, change: int) -> None:

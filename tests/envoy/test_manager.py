@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import ip_network
 from typing import Any
 
@@ -78,6 +79,12 @@ def test_bytes_that_pass() -> None:
     found: Any = tcp_filter(route_to("c"), SNAPSHOT, Direction.OUTBOUND)
     assert (found["typed_config"]["cluster"], found["typed_config"]["stat_prefix"]) == ("c", "c")
     assert found["typed_config"]["access_log"]
+
+
+def test_bytes_that_pass_through_a_tunnel() -> None:
+    route = replace(route_to("c"), tunnel="target.com:443")
+    found: Any = tcp_filter(route, SNAPSHOT, Direction.OUTBOUND)
+    assert found["typed_config"]["tunneling_config"] == {"hostname": "target.com:443"}
 
 
 def test_internal_networks() -> None:

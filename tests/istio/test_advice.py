@@ -33,6 +33,19 @@ def test_a_field_that_nothing_acts_on_is_told_once_however_much_is_in_it(load_te
     assert loaded.problems[0].message == "is known, but not acted on yet"
 
 
+@pytest.mark.parametrize(("protocol", "acts"), [("POST", False), ("CONNECT", True)])
+def test_a_tunnel_is_opened_by_connect_alone(load_text: LoadText, protocol: str, acts: bool) -> None:
+    loaded = load_text(f"""\
+        apiVersion: networking.istio.io/v1
+        kind: DestinationRule
+        metadata: {{name: a}}
+        spec:
+          host: a
+          trafficPolicy: {{tunnel: {{protocol: {protocol}, targetHost: a.com, targetPort: 1}}}}
+        """)
+    assert told(loaded) == ([] if acts else [("warning", "PYP0005", "spec.trafficPolicy.tunnel.protocol")])
+
+
 def test_what_is_in_a_field_that_nothing_acts_on_is_not_told_as_well(load_text: LoadText) -> None:
     loaded = load_text("""\
         apiVersion: networking.istio.io/v1

@@ -221,6 +221,27 @@ def test_the_first_destinations_rule_keeps_the_connections() -> None:
     assert (route.name, route.idle_timeout, route.by_source) == ("outbound|5432|v1|db.com", 30.0, False)
 
 
+def test_a_rule_may_lead_through_a_tunnel_and_a_subset_has_its_own_or_none() -> None:
+    rule = rules(
+        "host: db.com\ntrafficPolicy: {tunnel: {targetHost: target.com, targetPort: 443}}\n"
+        "subsets:\n- {name: v1, labels: {v: '1'}}\n"
+        "- {name: v2, labels: {v: '2'}, trafficPolicy: {tunnel: {targetHost: '2001:db8::1', targetPort: 1}}}\n"
+        "- {name: v3, labels: {v: '3'}, trafficPolicy: {tunnel: {protocol: POST, targetHost: a.com, targetPort: 1}}}",
+        kind="DestinationRule",
+    )
+
+    def tunnel_to(*destinations: str) -> str:
+        route = rules(f"hosts: [db.com]\ntcp: [{{route: [{', '.join(destinations)}]}}]")
+        found = compiled(DB, rule, *([route] if destinations else [])).tcp_route("10.1.1.1", 5432)
+        assert found is not None
+        return found.tunnel
+
+    to = "{destination: {host: db.com, subset: %s}, weight: 50}"
+    assert tunnel_to() == "target.com:443"
+    assert [tunnel_to(to % each) for each in ("v1", "v2", "v3")] == ["", "[2001:db8::1]:1", ""]
+    assert tunnel_to(to % "v1", to % "v2") == "target.com:443"
+
+
 def test_what_nobody_knows_goes_on_to_an_egress_proxy_or_nowhere() -> None:
     policy = "outboundTrafficPolicy: {mode: %s%s}"
     proxy = ", egressProxy: {host: out.test, port: {number: 3128}}"

@@ -11,7 +11,7 @@ from pyproxy.istio.networking.destination_rule import (
     TrafficPolicy,
     TunnelSettings,
 )
-from pyproxy.istio.problems import WITHOUT_EFFECT
+from pyproxy.istio.problems import NOT_ACTED_ON, WITHOUT_EFFECT
 from pyproxy.istio.rules.amounts import check_port_selector, percent_problem, port_problem
 from pyproxy.istio.rules.client_tls import check_client_tls
 from pyproxy.istio.rules.connection_pool import check_connection_pool
@@ -111,6 +111,8 @@ def check_outlier_detection(outliers: OutlierDetection | None, place: Place) -> 
 def _check_tunnel(tunnel: TunnelSettings, place: Place) -> None:
     if tunnel.protocol not in (None, "", "CONNECT", "POST"):
         place.at("protocol").error(f'must be CONNECT or POST, not "{tunnel.protocol}"')
+    if tunnel.protocol == "POST":
+        place.at("protocol").warning("POST is known, but not acted on yet", NOT_ACTED_ON)
     if not is_ip_address(tunnel.target_host):
         place.at("targetHost").error(fqdn_problem(tunnel.target_host))
     place.at("targetPort").error(port_problem(tunnel.target_port))
