@@ -28,6 +28,13 @@ def order_options(command: Callable[..., None]) -> Callable[..., None]:
     return where(output(command))
 
 
+def _names(context: click.Context, argument: click.Parameter, incomplete: str) -> list[str]:
+    """For a shell: the scenarios whose names begin so."""
+    from pyproxy.lab.scenarios import NAMES
+
+    return [name for name in NAMES if name.startswith(incomplete)]
+
+
 def _ask(folder: Path | None, order: str, **arguments: Any) -> dict[str, Any]:
     """The lab's answer. Raises CommandError."""
     from pyproxy.lab.orders import give
@@ -43,7 +50,7 @@ def _answer(answer: Any, output: str, as_text: Callable[[Any], str]) -> None:
 
 
 @click.command()
-@click.argument("name", metavar="[list|NAME]", default=LIST)
+@click.argument("name", metavar="[list|NAME]", default=LIST, shell_complete=_names)
 @click.argument("step", type=click.IntRange(1), default=1)
 @order_options
 def scenario(name: str, step: int, folder: Path | None, output: str) -> None:
@@ -66,7 +73,7 @@ def scenario(name: str, step: int, folder: Path | None, output: str) -> None:
 
 
 @click.command()
-@click.argument("name", default="")
+@click.argument("name", default="", shell_complete=_names)
 @click.option("--answer", default="", help="Your answer, where the scenario asks for one.")
 @order_options
 def check(name: str, answer: str, folder: Path | None, output: str) -> None:

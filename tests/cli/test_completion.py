@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -52,3 +53,20 @@ def test_commands_flags_and_values_are_offered() -> None:
     assert complete("pyproxy", "val") == ["validate"]
     assert complete("pyproxy", "analyze", "--fail") == ["--failure-threshold"]
     assert complete("pyproxy", "pc", "clusters", "--direction", "in") == ["inbound"]
+    assert complete("pyproxy", "lab", "sc") == ["scenario"]
+    assert complete("pyproxy", "lab", "scenario", "ca") == ["canary"]
+    assert complete("pyproxy", "lab", "check", "grey") == ["grey-failure"]
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash here")
+def test_bash_itself_completes(tmp_path: Path) -> None:
+    program = tmp_path / "pyproxy"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m pyproxy "$@"\n')
+    program.chmod(0o755)
+    script = (
+        'eval "$(pyproxy completion bash)"; COMP_WORDS=(pyproxy lab scenario can); COMP_CWORD=3; '
+        '_pyproxy_completion pyproxy; echo "${COMPREPLY[@]}"'
+    )
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "canary"
