@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 from h2.errors import ErrorCodes
 from h2.events import ConnectionTerminated
@@ -87,3 +90,16 @@ def test_a_goaway_ends_nothing(engine: Engine) -> None:
     (event,) = engine.receive_data(GoAwayFrame(0, last_stream_id=7).serialize())
     assert isinstance(event, ConnectionTerminated) and event.last_stream_id == 7
     assert engine.serves()
+
+
+def test_once_ended_it_waits_for_no_collector() -> None:
+    made = Engine(client=True, max_streams=100)
+    made.initiate_connection()
+    seen = weakref.ref(made)
+    gc.disable()
+    try:
+        made.end()
+        del made
+        assert seen() is None
+    finally:
+        gc.enable()
