@@ -60,6 +60,7 @@ COMPILED = [
     "pyproxy/snapshot/model.py",
     "pyproxy/telemetry/metrics.py",
     "pyproxy/telemetry/request_id.py",
+    "pyproxy/telemetry/series.py",
     "pyproxy/telemetry/trace_headers.py",
     "pyproxy/upstream/http1.py",
     "pyproxy/upstream/http2.py",

@@ -6,7 +6,6 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from pyproxy import __version__
 from pyproxy.core.context import RequestContext
 from pyproxy.core.http import RequestHead
 from pyproxy.core.tls import Peer as TlsPeer
@@ -294,11 +293,6 @@ def test_grpc_messages_have_the_labels_of_the_peers_alone() -> None:
     found = only(metrics, "istio_request_messages_total")
     assert (found.value, only(metrics, "istio_response_messages_total").value) == (6, 2)
     assert set(found.labels) == set(BASE_LABELS)
-
-
-def test_the_build_is_always_there() -> None:
-    found = only(IstioMetrics(PRODUCTPAGE), "istio_build")
-    assert (found.value, found.labels) == (1, {"component": "proxy", "tag": __version__})
 
 
 def test_pieces_are_the_whole() -> None:
