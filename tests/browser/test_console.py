@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,14 @@ VIEWS = ("mesh", "hosts", "breakers", "latency", "events", "documents", "explain
 DOTS = (
     "document.querySelector('.graph canvas').getContext('2d').getImageData(0, 0, 2000, 900).data.some((value) => value)"
 )
+SILHOUETTES = """import("/static/dots.js").then(({ Dots }) => ["ok", "client", "server", "mesh"].map((kind) => {
+  const canvas = document.createElement("canvas");
+  const dots = Object.assign(new Dots(canvas), { size: 8, rim: "transparent", colours: { [kind]: "black" } });
+  dots.draw(kind, 20, 20);
+  const { data } = dots.context.getImageData(0, 0, 40, 40);
+  return Array.from({ length: 1600 }, (_, pixel) => (data[4 * pixel + 3] > 127 ? "#" : ".")).join("");
+}))"""
+"""What the dots of the four outcomes look like to somebody who sees no colours."""
 COUNTDOWN = "document.querySelector('tr.ejected .countdown')?.innerText ?? ''"
 
 
@@ -42,6 +51,16 @@ async def test_who_calls_whom_and_how_fast(scene: Scene) -> None:
     await browser.until(DOTS)
     await browser.click(".label")
     assert "p99" in await browser.text(".selection")
+
+
+async def test_outcomes_differ_in_shape_and_not_in_colour_alone(scene: Scene) -> None:
+    await scene.open()
+    silhouettes = await scene.browser.evaluate(SILHOUETTES)
+    assert all(each.count("#") > 60 for each in silhouettes)
+    apart = [sum(a != b for a, b in zip(*pair, strict=True)) for pair in combinations(silhouettes, 2)]
+    assert min(apart) > 60, "pixels, of some 200 to 300"
+    legend = await scene.browser.text(".legend")
+    assert all(shape in legend for shape in "●▲■✕")
 
 
 async def test_an_ejection_is_counted_down_and_its_end_is_told(scene: Scene) -> None:
