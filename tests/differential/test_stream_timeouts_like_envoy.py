@@ -28,12 +28,11 @@ from tests.peers import Request, UpstreamConnection, answer_with
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
-Sides = tuple[Side, Side]
 KINDS: Mapping[str, Mapping[str, str]] = {
-    "idle": {"httpStreamIdleTimeout": "500ms"},
-    "head": {"httpRequestHeadersTimeout": "500ms"},
-    "both, idle first": {"httpRequestHeadersTimeout": "5s", "httpStreamIdleTimeout": "500ms"},
-    "both, head first": {"httpRequestHeadersTimeout": "500ms", "httpStreamIdleTimeout": "5s"},
+    "idle first, alone": {"httpStreamIdleTimeout": "1s"},
+    "head first, alone": {"httpRequestHeadersTimeout": "500ms"},
+    "idle first": {"httpRequestHeadersTimeout": "5s", "httpStreamIdleTimeout": "1s"},
+    "head first": {"httpRequestHeadersTimeout": "500ms", "httpStreamIdleTimeout": "5s"},
 }
 
 
@@ -46,10 +45,12 @@ def switch_and_talk(connection: UpstreamConnection, request: Request) -> None:
     connection.fill()
 
 
-OLD = {
+HEADS = {
     "half a request line": Case(b"GET /"),
     "half a head": Case(b"GET / HTTP/1.1\r\nhost: app.test\r\n"),
     "half a second head": Case(get() + b"GET / HTTP/1.1\r\n", responses=2),
+}
+STREAMS = {
     "no head": Case(get(), silence),
     "half a body": Case(post(b"content-length: 4", body=b"x"), silence),
     "half a body, half an answer": Case(post(b"content-length: 4", body=b"x"), silence_in_body),
@@ -69,8 +70,7 @@ def half_a_head() -> Frame:
     return HeadersFrame(1, data=Encoder().encode(PSEUDO), flags=["END_STREAM"])
 
 
-NEW = {
-    "half a head": Case2((half_a_head(),)),
+STREAMS_OF_HTTP2 = {
     "no head": Case2((request(),), silence),
     "half a body": Case2((request((b"content-length", b"4"), end=False), data(b"x", end=False)), silence),
     "a client that does not read": Case2(
@@ -88,21 +88,20 @@ NEW = {
 
 
 @pytest.fixture(scope="module", params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    """Which timeouts the mesh has."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
 def sides(
-    request: pytest.FixtureRequest,
-    start_envoy: Callable[..., Envoy],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Sides]:
-    """Both, with these timeouts."""
+    kind: str, start_envoy: Callable[..., Envoy], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Side, Side]]:
+    """Envoy and pyproxy, with these timeouts."""
     folder = tmp_path_factory.mktemp("timeouts")
-    settings = KINDS[request.param]
-    theirs = start_envoy_side(
-        start_envoy,
-        folder,
-        HOSTS,
-        http2_protocol_options={"allow_connect": True},
-        **in_seconds(connection_settings(settings)),
-    )
+    settings = KINDS[kind]
+    managers = in_seconds(connection_settings(settings))
+    theirs = start_envoy_side(start_envoy, folder, HOSTS, http2_protocol_options={"allow_connect": True}, **managers)
     ours, process = start_our_side(folder, DOCUMENTS.replace("REFUSING", "9"), connections=settings)
     try:
         yield theirs, ours
@@ -110,17 +109,18 @@ def sides(
         process.close()
 
 
-def test_over_http1(sides: Sides) -> None:
-    found = run_all(OLD, *sides)
+def test_over_http1(kind: str, sides: tuple[Side, Side]) -> None:
+    found = run_all({**HEADS, **STREAMS} if "idle first" in kind else HEADS, *sides)
     assert {name: theirs for name, (theirs, _) in found.items()} == {name: ours for name, (_, ours) in found.items()}
 
 
-def test_over_http2(sides: Sides) -> None:
-    found = run_both(NEW, *(Http2Side(side) for side in sides))
+def test_over_http2(kind: str, sides: tuple[Side, Side]) -> None:
+    cases = {"half a head": Case2((half_a_head(),)), **(STREAMS_OF_HTTP2 if "idle first" in kind else {})}
+    found = run_both(cases, *(Http2Side(side) for side in sides))
     theirs, ours = found.pop("half a head")
     assert (theirs.heads[0][0], theirs.end) == ((b":status", b"408"), "closed")
     assert (ours.heads, ours.end, ours.log) == ([], "closed", [])  # the whole connection ends: docs/decisions/0030
-    for name in ("a client that does not read", "a client that does not read so much"):
+    for name in cases.keys() & {"a client that does not read", "a client that does not read so much"}:
         for seen in found[name]:  # Envoy keeps all of it, and logs when that is gone: docs/decisions/0019
             seen.log.clear()
     assert {name: theirs for name, (theirs, _) in found.items()} == {name: ours for name, (_, ours) in found.items()}
