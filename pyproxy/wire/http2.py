@@ -32,7 +32,7 @@ from hyperframe.frame import GoAwayFrame
 from pyproxy.core.http import Headers
 from pyproxy.wire.http1 import HTTP2_PREFACE
 from pyproxy.wire.http2_engine import CONNECTION_WINDOW, Engine, LengthBroken
-from pyproxy.wire.http2_frames import Frames
+from pyproxy.wire.http2_frames import DATA, END_HEADERS, END_STREAM, HEADERS, RST_STREAM, WINDOW_UPDATE, Frames
 from pyproxy.wire.http2_stats import Http2Stats
 
 MAX_STREAMS: Final = 1024
@@ -46,8 +46,13 @@ _MAX_PRIORITIES: Final = 100
 _MAX_UPDATES: Final = 10
 _START_OF_UPDATES: Final = 5
 
-_ACK, _END_STREAM, _END_HEADERS, _PADDED, _PRIORITIZED = 0x1, 0x1, 0x4, 0x8, 0x20
-_DATA, _HEADERS, _PRIORITY, _RST_STREAM, _SETTINGS, _PING, _WINDOW_UPDATE, _CONTINUATION = 0, 1, 2, 3, 4, 6, 8, 9
+_PRIORITY: Final = 2
+_SETTINGS: Final = 4
+_PING: Final = 6
+_CONTINUATION: Final = 9
+_ACK: Final = 0x1
+_PADDED: Final = 0x8
+_PRIORITIZED: Final = 0x20
 
 
 class Flood(Exception):
@@ -72,16 +77,16 @@ class Guard:
 
     def watch(self, kind: int, flags: int, size: int) -> None:
         """Called with every frame that arrives; `size` is its payload's. Raises Flood."""
-        if kind in (_HEADERS, _DATA, _CONTINUATION):
-            if kind != _DATA:
+        if kind in (HEADERS, DATA, _CONTINUATION):
+            if kind != DATA:
                 self._streams += 1
-            if size == 0 and not flags & _END_STREAM:
+            if size == 0 and not flags & END_STREAM:
                 self._empty += 1
                 if self._empty > _MAX_EMPTY:
                     raise Flood("http2.inbound_empty_frames_flood")
             else:
                 self._empty = 0
-        elif kind == _WINDOW_UPDATE:
+        elif kind == WINDOW_UPDATE:
             self._updates += 1
             if self._updates > _START_OF_UPDATES + 2 * (self._streams + _MAX_UPDATES * self.data_sent):
                 raise Flood("http2.inbound_window_update_frames_flood")
@@ -372,22 +377,22 @@ class Session:
         if self.in_block:
             return False
         stream = (data[start - 4] & 0x7F) << 24 | data[start - 3] << 16 | data[start - 2] << 8 | data[start - 1]
-        if kind == _DATA:
-            return not flags & _PADDED and self._take_data(stream, data[start:end], end=bool(flags & _END_STREAM))
-        if kind == _HEADERS:
-            if flags & (_PADDED | _END_HEADERS) != _END_HEADERS:
+        if kind == DATA:
+            return not flags & _PADDED and self._take_data(stream, data[start:end], end=bool(flags & END_STREAM))
+        if kind == HEADERS:
+            if flags & (_PADDED | END_HEADERS) != END_HEADERS:
                 return False
             if flags & _PRIORITIZED:
                 if end - start < 5 or data[start + 3] == data[start - 1]:  # too short, or perhaps behind itself
                     return False
                 start += 5
-            return self._take_head(stream, data[start:end], end=bool(flags & _END_STREAM))
+            return self._take_head(stream, data[start:end], end=bool(flags & END_STREAM))
         if end - start != 4:
             return False
         number = data[start] << 24 | data[start + 1] << 16 | data[start + 2] << 8 | data[start + 3]
-        if kind == _WINDOW_UPDATE:
+        if kind == WINDOW_UPDATE:
             return self._take_window(stream, number & 0x7FFFFFFF)
-        if kind == _RST_STREAM and self.frames.take_reset(stream):
+        if kind == RST_STREAM and self.frames.take_reset(stream):
             self.codec_stats.rx_reset += 1
             self._gone(stream, number)
             return True
@@ -432,8 +437,8 @@ class Session:
         if kind == _SETTINGS and flags & _ACK and len(frame) > 9:  # h2 would say PROTOCOL_ERROR. RFC 9113 section 6.5
             self.fail(ErrorCodes.FRAME_SIZE_ERROR, "http2.unknown.nghttp2.error")
             return
-        if kind in (_HEADERS, _CONTINUATION):
-            self.in_block = not flags & _END_HEADERS
+        if kind in (HEADERS, _CONTINUATION):
+            self.in_block = not flags & END_HEADERS
         if kind != _PRIORITY:
             self.engine.hand_over(int.from_bytes(frame[5:9], "big") & HIGHEST_STREAM)
         for event in self.engine.receive_data(frame):
