@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import time
+import urllib.request
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import pytest
 from hpack import Encoder
@@ -96,27 +99,47 @@ def kind(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def sides(
     kind: str, start_envoy: Callable[..., Envoy], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Side, Side]]:
-    """Envoy and pyproxy, with these timeouts."""
+) -> Iterator[tuple[Side, Side, tuple[int, int]]]:
+    """Envoy and pyproxy, with these timeouts, and their admin ports."""
     folder = tmp_path_factory.mktemp("timeouts")
     settings = KINDS[kind]
     managers = in_seconds(connection_settings(settings))
-    theirs = start_envoy_side(start_envoy, folder, HOSTS, http2_protocol_options={"allow_connect": True}, **managers)
+    started: list[Envoy] = []
+
+    def start(*arguments: Any, **more: Any) -> Envoy:
+        started.append(start_envoy(*arguments, **more))
+        return started[-1]
+
+    theirs = start_envoy_side(start, folder, HOSTS, http2_protocol_options={"allow_connect": True}, **managers)
     ours, process = start_our_side(folder, DOCUMENTS.replace("REFUSING", "9"), connections=settings)
     try:
-        yield theirs, ours
+        yield theirs, ours, (started[0].admin_port, process.ports["admin"])
     finally:
         process.close()
 
 
-def test_over_http1(kind: str, sides: tuple[Side, Side]) -> None:
-    found = run_all({**HEADS, **STREAMS} if "idle first" in kind else HEADS, *sides)
+def counted(admin: int) -> dict[str, int]:
+    """How many streams ended by each timeout."""
+    page = f"http://127.0.0.1:{admin}/stats?filter=downstream_rq_(idle|header)_timeout"
+    with urllib.request.urlopen(page, timeout=20) as response:
+        lines = response.read().decode().splitlines()
+    found = Counter[str]()
+    for name, _, value in (line.partition(": ") for line in lines if line.startswith("http.")):
+        found[name.rpartition(".")[2]] += int(value)
+    return {name: value for name, value in found.items() if value}
+
+
+def test_over_http1(kind: str, sides: tuple[Side, Side, tuple[int, int]]) -> None:
+    found = run_all({**HEADS, **STREAMS} if "idle first" in kind else HEADS, *sides[:2])
     assert {name: theirs for name, (theirs, _) in found.items()} == {name: ours for name, (_, ours) in found.items()}
+    theirs, ours = (counted(admin) for admin in sides[2])
+    assert theirs == ours
+    assert sum(ours.values()) == len(found)
 
 
-def test_over_http2(kind: str, sides: tuple[Side, Side]) -> None:
+def test_over_http2(kind: str, sides: tuple[Side, Side, tuple[int, int]]) -> None:
     cases = {"half a head": Case2((half_a_head(),)), **(STREAMS_OF_HTTP2 if "idle first" in kind else {})}
-    found = run_both(cases, *(Http2Side(side) for side in sides))
+    found = run_both(cases, *(Http2Side(side) for side in sides[:2]))
     theirs, ours = found.pop("half a head")
     assert (theirs.heads[0][0], theirs.end) == ((b":status", b"408"), "closed")
     assert (ours.heads, ours.end, ours.log) == ([], "closed", [])  # the whole connection ends: docs/decisions/0030
