@@ -47,6 +47,7 @@ class Entrance:
         self._asks_for_name = False
         self._patience: asyncio.TimerHandle | None = None
         self._chain = Chain(tls=False, protocol="http")
+        self._tickets = True
         self.idle_since = 0.0
         self.transport: asyncio.Transport = None  # type: ignore[assignment]  # set before any use
         self.connection: ClientConnection = None  # type: ignore[assignment]  # set before any use
@@ -139,6 +140,7 @@ class Entrance:
         self._wait_no_more()
         if hello is not None:
             self.connection.server_name = hello.server_name
+            self._tickets = hello.takes_tickets
         if self._bound.listener.server_tls:
             self._enter_gateway(hello)
             return
@@ -156,7 +158,7 @@ class Entrance:
         self._chain = chain
         if chain.tls:
             mesh = self._env.live.serving.snapshot.mesh_tls
-            self._end_tls(lambda contexts: contexts.server(mesh, chain.protocol == "tcp"))
+            self._end_tls(lambda contexts: contexts.server(mesh, chain.protocol == "tcp", self._tickets))
         else:
             self._sniff()
 
@@ -169,7 +171,7 @@ class Entrance:
         terminates = server.mode not in _PASSED_THROUGH
         self._chain = Chain(tls=terminates, protocol="http" if terminates and server.route_table else "tcp")
         if terminates:
-            self._end_tls(lambda contexts: contexts.gateway(server))
+            self._end_tls(lambda contexts: contexts.gateway(server, self._tickets))
         else:
             self._hand_over(self.transport)
 

@@ -92,23 +92,25 @@ class Contexts:
         """What was read, the workload's first."""
         return tuple(self._holdings.values())
 
-    def server(self, mesh: MeshTls, tcp: bool = False) -> TlsContext | None:
-        """Mutual TLS on an inbound port; `tcp`: what follows is no HTTP. None: this proxy has no certificate."""
+    def server(self, mesh: MeshTls, tcp: bool = False, tickets: bool = True) -> TlsContext | None:
+        """Mutual TLS on an inbound port; `tcp`: what follows is no HTTP, `tickets`: the client can resume by one.
+        None: this proxy has no certificate.
+        """
         parameters = mesh.parameters
 
         def make() -> TlsContext:
-            context = _server_context(parameters, SERVER_TCP if tcp else SERVER_HTTP)
+            context = _server_context(parameters, SERVER_TCP if tcp else SERVER_HTTP, tickets)
             context.verify_mode = ssl.CERT_REQUIRED
             self._load(context, self._own())
             return context
 
-        return self._kept(("server", parameters, tcp), make)
+        return self._kept(("server", parameters, tcp, tickets), make)
 
-    def gateway(self, server: ServerTls) -> TlsContext | None:
+    def gateway(self, server: ServerTls, tickets: bool = True) -> TlsContext | None:
         """TLS on a Gateway's server. None: its files cannot be used, as the log says."""
 
         def make() -> TlsContext:
-            context = _server_context(server.parameters, _before(server))
+            context = _server_context(server.parameters, _before(server), tickets)
             if server.mode is ServerTlsMode.ISTIO_MUTUAL:
                 context.verify_mode = ssl.CERT_REQUIRED
                 self._load(context, self._own())
@@ -120,7 +122,7 @@ class Contexts:
             self._load(context, self._held(sources_of_server(server)))
             return context
 
-        return self._kept(server, make)
+        return self._kept((server, tickets), make)
 
     def client(self, tls: ClientTls, alpn: tuple[str, ...]) -> TlsContext | None:
         """TLS towards a cluster, offering these protocols. None: there is no certificate, or the files are no good."""
@@ -236,10 +238,11 @@ def _before(server: ServerTls) -> tuple[str, ...]:
     return SERVER_TCP if server.mode is ServerTlsMode.ISTIO_MUTUAL else ()
 
 
-def _server_context(parameters: TlsParameters, alpn: tuple[str, ...]) -> TlsContext:
+def _server_context(parameters: TlsParameters, alpn: tuple[str, ...], tickets: bool) -> TlsContext:
+    """Each ticket costs a fifth of a handshake: one is enough to resume, and who cannot gets none, as of BoringSSL."""
     context = TlsContext(ssl.PROTOCOL_TLS_SERVER)
     _set_up(context, parameters, alpn)
-    context.num_tickets = 1  # each costs a client's processor time, and one is enough to resume
+    context.num_tickets = int(tickets)
     return context
 
 

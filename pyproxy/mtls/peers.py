@@ -8,6 +8,7 @@ Source: Envoy cert_validator/default_validator.cc, tls/utility.cc (dnsNameMatch)
 from __future__ import annotations
 
 import base64
+from functools import lru_cache
 from typing import Final
 
 from pyproxy.core.spiffe import trust_domain_of
@@ -17,24 +18,48 @@ from pyproxy.mtls.contexts import TlsContext
 from pyproxy.mtls.facts import CertificateFacts, facts_of
 from pyproxy.mtls.failure import refusal_text
 
+_KNOWN: Final = 1024
+"""Peers that are remembered, the last seen ones."""
 _BROKEN: Final = refusal_text("the certificate cannot be read")
 EXPIRED: Final = refusal_text("X509_verify_cert: certificate verification error at depth 0: certificate has expired")
 
 
 def peer_of(channel: TlsChannel) -> Peer:
-    """The facts of a connection whose handshake is done. A certificate that was seen before costs a look-up."""
+    """The facts of a connection whose handshake is done. A peer that was seen before costs a look-up."""
     tls = channel.sslobj
     context = tls.context
     local = context if isinstance(context, TlsContext) else None
     cipher = tls.cipher()
-    der = tls.getpeercert(binary_form=True)
+    return _peer(
+        tls.getpeercert(binary_form=True) or b"",
+        tls.version() or "",
+        cipher[0] if cipher is not None else "",
+        channel.alpn,
+        channel.server_name,
+        local.local_uri_san if local else "",
+        local.local_subject if local else "",
+        bool(tls.session_reused),
+    )
+
+
+@lru_cache(_KNOWN)
+def _peer(
+    der: bytes,
+    version: str,
+    cipher: str,
+    alpn: str,
+    server_name: str,
+    local_uri_san: str,
+    local_subject: str,
+    resumed: bool,
+) -> Peer:
     facts = _facts(der)
     return Peer(
-        version=tls.version() or "",
-        cipher=cipher[0] if cipher is not None else "",
-        alpn=channel.alpn,
-        server_name=channel.server_name,
-        presented=der is not None,
+        version=version,
+        cipher=cipher,
+        alpn=alpn,
+        server_name=server_name,
+        presented=bool(der),
         uri_sans=facts.uri_sans if facts else (),
         dns_sans=facts.dns_sans if facts else (),
         subject=facts.subject if facts else "",
@@ -42,10 +67,10 @@ def peer_of(channel: TlsChannel) -> Peer:
         serial=facts.serial if facts else "",
         sha256=facts.sha256 if facts else "",
         spki_sha256=facts.spki_sha256 if facts else "",
-        certificate=der or b"",
-        local_uri_san=local.local_uri_san if local else "",
-        local_subject=local.local_subject if local else "",
-        resumed=bool(tls.session_reused),
+        certificate=der,
+        local_uri_san=local_uri_san,
+        local_subject=local_subject,
+        resumed=resumed,
     )
 
 
@@ -92,7 +117,7 @@ def verify_server(peer: Peer, tls: ClientTls, host: str, now: float) -> str | No
     return _dated(peer, facts, now)
 
 
-def _facts(der: bytes | None) -> CertificateFacts | None:
+def _facts(der: bytes) -> CertificateFacts | None:
     try:
         return facts_of(der) if der else None
     except ValueError:  # OpenSSL reads what cryptography does not: names that are no names, and the like

@@ -1,6 +1,6 @@
-"""Reads what a TLS client says first, before anybody has decided to be its server: SNI, ALPN and versions.
+"""Reads what a TLS client says first, before anybody has decided to be its server: SNI, ALPN, versions, tickets.
 
-Source: RFC 8446 section 4.1.2, RFC 6066 section 3, RFC 7301; what counts as TLS: Envoy tls_inspector.cc.
+Source: RFC 8446 sections 4.1.2 and 4.2.9, RFC 6066 section 3, RFC 7301; what counts as TLS: Envoy tls_inspector.cc.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ _MAX_RECORDS: Final = 64
 _SERVER_NAME: Final = 0
 _ALPN: Final = 16
 _SUPPORTED_VERSIONS: Final = 43
+_PSK_MODES: Final = 45
+_PSK_WITH_DHE: Final = b"\x01"
 _VERSIONS: Final = {0x0301: "TLSv1", 0x0302: "TLSv1.1", 0x0303: "TLSv1.2", 0x0304: "TLSv1.3"}
 
 
@@ -29,6 +31,8 @@ class ClientHello(NamedTuple):
     """In the client's order of preference."""
     versions: tuple[str, ...]
     """`TLSv1.3`; what nobody knows (GREASE) is left out."""
+    takes_tickets: bool = True
+    """It can resume a session of TLS 1.3 by a ticket; true where it does not speak that."""
 
 
 class NotTls:
@@ -115,6 +119,7 @@ def _parse(hello: _Reader) -> ClientHello:
     server_name = ""
     alpn: tuple[bytes, ...] = ()
     versions: tuple[int, ...] = (legacy,)
+    psk_modes: bytes | None = None
     extensions = _Reader(hello.vector(2) if hello.left else b"")
     while extensions.left:
         kind, value = extensions.number(2), _Reader(extensions.vector(2))
@@ -124,10 +129,13 @@ def _parse(hello: _Reader) -> ClientHello:
             alpn = _names(_Reader(value.vector(2)))
         elif kind == _SUPPORTED_VERSIONS:
             versions = _numbers(_Reader(value.vector(1)))
+        elif kind == _PSK_MODES:
+            psk_modes = value.vector(1)
     known = tuple(_VERSIONS[each] for each in versions if each in _VERSIONS)
     if not known:  # SSL 3 or something of which nobody has heard
         raise _MalformedError
-    return ClientHello(server_name, alpn, known)
+    takes_tickets = "TLSv1.3" not in known or (psk_modes is not None and _PSK_WITH_DHE in psk_modes)
+    return ClientHello(server_name, alpn, known, takes_tickets)
 
 
 def _host_name(names: _Reader) -> str:

@@ -94,6 +94,17 @@ def test_old_versions_compression_and_renegotiation_are_off(contexts: Contexts) 
     assert there(contexts.server(MESH)).num_tickets == 1
 
 
+def test_who_cannot_resume_gets_no_ticket(contexts: Contexts, tmp_path: Path) -> None:
+    folder = ROOT.workload(tmp_path / "gateway")
+    gateway = ServerTls(ServerTlsMode.SIMPLE, ("*",), *(str(folder / name) for name in ("cert-chain.pem", "key.pem")))
+    caller = there(contexts.client(MUTUAL, HTTP))
+    for context in (contexts.server(MESH, tickets=False), contexts.gateway(gateway, tickets=False)):
+        assert there(context).num_tickets == 0
+        client, _ = shake(caller, there(context))
+        assert client.session is None or not client.session.has_ticket
+    assert there(contexts.gateway(gateway)).num_tickets == 1
+
+
 def test_parameters_are_followed(contexts: Contexts) -> None:
     strict = there(contexts.server(MeshTls(parameters=TlsParameters(min_version="TLSv1_3"))))
     assert strict.minimum_version is ssl.TLSVersion.TLSv1_3

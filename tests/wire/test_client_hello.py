@@ -48,6 +48,17 @@ def test_what_is_not_said_is_empty() -> None:
     assert parse_client_hello(hello(None, newest=ssl.TLSVersion.TLSv1_2)) == ClientHello("", (), ("TLSv1.2",))
 
 
+def test_who_can_resume_by_a_ticket_says_so() -> None:
+    found = parse_client_hello(WHOLE)
+    assert isinstance(found, ClientHello)
+    assert found.takes_tickets
+    modes = b"\x00\x2d\x00\x02\x01\x01"  # psk_dhe_ke
+    for other in (b"\x00\x2d\x00\x02\x01\x00", b"\xff\xff\x00\x02\x01\x01"):
+        without = parse_client_hello(WHOLE.replace(modes, other))
+        assert isinstance(without, ClientHello)
+        assert not without.takes_tickets
+
+
 def test_sni_is_lower_case() -> None:
     found = parse_client_hello(hello("Shop.Example.COM"))
     assert isinstance(found, ClientHello)
