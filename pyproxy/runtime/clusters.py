@@ -132,7 +132,7 @@ class HostState:
         cluster.stats.count_closed(here=here, cut=cut)
 
     def renew_pool(self) -> None:
-        """Connections are secured otherwise from now on, or speak another HTTP: old ones end with their requests."""
+        """Connections begin otherwise from now on, as with TLS or in another HTTP: old ones end with their requests."""
         pool, self.pool = self.pool, None
         if pool is not None:
             pool.retire()
@@ -306,7 +306,7 @@ class ClusterState:
         """A reload changed this cluster: keep the hosts that it still names."""
         if cluster == self.cluster:
             return
-        if cluster.tls != self.cluster.tls or cluster.http_version != self.cluster.http_version:
+        if _begins(cluster) != _begins(self.cluster):
             for host in self.hosts:
                 host.renew_pool()
         self.cluster = cluster
@@ -390,6 +390,11 @@ class ClusterState:
         for host in self.hosts:
             if host.pool is not None:
                 host.pool.retire()
+
+
+def _begins(cluster: Cluster) -> tuple[object, ...]:
+    """How its connections begin, which those that are open cannot change."""
+    return cluster.tls, cluster.http_version, cluster.connection.proxy_protocol
 
 
 def _copy_ejections(detector: OutlierDetector[HostState], stats: ClusterStats) -> None:

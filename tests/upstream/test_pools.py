@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -73,6 +74,14 @@ def test_hosts_that_are_told_who_the_client_is_have_a_pool_for_each() -> None:
     assert of(Client("10.0.0.1:1")) is first
     assert of(Client("10.0.0.1:2")) is not first
     assert of(None) is nobodys is not first
+
+
+def test_a_reload_may_say_that_hosts_are_told_who_the_client_is() -> None:
+    one = host()
+    before = pool(one)
+    one.cluster.reconfigure(replace(one.cluster.cluster, connection=ConnectionSettings(proxy_protocol="V2")))
+    assert pool(one) is not before
+    assert isinstance(one.pool, SeveralPools)
 
 
 def test_a_pool_that_nobody_uses_does_not_stay() -> None:
