@@ -42,6 +42,8 @@ class IstioMetrics(SeriesStore):
         self._rules = LabelRules(identity)
         self._http_lookup: dict[tuple[Any, ...], tuple[HttpSeries, object, object]] = {}
         """Facts → series. The cluster and endpoint ride along, so that their ids stay theirs."""
+        self._message_lookup: dict[tuple[Any, ...], tuple[MessageSeries, object, object]] = {}
+        """Likewise."""
         self._open_tcp: dict[int, TcpSeries] = {}
         """By id of the context of an open connection: its labels are those of its opening."""
         self._client_view: LabelView | None = None
@@ -55,6 +57,7 @@ class IstioMetrics(SeriesStore):
         self._client_view = self._view(telemetry.client.metrics)
         self._server_view = self._view(telemetry.server.metrics)
         self._http_lookup.clear()
+        self._message_lookup.clear()
 
     def _view(self, rules: MetricRules) -> LabelView | None:
         if rules == _NO_CHANGE:
@@ -125,15 +128,27 @@ class IstioMetrics(SeriesStore):
         response_messages: int,
     ) -> None:
         """gRPC messages since the last call: every 5 seconds and at the end of the stream."""
+        peer = ctx.downstream_tls if direction is _INBOUND else ctx.upstream_tls
         view = self._server_view if direction is _INBOUND else self._client_view
-        labels = self._base(ctx, direction, cluster, endpoint)
+        extra = _NOTHING
         if view is not None:
             if not view.enabled:
                 return
-            labels = (*labels, *self._extra(view, ctx, direction, endpoint))
-        series = self._messages.get(labels)
-        if series is None:
-            series = self._messages[labels] = MessageSeries(labels)
+            extra = self._extra(view, ctx, direction, endpoint)
+        key = (
+            extra,
+            direction._value_,
+            id(cluster),
+            id(endpoint),
+            ctx.peer_metadata,
+            None if peer is None else (peer.uri_sans, peer.local_uri_san),
+            ctx.request.authority if direction is _OUTBOUND and (cluster is None or cluster.service is None) else None,
+            ctx.route_name if cluster is None else None,
+        )
+        found = self._message_lookup.get(key)
+        if found is None:
+            found = self._find_messages(key, ctx, direction, cluster, endpoint)
+        series = found[0]
         series.requests += request_messages
         series.responses += response_messages
 
@@ -194,13 +209,34 @@ class IstioMetrics(SeriesStore):
         if series is None:
             series = self._http[labels] = HttpSeries(labels)
         found = (series, cluster, endpoint)
-        authority = key[-2]
-        metadata = ctx.peer_metadata
-        if (not metadata or metadata in self._peers) and (authority is None or authority in self._hosts):
+        if self._is_admitted(ctx.peer_metadata, authority=key[-2]):
             if len(self._http_lookup) >= MAX_LOOKUPS:
                 self._http_lookup.clear()
             self._http_lookup[key] = found
         return found
+
+    def _find_messages(
+        self,
+        key: tuple[Any, ...],
+        ctx: RequestContext,
+        direction: Direction,
+        cluster: Cluster | None,
+        endpoint: Endpoint | None,
+    ) -> tuple[MessageSeries, object, object]:
+        labels = (*self._base(ctx, direction, cluster, endpoint), *key[0])
+        series = self._messages.get(labels)
+        if series is None:
+            series = self._messages[labels] = MessageSeries(labels)
+        found = (series, cluster, endpoint)
+        if self._is_admitted(ctx.peer_metadata, authority=key[-2]):
+            if len(self._message_lookup) >= MAX_LOOKUPS:
+                self._message_lookup.clear()
+            self._message_lookup[key] = found
+        return found
+
+    def _is_admitted(self, metadata: bytes | None, *, authority: bytes | None) -> bool:
+        """What strangers chose is among what has labels of its own."""
+        return (not metadata or metadata in self._peers) and (authority is None or authority in self._hosts)
 
     def _tcp_series(
         self, ctx: RequestContext, direction: Direction, cluster: Cluster | None, endpoint: Endpoint | None

@@ -295,6 +295,49 @@ def test_grpc_messages_have_the_labels_of_the_peers_alone() -> None:
     assert set(found.labels) == set(BASE_LABELS)
 
 
+def test_grpc_messages_of_each_pair_are_counted_apart() -> None:
+    metrics = IstioMetrics(PRODUCTPAGE)
+    other = Endpoint("10.0.0.3", 9080, workload="reviews-v3", namespace="books", labels={"app": "reviews"})
+    strange = Cluster("PassthroughCluster")
+
+    def send(cluster: Cluster, endpoint: Endpoint | None, host: bytes = b"reviews:9080") -> None:
+        ctx = request(host=host, grpc=True)
+        whence = {"direction": Direction.OUTBOUND, "cluster": cluster, "endpoint": endpoint}
+        metrics.record_messages(ctx, **whence, request_messages=1, response_messages=1)
+
+    for _ in range(3):
+        send(CLUSTER, ENDPOINT)
+        send(CLUSTER, other)
+        send(strange, None, b"a.test")
+        send(strange, None, b"b.test")
+    found = {
+        (one.labels["destination_workload"], one.labels["destination_service"]): one.value
+        for one in samples(metrics, "istio_request_messages_total")
+    }
+    service = "reviews.books.svc.cluster.local"
+    assert found == {
+        ("reviews-v2", service): 3,
+        ("reviews-v3", service): 3,
+        ("unknown", "a.test"): 3,
+        ("unknown", "b.test"): 3,
+    }
+
+
+def test_hosts_beyond_the_bound_share_their_grpc_messages() -> None:
+    metrics = IstioMetrics(PRODUCTPAGE)
+    for number in range(2 * (MAX_HOSTS + 50)):
+        metrics.record_messages(
+            request(host=b"h%d" % (number % (MAX_HOSTS + 50))),
+            direction=Direction.OUTBOUND,
+            cluster=None,
+            endpoint=None,
+            request_messages=1,
+            response_messages=0,
+        )
+    found = list(samples(metrics, "istio_request_messages_total"))
+    assert (len(found), sum(one.value for one in found)) == (MAX_HOSTS + 1, 2 * (MAX_HOSTS + 50))
+
+
 def test_pieces_are_the_whole() -> None:
     metrics = IstioMetrics(PRODUCTPAGE)
     for status in range(200, 320):
