@@ -14,8 +14,8 @@ from pyproxy.proxy.tunnel import Tunnel
 from pyproxy.runtime.clusters import ClusterState, HostState
 from pyproxy.snapshot.model import PASSTHROUGH_CLUSTER
 from pyproxy.telemetry.peer_metadata import own_frame
-from pyproxy.upstream.tcp import DialError, Holding, dial, hung_up
-from pyproxy.upstream.tunnelling import dial_through
+from pyproxy.upstream.tcp import DialError, hung_up
+from pyproxy.upstream.tunnelling import dial_by
 
 if TYPE_CHECKING:
     from pyproxy.downstream.http1 import Http1Server
@@ -46,8 +46,10 @@ class ConnectHandler:
         if host is None or exchange.is_over():
             return
         exchange.ctx.upstream_host = host.key
+        env = self._env
         try:
-            upstream = await self._dial(exchange, host, split[0], split[1])
+            route = env.live.serving.snapshot.connect_route(split[0].decode("latin-1"), split[1])
+            upstream = await dial_by(route, host, env.tls, own_frame(env.own_metadata), exchange.connection.ends)
         except DialError as error:
             exchange.ctx.upstream_transport_failure = error.reason
             exchange.reply(replies.upstream_failure(error.outcome, error.reason, retried=False))
@@ -73,15 +75,6 @@ class ConnectHandler:
             Introduction(frame, tunnel.upstream, lambda: record_peer(exchange.ctx, frame))
         if upstream.ended:
             tunnel.upstream.eof_received()
-
-    async def _dial(self, exchange: Exchange, host: HostState, name: bytes, port: int) -> Holding:
-        """Raises DialError."""
-        env, ends = self._env, exchange.connection.ends
-        frame = own_frame(env.own_metadata)
-        route = env.live.serving.snapshot.connect_route(name.decode("latin-1"), port)
-        if route is None or not route.tunnel:
-            return await dial(host, env.tls, frame, ends)
-        return await dial_through(host, env.tls, frame, ends, route.tunnel, route.idle_timeout)
 
     async def _destination(self, exchange: Exchange, name: bytes, port: int) -> HostState | None:
         """The host to dial; None when the exchange was answered instead."""

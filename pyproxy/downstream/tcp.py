@@ -28,8 +28,8 @@ from pyproxy.snapshot.model import (
 )
 from pyproxy.snapshot.tcp_routes import TcpRoute, route_to
 from pyproxy.telemetry.peer_metadata import own_frame
-from pyproxy.upstream.tcp import DialError, Holding, dial, hung_up
-from pyproxy.upstream.tunnelling import dial_through
+from pyproxy.upstream.tcp import DialError, Holding, hung_up
+from pyproxy.upstream.tunnelling import dial_by
 from pyproxy.wire.peer_exchange import PEER_EXCHANGE, FrameReader
 
 
@@ -95,8 +95,9 @@ class TcpProxy(asyncio.Protocol):
             self._refuse("UH")
             return
         self._ctx.upstream_host = host.key
+        env = self._env
         try:
-            upstream = await self._open(host)
+            upstream = await dial_by(self._route, host, env.tls, own_frame(env.own_metadata), self._connection.ends)
         except DialError as error:
             self._on_no_upstream(cluster, error)
             return
@@ -106,14 +107,6 @@ class TcpProxy(asyncio.Protocol):
             self._count_closed()
             return
         self._start(cluster, host, upstream)
-
-    async def _open(self, host: HostState) -> Holding:
-        """A connection to the host, or through it. Raises DialError."""
-        env, route = self._env, self._route
-        frame, ends = own_frame(env.own_metadata), self._connection.ends
-        if not route.tunnel:
-            return await dial(host, env.tls, frame, ends)
-        return await dial_through(host, env.tls, frame, ends, route.tunnel, route.idle_timeout)
 
     def _describe(self) -> None:
         ctx, connection = self._ctx, self._connection

@@ -9,7 +9,8 @@ from typing import Final
 from pyproxy.core.outcome import Outcome
 from pyproxy.mtls.contexts import Contexts
 from pyproxy.runtime.clusters import HostState
-from pyproxy.upstream.tcp import DialError, Holding, connect, hung_up
+from pyproxy.snapshot.tcp_routes import TcpRoute
+from pyproxy.upstream.tcp import DialError, Holding, connect, dial, hung_up
 from pyproxy.wire.proxy_protocol import Ends
 
 _MOST: Final = 80 * 1024
@@ -18,14 +19,19 @@ _STATUS: Final = re.compile(rb"HTTP/1\.[01] (\d{3})(?: |\r\n)")
 OPEN: Final = "open"
 
 
-async def dial_through(
-    host: HostState, contexts: Contexts | None, own_frame: bytes, ends: Ends, target: str, patience: float
+async def dial_by(
+    route: TcpRoute | None, host: HostState, contexts: Contexts | None, own_frame: bytes, ends: Ends
 ) -> Holding:
-    """A tunnel through a host, which has so many seconds to answer (0: any time). Raises DialError."""
-    asking = Asking(own_frame, target)
+    """A connection to a route's host, or the tunnel through it, for a client with these ends. Raises DialError.
+
+    A host may think about its answer for as long as a connection may be silent.
+    """
+    if route is None or not route.tunnel:
+        return await dial(host, contexts, own_frame, ends)
+    asking = Asking(own_frame, route.tunnel)
     await connect(asking, host, contexts, ends)
     try:
-        async with asyncio.timeout(patience or None):
+        async with asyncio.timeout(route.idle_timeout or None):
             answer = await asking.answered
     except TimeoutError:
         answer = ""
