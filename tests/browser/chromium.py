@@ -113,7 +113,7 @@ class Chromium:
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
-    async def until(self, expression: str, seconds: float = 20.0) -> Any:
+    async def until(self, expression: str, seconds: float = 60.0) -> Any:
         """The expression's value as soon as it is true. Raises AssertionError with what the page shows instead."""
         deadline = asyncio.get_running_loop().time() + seconds
         while not (value := await self.evaluate(expression)):

@@ -35,7 +35,7 @@ metadata: {{name: reviews}}
 spec:
   host: reviews
   trafficPolicy:
-    outlierDetection: {{consecutive5xxErrors: 3, interval: 1s, baseEjectionTime: 6s, maxEjectionPercent: 100}}
+    outlierDetection: {{consecutive5xxErrors: 3, interval: 1s, baseEjectionTime: 12s, maxEjectionPercent: 100}}
     connectionPool:
       tcp: {{maxConnections: 2}}
       http: {{http1MaxPendingRequests: 1}}
