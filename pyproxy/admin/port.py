@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Iterator, Mapping
 
@@ -84,14 +83,17 @@ class Port:
         bodiless = request.method == "HEAD"
         if not bodiless and "gzip" in request.headers.get("Accept-Encoding", ""):
             response.enable_compression(web.ContentCoding.gzip)
-        # A prober may leave with the status alone.
-        with contextlib.suppress(ConnectionResetError):
+        try:
             await response.prepare(request)
             for chunk in () if bodiless else self._slices(page):
                 if chunk:
                     await response.write(chunk)
                 await asyncio.sleep(0)
             await response.write_eof()
+        except ConnectionResetError:
+            # A prober may leave with the status alone. aiohttp ends whatever is returned, and what is compressed cannot
+            # be ended twice; an empty answer goes nowhere without a word.
+            return web.Response()
         return response
 
     def _slices(self, page: Page) -> Iterator[bytes]:

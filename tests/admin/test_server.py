@@ -164,7 +164,10 @@ def spin(app: FakeApp, pieces: int) -> Iterator[str]:
         yield "x"
 
 
-async def test_a_client_that_leaves_before_the_end_is_no_error(app: FakeApp, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("coding", ["identity", "gzip"])
+async def test_a_client_that_leaves_before_the_end_is_no_error(
+    app: FakeApp, caplog: pytest.LogCaptureFixture, coding: str
+) -> None:
     app.clock = SystemClock()  # type: ignore[assignment]
     left = asyncio.Event()
 
@@ -176,7 +179,7 @@ async def test_a_client_that_leaves_before_the_end_is_no_error(app: FakeApp, cap
     port = Port("admin", "127.0.0.1", 0, app, {"/endless": endpoint})
     await port.start()
     reader, writer = await asyncio.open_connection(*port.bound.split(":"))
-    writer.write(b"GET /endless HTTP/1.1\r\nHost: x\r\n\r\n")
+    writer.write(f"GET /endless HTTP/1.1\r\nHost: x\r\nAccept-Encoding: {coding}\r\n\r\n".encode())
     await reader.readline()
     writer.transport.abort()
     await asyncio.sleep(0.05)
