@@ -29,6 +29,8 @@ from hyperframe.frame import (
     SettingsFrame,
 )
 
+from tests.peers import SECONDS
+
 Lines = list[tuple[bytes, bytes]]
 Wanted = frozenset[str]
 
@@ -67,7 +69,7 @@ class Client:
     """One connection. `events` are the frames that came, each in a few words."""
 
     def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=5)
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=SECONDS)
         self._buffer = b""
         self.events: list[str] = []
 
@@ -76,13 +78,13 @@ class Client:
         with contextlib.closing(self._socket):
             if case.prefaced:
                 self._send(PREFACE, SettingsFrame(0, settings={4: 65535}))
-                assert self._sees(frozenset({"SETTINGS ACK"}), 5) and "SETTINGS" in self.events
+                assert self._sees(frozenset({"SETTINGS ACK"}), SECONDS) and "SETTINGS" in self.events
                 self._send(SettingsFrame(0, flags=["ACK"]))
                 self.events.clear()
             for step in case.steps:
                 if not isinstance(step, Await):
                     self._send(step)
-                elif not self._sees(step.wanted, 5):
+                elif not self._sees(step.wanted, SECONDS):
                     return False
                 else:
                     self.events.clear()

@@ -71,7 +71,7 @@ class Collector:
         self.reports.append((path, headers, len(found)))
         return self.status
 
-    def wait(self, count: int, seconds: float = 10.0) -> list[Seen]:
+    def wait(self, count: int, seconds: float = 60.0) -> list[Seen]:
         """The spans, once there are so many."""
         until = time.monotonic() + seconds
         while len(self.spans) < count:

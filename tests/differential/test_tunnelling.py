@@ -17,7 +17,7 @@ from aiohttp.test_utils import unused_port
 
 from tests.differential.envoy_process import EXTENSIONS, Envoy, loopback
 from tests.differential.http1_sides import LOG_FIELDS, envoy_cluster
-from tests.peers import until
+from tests.peers import until, whole_lines
 from tests.pyproxy_process import PyproxyProcess
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
@@ -137,7 +137,7 @@ class Side:
         return seen
 
     def _lines(self) -> list[Any]:
-        return [json.loads(line) for line in self.log.read_text().splitlines()] if self.log.exists() else []
+        return [json.loads(line) for line in whole_lines(self.log)]
 
 
 def envoys_port(start_envoy: Callable[..., Envoy], port: int, log: Path) -> int:

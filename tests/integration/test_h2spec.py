@@ -49,7 +49,7 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 def test_a_case_of_h2spec(name: str, port: int) -> None:
     case = CASES[name]
     client = Client(port)
-    assert client.play(case, frozenset({OTHERWISE[name]}) if name in OTHERWISE else case.wanted, 10), client.events
+    assert client.play(case, frozenset({OTHERWISE[name]}) if name in OTHERWISE else case.wanted, 20), client.events
 
 
 def test_the_list_is_whole() -> None:
