@@ -19,7 +19,8 @@ from pyproxy.lab.scenarios import find_scenario
 from pyproxy.lab.stage import Stage
 from pyproxy.lab.surroundings import Surroundings
 
-TAKE_UP_SECONDS = 5.0
+TAKE_UP_SECONDS = 30.0
+"""How long the proxies may need for changed documents: on a busy machine, more than five seconds."""
 GLANCE_SECONDS = 0.1
 PATIENCE = 30.0
 """Seconds beyond those that a step needs to settle."""

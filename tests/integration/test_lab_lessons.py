@@ -154,7 +154,8 @@ def test_a_lesson_is_undone_within_two_seconds(classroom: Classroom, name: str) 
 def test_after_all_the_lessons_the_lab_is_still_under_500_mb(classroom: Classroom) -> None:
     processes = tree(classroom.process.pid)
     assert len(processes) > 14, "six services, as many sidecars, the gateway, the console and the lab"
-    assert sum(map(proportional_bytes, processes)) < 500_000_000
+    found = [proportional_bytes(each) for each in processes]
+    assert sum(found) < 500_000_000, found
 
 
 def test_down_ends_the_lab_with_the_students_documents_back(classroom: Classroom) -> None:
