@@ -10,7 +10,6 @@ import httptools
 
 from pyproxy.core.http import Headers, RequestHead, ResponseHead
 from pyproxy.core.outcome import Outcome
-from pyproxy.core.tls import Peer
 from pyproxy.upstream.stream import RequestStream, ResponseHandler
 from pyproxy.wire.http1 import LAST_CHUNK, encode_chunk, encode_request
 from pyproxy.wire.names import NameTable
@@ -60,10 +59,9 @@ class Http1Client(RequestStream):
         # Connection
         self.pool = pool
         self._stats = pool.host.cluster.stats
-        self.transport: asyncio.Transport = None  # type: ignore[assignment]  # set before any use, in connection_made
+        self.transport = None  # type: ignore[assignment]  # set before any use, in connection_made
         self.local_address = ""
-        self.peer: Peer | None = None
-        """The other end of TLS; None: plaintext."""
+        self.peer = None
         self.requests = 0
         self.idle_since = 0.0
         self.expiry: asyncio.TimerHandle | None = None
