@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from pyproxy.admin.information import days_left, memory_kilobytes
 from pyproxy.admin.pages import JSON, BadRequest, Page, Piece, Query, as_json, text
 from pyproxy.admin.patterns import Matches, pattern
+from pyproxy.admin.process_metrics import process_metrics
 from pyproxy.admin.served import Served
 from pyproxy.downstream.listener import stats_name
 from pyproxy.runtime.counters import ServerStats, StatGroup
@@ -103,8 +104,6 @@ def _scrape(others: Iterable[bytes], groups: envoy.Groups, named: Matches | None
 
 
 def _others(served: Served) -> Iterator[bytes]:
-    from pyproxy.admin.process_metrics import process_metrics  # at the first scrape: it brings 1.1 MiB
-
     yield from served.metrics.pieces()
     yield process_metrics(served)
 
