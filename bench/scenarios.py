@@ -208,7 +208,7 @@ SCENARIOS: dict[str, Scenario] = {
         ),
         Scenario(
             "tokens",
-            "inbound; each request brings one of 2,000 tokens (RS256), which is verified",
+            "inbound; each request brings one of 5,000 tokens (RS256), which is verified",
             replace(INBOUND, tokens=True),
             proxies=WITH_POLICIES,
         ),

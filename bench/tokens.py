@@ -11,8 +11,8 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 ISSUER = "issuer.bench"
-USERS = 2000
-"""Each with a token; they take turns. Twice as many as pyproxy remembers: every token is verified anew."""
+USERS = 5000
+"""Each with a token; they take turns. So many that each of two workers has forgotten one when it comes again."""
 LIFE = timedelta(hours=12)
 """Longer than anybody measures."""
 
