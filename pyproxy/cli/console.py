@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import json
+import signal
 import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -111,9 +112,19 @@ async def _serve(settings: ConsoleSettings, address: str, port: int, *, open_pag
                 click.echo(f"         {silent}: {why}", err=True)
             if open_page:
                 webbrowser.open(server.url)
-            await asyncio.Event().wait()
+            await _told_to_end()
         finally:
             await server.stop()
+    if output == "text":
+        click.echo()
+
+
+async def _told_to_end() -> None:
+    """By Ctrl-C or SIGTERM, also where a shell lets its background programs ignore the first."""
+    told = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    await told.wait()
 
 
 def _is_loopback(address: str) -> bool:
