@@ -101,7 +101,8 @@ def extensions() -> list[Extension]:
         return []
     # What is not compiled is not judged here: `mypy` does that, where its dependencies are installed.
     # Libraries that are not there while building have no types, and nothing of it may fail for that.
-    options = ["--ignore-missing-imports", "--follow-imports=silent", "--no-warn-return-any", "--no-warn-unused-ignores"]
+    options = ["--ignore-missing-imports", "--follow-imports=silent"]
+    options += ["--no-warn-return-any", "--no-warn-unused-ignores"]
     try:
         from mypyc.build import mypycify
 
