@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import platform
-import ssl
 from importlib import metadata
 
 import click
+from cryptography.hazmat.backends.openssl import backend
 
 from pyproxy import __version__
 from pyproxy.proxy import exchange
@@ -25,7 +25,7 @@ def versions() -> dict[str, str]:
             found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             found[package] = "-"
-    found["openssl"] = ssl.OPENSSL_VERSION
+    found["openssl"] = backend.openssl_version_text()
     return found
 
 

@@ -14,7 +14,7 @@ from pyproxy.core.tls import MtlsMode, Peer, ServerTlsMode
 from pyproxy.downstream.closing import reset
 from pyproxy.downstream.filter_chains import Chain, inbound_chain, lets_in, server_for
 from pyproxy.mtls.channel import TIMED_OUT, TlsChannel
-from pyproxy.mtls.contexts import Contexts, TlsContext
+from pyproxy.mtls.contexts import Contexts
 from pyproxy.mtls.failure import SYSTEM
 from pyproxy.mtls.peers import peer_of, verify_client, verify_gateway_client
 from pyproxy.proxy.environment import ClientConnection, Environment
@@ -22,6 +22,7 @@ from pyproxy.wire.client_hello import ClientHello, NotTls, parse_client_hello
 
 if TYPE_CHECKING:
     from pyproxy.downstream.listener import BoundListener
+    from pyproxy.mtls.openssl import TlsContext
 
 _REQUEST_LINE: Final = re.compile(rb"[A-Z]{3,16} ")
 _PASSED_THROUGH: Final = (ServerTlsMode.PASSTHROUGH, ServerTlsMode.AUTO_PASSTHROUGH)
@@ -47,7 +48,7 @@ class Entrance:
         self._asks_for_name = False
         self._patience: asyncio.TimerHandle | None = None
         self._chain = Chain(tls=False, protocol="http")
-        self._tickets = True
+        self._hello: ClientHello | None = None
         self.idle_since = 0.0
         self.transport: asyncio.Transport = None  # type: ignore[assignment]  # set before any use
         self.connection: ClientConnection = None  # type: ignore[assignment]  # set before any use
@@ -140,7 +141,7 @@ class Entrance:
         self._wait_no_more()
         if hello is not None:
             self.connection.server_name = hello.server_name
-            self._tickets = hello.takes_tickets
+            self._hello = hello
         if self._bound.listener.server_tls:
             self._enter_gateway(hello)
             return
@@ -158,7 +159,7 @@ class Entrance:
         self._chain = chain
         if chain.tls:
             mesh = self._env.live.serving.snapshot.mesh_tls
-            self._end_tls(lambda contexts: contexts.server(mesh, chain.protocol == "tcp", self._tickets))
+            self._end_tls(lambda contexts: contexts.server(mesh, chain.protocol == "tcp"))
         else:
             self._sniff()
 
@@ -171,7 +172,7 @@ class Entrance:
         terminates = server.mode not in _PASSED_THROUGH
         self._chain = Chain(tls=terminates, protocol="http" if terminates and server.route_table else "tcp")
         if terminates:
-            self._end_tls(lambda contexts: contexts.gateway(server, self._tickets))
+            self._end_tls(lambda contexts: contexts.gateway(server))
         else:
             self._hand_over(self.transport)
 
@@ -183,7 +184,7 @@ class Entrance:
             return
         self.deadline = 0.0  # the handshake has its own
         early, self._early = self._early, b""
-        channel = TlsChannel(context, server_side=True, secured=self._on_secured, failed=self._on_failed)
+        channel = TlsChannel(context, secured=self._on_secured, failed=self._on_failed, hello=self._hello)
         channel.server_name = self.connection.server_name
         self.transport.set_protocol(cast(asyncio.Protocol, channel))
         channel.connection_made(self.transport)

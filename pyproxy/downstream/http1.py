@@ -176,6 +176,7 @@ class Http1Server(ClientStream):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._client_gone()
+        self._parser = cast(Any, None)  # which holds us: a connection is to be freed now, not by the collector
         self.connection.stats.downstream_cx_active -= 1
         self._tracker.remove(self)
 

@@ -9,8 +9,8 @@ import logging
 import os
 import socket
 import struct
-from collections.abc import Iterator
-from typing import cast
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, cast
 
 from pyproxy.core.errors import CommandError, cannot_listen
 from pyproxy.core.loop import spawn
@@ -24,10 +24,12 @@ from pyproxy.proxy.environment import ClientConnection, Environment
 from pyproxy.runtime.counters import HttpStats, ListenerStats
 from pyproxy.snapshot.model import Listener, ListenerKind, Snapshot
 
-_log = logging.getLogger("pyproxy.listener")
-_SO_ORIGINAL_DST = 80
-_IP6T_SO_ORIGINAL_DST = 80
-BACKLOG = 4096
+_log: Final = logging.getLogger("pyproxy.listener")
+_INET: Final = int(socket.AF_INET)
+_INET6: Final = int(socket.AF_INET6)
+_SO_ORIGINAL_DST: Final = 80
+_IP6T_SO_ORIGINAL_DST: Final = 80
+BACKLOG: Final = 4096
 
 
 class BoundListener:
@@ -71,7 +73,7 @@ class BoundListener:
         except OSError as error:
             raise refused(self.listener, error) from error
         self._server = server
-        self.port = server.sockets[0].getsockname()[1]
+        self.port = _sockets(server)[0].getsockname()[1]
         self._env.own_addresses.update(_own_addresses(address, self.port))
 
     def stop_accepting(self) -> None:
@@ -79,7 +81,7 @@ class BoundListener:
         server, self._server = self._server, None
         if server is None:
             return
-        kept = [socket.socket(fileno=os.dup(each.fileno())) for each in server.sockets]
+        kept = [socket.socket(fileno=os.dup(each.fileno())) for each in _sockets(server)]
         server.close()
         for listening in kept:
             self._accept_rest(listening)
@@ -127,7 +129,8 @@ class BoundListener:
     def client_connection(self, transport: asyncio.Transport) -> ClientConnection:
         """The facts of a new connection."""
         self.connection_stats.downstream_cx_total += 1
-        local, remote = transport.get_extra_info("sockname"), transport.get_extra_info("peername")
+        local: object = transport.get_extra_info("sockname")
+        remote: object = transport.get_extra_info("peername")
         connection = ClientConnection(self.listener, self.listener.http, self.stats, identifier=next(self._identifiers))
         if isinstance(local, tuple):
             connection.local_address = _text(local)
@@ -198,6 +201,11 @@ class BoundListener:
         self.tunnels -= 1
 
 
+def _sockets(server: asyncio.Server) -> Sequence[socket.socket]:
+    """asyncio has a tuple of them, uvloop a list."""
+    return cast(Any, server).sockets  # type: ignore[no-any-return]
+
+
 def unix_path(address: str) -> str:
     """`unix:///path` → `/path`."""
     return address.removeprefix("unix:").replace("///", "/")
@@ -219,18 +227,22 @@ def refused(listener: Listener, error: OSError) -> CommandError:
 def original_destination(transport: asyncio.Transport) -> tuple[str, int] | None:
     """Where the connection was going before iptables REDIRECT; None when it was not redirected. Linux only."""
     wrapped = transport.get_extra_info("socket")
-    if wrapped is None or wrapped.family not in (socket.AF_INET, socket.AF_INET6):
+    if wrapped is None:
         return None
+    handle = socket.SocketType(fileno=wrapped.fileno())  # the bare one: what wraps it costs more than asking
     try:
-        if wrapped.family == socket.AF_INET:
-            raw = wrapped.getsockopt(socket.SOL_IP, _SO_ORIGINAL_DST, 16)
-            port, packed = struct.unpack_from("!2xH4s", raw)
-            return socket.inet_ntop(socket.AF_INET, packed), port
-        raw = wrapped.getsockopt(socket.IPPROTO_IPV6, _IP6T_SO_ORIGINAL_DST, 28)
-        port, packed = struct.unpack_from("!2xH4x16s", raw)
-        return socket.inet_ntop(socket.AF_INET6, packed), port
+        if handle.family == _INET:
+            port, packed = struct.unpack_from("!2xH4s", handle.getsockopt(socket.SOL_IP, _SO_ORIGINAL_DST, 16))
+        elif handle.family == _INET6:
+            raw = handle.getsockopt(socket.IPPROTO_IPV6, _IP6T_SO_ORIGINAL_DST, 28)
+            port, packed = struct.unpack_from("!2xH4x16s", raw)
+        else:
+            return None
+        return socket.inet_ntop(handle.family, packed), port
     except (OSError, AttributeError):
         return None
+    finally:
+        handle.detach()
 
 
 def _text(address: tuple[str, int]) -> str:

@@ -1,24 +1,26 @@
 """One TLS connection over a raw transport: towards it a protocol, towards the protocol above it a transport.
 
-OpenSSL sees memory alone (`ssl.MemoryBIO`): no task, no copy of the raw transport's buffers, and bytes that were read
+OpenSSL sees memory alone (engine.py): no task, no copy of the raw transport's buffers, and bytes that were read
 before anybody knew that they are TLS can be fed in. Source for what ends a connection: Envoy tls/ssl_socket.cc.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from pyproxy.mtls.failure import failure_text, loss_text
+from pyproxy.mtls.failure import TlsError, failure_text, loss_text
+
+if TYPE_CHECKING:
+    from pyproxy.mtls.openssl import TlsContext
+    from pyproxy.wire.client_hello import ClientHello
 
 HANDSHAKE_TIMEOUT: Final = 15.0
 """Seconds from the connection to the end of the handshake (Istio's transport_socket_connect_timeout of gateways)."""
 TIMED_OUT: Final = "TLS_handshake_timeout"
 CLOSED: Final = ""
 """The failure of a handshake whose peer just went away: Envoy has no words for it."""
-_RECORD: Final = 16384
 _NOBODY: Final = asyncio.Protocol()
 """Stands above a channel that nobody has taken, or that is lost: it hears everything and does nothing."""
 
@@ -33,21 +35,18 @@ class TlsChannel:
 
     def __init__(
         self,
-        context: ssl.SSLContext,
+        context: TlsContext,
         *,
-        server_side: bool,
         secured: Callable[[TlsChannel], None],
         failed: Callable[[str], None],
         server_hostname: str | None = None,
-        session: ssl.SSLSession | None = None,
+        session: Any = None,
+        hello: ClientHello | None = None,
         handshake_timeout: float = HANDSHAKE_TIMEOUT,
     ) -> None:
-        self._incoming = ssl.MemoryBIO()
-        self._outgoing = ssl.MemoryBIO()
-        self.sslobj = context.wrap_bio(
-            self._incoming, self._outgoing, server_side=server_side, server_hostname=server_hostname, session=session
-        )
-        self.server_side = server_side
+        self.context = context
+        self.tls = context.connection(server_hostname, session, hello=hello)
+        self._server_side = context.server_side
         self.server_name = server_hostname or ""
         """SNI: what we asked for, or, when somebody sets it, what the client did."""
         self.handshake_done = False
@@ -74,17 +73,16 @@ class TlsChannel:
         self._raw = transport  # type: ignore[assignment]
         if self._timeout:
             self._deadline = asyncio.get_running_loop().call_later(self._timeout, self._on_deadline)
-        if not self.server_side:
+        if not self._server_side:
             self._shake()
 
     def data_received(self, data: bytes) -> None:
         """TLS records; also those that somebody read before this channel was there."""
         if self._closing:
             return
-        self._incoming.write(data)
-        if not self.handshake_done and not self._shake():
-            return
-        self._read(len(data))
+        self.tls.feed(data)
+        if self.handshake_done or self._shake():
+            self._read()
 
     def eof_received(self) -> bool:
         """An end without close_notify is an end all the same, as in Envoy."""
@@ -118,13 +116,11 @@ class TlsChannel:
         if self._closing or self._ended or not data:
             return
         try:
-            sent = self.sslobj.write(data)
-            while sent < len(data):  # so the documentation has it, though memory takes everything
-                sent += self.sslobj.write(memoryview(data)[sent:])
-        except ssl.SSLError as error:
+            self.tls.write(data)
+        except TlsError as error:
             self._break(error)
             return
-        self._raw.write(self._outgoing.read())
+        self._raw.write(self.tls.outgoing())
 
     def writelines(self, pieces: Iterable[bytes | bytearray | memoryview]) -> None:
         """As one write."""
@@ -135,10 +131,7 @@ class TlsChannel:
         if self._closing or self._ended:
             return
         self._ended = True
-        try:
-            self.sslobj.unwrap()
-        except ssl.SSLError:  # the peer's own is not here yet
-            pass
+        self.tls.end()
         self._flush()
 
     def can_write_eof(self) -> bool:
@@ -185,9 +178,7 @@ class TlsChannel:
         return protocol
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """`ssl_object`, `tls_channel`, or what the raw transport knows."""
-        if name == "ssl_object":
-            return self.sslobj
+        """`tls_channel`, or what the raw transport knows."""
         if name == "tls_channel":
             return self
         return self._raw.get_extra_info(name, default)
@@ -200,31 +191,19 @@ class TlsChannel:
         """Water marks of the raw transport."""
         self._raw.set_write_buffer_limits(high, low)
 
-    # What was agreed on
-
-    @property
-    def alpn(self) -> str:
-        """The protocol that was agreed on; empty when none was."""
-        return self.sslobj.selected_alpn_protocol() or ""
-
-    @property
-    def session(self) -> ssl.SSLSession | None:
-        """To resume by; in TLS 1.3 the server's ticket comes after the handshake, with the first bytes read."""
-        return self.sslobj.session
-
     # For itself
 
     def _shake(self) -> bool:
         """One step of the handshake; gives whether there is more to read."""
         try:
-            self.sslobj.do_handshake()
-        except ssl.SSLWantReadError:
-            self._flush()
-            return False
-        except (ssl.SSLError, ssl.CertificateError) as error:
+            done = self.tls.shake()
+        except TlsError as error:
             self._flush()  # the alert
-            unanswered = not self.server_side and self.sslobj.cipher() is None
+            unanswered = not self._server_side and not self.tls.cipher
             self._give_up(failure_text(error, unanswered=unanswered))
+            return False
+        if not done:
+            self._flush()
             return False
         self.handshake_done = True
         self._stop_clock()
@@ -233,40 +212,22 @@ class TlsChannel:
             secured(self)
         if self._closing:
             return False
-        if not self.server_side or self.sslobj.version() != "TLSv1.3":
+        if not self._server_side or self.tls.version != "TLSv1.3":
             self._flush()  # else there are tickets alone, which nobody waits for: they leave with the first bytes
-        return self._incoming.pending > 0
+        return self.tls.waiting
 
-    def _read(self, size: int) -> None:
+    def _read(self) -> None:
         """Everything that can be decrypted, as one piece."""
-        sslobj, incoming = self.sslobj, self._incoming
-        chunk = b""
-        pieces: list[bytes] = []
-        ended = False
         try:
-            # The plaintext of a record is shorter than the record, and never longer than _RECORD.
-            chunk = sslobj.read(size if size < _RECORD else _RECORD)
-            while incoming.pending or sslobj.pending():
-                if not chunk:
-                    break
-                pieces.append(chunk)
-                chunk = b""
-                chunk = sslobj.read(_RECORD)
-            ended = not chunk
-        except ssl.SSLWantReadError:  # the rest of a record has still to come, or it was no data
-            self._flush()
-        except ssl.SSLZeroReturnError:
-            ended = True
-        except ssl.SSLError as error:
+            chunk = self.tls.read()
+        except TlsError as error:
             self._break(error)
             return
-        if pieces:
-            if chunk:
-                pieces.append(chunk)
-            chunk = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         if chunk:
             self._upper.data_received(chunk)
-        if ended and not self._closing:
+        else:
+            self._flush()  # it was no data; that may have to be answered
+        if self.tls.ended and not self._closing:
             self._end()
 
     def _end(self) -> None:
@@ -279,10 +240,11 @@ class TlsChannel:
             self.close()
 
     def _flush(self) -> None:
-        if self._outgoing.pending:
-            self._raw.write(self._outgoing.read())
+        data = self.tls.outgoing()
+        if data:
+            self._raw.write(data)
 
-    def _break(self, error: ssl.SSLError) -> None:
+    def _break(self, error: TlsError) -> None:
         """TLS itself went wrong after the handshake: nothing that follows can be trusted."""
         self.failure = failure_text(error)
         self._flush()

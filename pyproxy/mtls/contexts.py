@@ -8,17 +8,20 @@ Source: Istio pilot/pkg/networking/core/cluster_tls.go, pkg/security/model/authe
 from __future__ import annotations
 
 import logging
-import ssl
 from collections.abc import Callable, Hashable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pyproxy.core.loop import Clock, SystemClock
 from pyproxy.core.tls import ClientTls, ClientTlsMode, MeshTls, ServerTls, ServerTlsMode, TlsParameters
 from pyproxy.mtls.alpn import SERVER_HTTP, SERVER_TCP
+from pyproxy.mtls.failure import TlsError
 from pyproxy.mtls.holding import Holding
 from pyproxy.mtls.material import Material, MaterialError, Sources, workload_sources
 from pyproxy.snapshot.model import Snapshot
+
+if TYPE_CHECKING:
+    from pyproxy.mtls.openssl import TlsContext  # 8 MB come with it, which who has no TLS need not pay
 
 CIPHERS: Final = (
     "ECDHE-ECDSA-AES128-GCM-SHA256",
@@ -34,17 +37,9 @@ _NO_CERTIFICATE: Final = (
     "(pyproxy certs issue makes them)"
 )
 _log: Final = logging.getLogger("pyproxy.certs")
-_VERSIONS: Final = {"TLSv1_2": ssl.TLSVersion.TLSv1_2, "TLSv1_3": ssl.TLSVersion.TLSv1_3}
+_VERSIONS: Final = {"TLSv1_2": 0x0303, "TLSv1_3": 0x0304}
 NOT_READY: Final = "TLS error: Secret is not supplied by SDS"
 """What an Envoy says of a connection for which it has no certificate (ssl_socket.cc)."""
-
-
-class TlsContext(ssl.SSLContext):
-    """A context that knows what it shows."""
-
-    local_uri_san = ""
-    """The first URI SAN of our certificate."""
-    local_subject = ""
 
 
 class Contexts:
@@ -92,37 +87,35 @@ class Contexts:
         """What was read, the workload's first."""
         return tuple(self._holdings.values())
 
-    def server(self, mesh: MeshTls, tcp: bool = False, tickets: bool = True) -> TlsContext | None:
-        """Mutual TLS on an inbound port; `tcp`: what follows is no HTTP, `tickets`: the client can resume by one.
-        None: this proxy has no certificate.
-        """
+    def server(self, mesh: MeshTls, tcp: bool = False) -> TlsContext | None:
+        """Mutual TLS on an inbound port; `tcp`: what follows is no HTTP. None: this proxy has no certificate."""
         parameters = mesh.parameters
 
         def make() -> TlsContext:
-            context = _server_context(parameters, SERVER_TCP if tcp else SERVER_HTTP, tickets)
-            context.verify_mode = ssl.CERT_REQUIRED
+            context = _context(parameters, SERVER_TCP if tcp else SERVER_HTTP, server_side=True)
+            context.verify("everybody")
             self._load(context, self._own())
             return context
 
-        return self._kept(("server", parameters, tcp, tickets), make)
+        return self._kept(("server", parameters, tcp), make)
 
-    def gateway(self, server: ServerTls, tickets: bool = True) -> TlsContext | None:
+    def gateway(self, server: ServerTls) -> TlsContext | None:
         """TLS on a Gateway's server. None: its files cannot be used, as the log says."""
 
         def make() -> TlsContext:
-            context = _server_context(server.parameters, _before(server), tickets)
+            context = _context(server.parameters, _before(server), server_side=True)
             if server.mode is ServerTlsMode.ISTIO_MUTUAL:
-                context.verify_mode = ssl.CERT_REQUIRED
+                context.verify("everybody")
                 self._load(context, self._own())
                 return context
             if server.mode in _ASKING and not server.accept_untrusted:
-                context.verify_mode = _ASKING[server.mode]
+                context.verify(_ASKING[server.mode])
             for certificate, key in server.more_certificates:
                 self._load(context, self._held(Sources(certificate, key)))
             self._load(context, self._held(sources_of_server(server)))
             return context
 
-        return self._kept((server, tickets), make)
+        return self._kept(server, make)
 
     def client(self, tls: ClientTls, alpn: tuple[str, ...]) -> TlsContext | None:
         """TLS towards a cluster, offering these protocols. None: there is no certificate, or the files are no good."""
@@ -132,13 +125,11 @@ class Contexts:
         def make() -> TlsContext:
             if own and not self.has_certificate:
                 _log.error("%s", _NO_CERTIFICATE)
-            context = TlsContext(ssl.PROTOCOL_TLS_CLIENT)
-            _set_up(context, tls.parameters, alpn)
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE if tls.insecure_skip_verify else ssl.CERT_REQUIRED
+            context = _context(tls.parameters, alpn, server_side=False)
+            context.verify("nobody" if tls.insecure_skip_verify else "everybody")
             self._load(context, self._own() if own else self._held(sources))
             if not own and not tls.ca_file and not tls.insecure_skip_verify:
-                context.load_default_certs()
+                context.trust_the_systems()
             return context
 
         return self._kept(("client", own, sources, tls.insecure_skip_verify, tls.parameters, alpn), make)
@@ -192,7 +183,7 @@ class Contexts:
     def _load(self, context: TlsContext, material: Material) -> None:
         try:
             material.load_into(context)
-        except ssl.SSLError as error:
+        except TlsError as error:
             refusal = f"{', '.join(material.sources.paths)}: OpenSSL does not take it: {error.reason}"
             _log.error("%s", refusal)
             raise MaterialError(refusal) from None
@@ -202,8 +193,8 @@ class Contexts:
 
 
 _ASKING: Final = {
-    ServerTlsMode.MUTUAL: ssl.CERT_REQUIRED,
-    ServerTlsMode.OPTIONAL_MUTUAL: ssl.CERT_OPTIONAL,
+    ServerTlsMode.MUTUAL: "everybody",
+    ServerTlsMode.OPTIONAL_MUTUAL: "who shows one",
 }
 """The modes in which a Gateway asks its clients for a certificate."""
 
@@ -238,22 +229,19 @@ def _before(server: ServerTls) -> tuple[str, ...]:
     return SERVER_TCP if server.mode is ServerTlsMode.ISTIO_MUTUAL else ()
 
 
-def _server_context(parameters: TlsParameters, alpn: tuple[str, ...], tickets: bool) -> TlsContext:
-    """Each ticket costs a fifth of a handshake: one is enough to resume, and who cannot gets none, as of BoringSSL."""
-    context = TlsContext(ssl.PROTOCOL_TLS_SERVER)
-    _set_up(context, parameters, alpn)
-    context.num_tickets = int(tickets)
-    return context
+def _context(parameters: TlsParameters, alpn: tuple[str, ...], *, server_side: bool) -> TlsContext:
+    """Versions, ciphers, protocols; a version that OpenSSL cannot do securely is 1.2."""
+    from pyproxy.mtls.openssl import TlsContext
 
-
-def _set_up(context: TlsContext, parameters: TlsParameters, alpn: tuple[str, ...]) -> None:
-    """Versions, ciphers, protocols; a version that Python's OpenSSL cannot do securely is 1.2."""
-    context.minimum_version = _VERSIONS.get(parameters.min_version, ssl.TLSVersion.TLSv1_2)
-    context.maximum_version = _VERSIONS.get(parameters.max_version, ssl.TLSVersion.TLSv1_3)
-    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+    context = TlsContext(server_side=server_side)
+    context.set_versions(
+        _VERSIONS.get(parameters.min_version, _VERSIONS["TLSv1_2"]),
+        _VERSIONS.get(parameters.max_version, _VERSIONS["TLSv1_3"]),
+    )
     try:
         context.set_ciphers(":".join(parameters.ciphers or CIPHERS))
-    except ssl.SSLError:  # none of them exists here
+    except TlsError:  # none of them exists here
         context.set_ciphers(":".join(CIPHERS))
     if alpn:
-        context.set_alpn_protocols(list(alpn))
+        context.set_alpn(alpn)
+    return context

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import ssl
 from typing import Final
 
 _LIBRARY: Final = 16 << 24
@@ -52,21 +51,33 @@ _SAME: Final = {
     "TLSV1_UNRECOGNIZED_NAME": "TLSV1_ALERT_UNRECOGNIZED_NAME",
 }
 """OpenSSL's word → BoringSSL's, where they are two."""
+_CAUSES: Final = {"self-signed": "self signed", " or the system clock is incorrect": ""}
+"""The same of what is wrong with a certificate."""
 
 
-def failure_text(error: Exception, *, unanswered: bool = False) -> str:
-    """`TLS_error:|268435703:SSL routines:OPENSSL_internal:WRONG_VERSION_NUMBER:TLS_error_end`; empty for none.
+class TlsError(Exception):
+    """OpenSSL refuses: its word for why, and of a certificate that failed verification what is wrong with it."""
+
+    def __init__(self, reason: str, verify_message: str = "") -> None:
+        super().__init__(f"{reason}: {verify_message}" if verify_message else reason)
+        self.reason = reason or "UNKNOWN"
+        self.verify_message = verify_message
+
+
+def failure_text(error: TlsError, *, unanswered: bool = False) -> str:
+    """`TLS_error:|268435703:SSL routines:OPENSSL_internal:WRONG_VERSION_NUMBER:TLS_error_end`.
 
     `unanswered`: our ClientHello has not been answered by a ServerHello.
     """
-    if not isinstance(error, ssl.SSLError) or isinstance(error, ssl.SSLCertVerificationError):
-        why = str(getattr(error, "verify_message", "")).replace("self-signed", "self signed")
-        return refusal_text(f"X509_verify_cert: certificate verification error at depth 0: {why}" if why else "")
-    reason = error.reason or "UNKNOWN"
-    reason = _SAME.get(reason, reason)
+    if error.verify_message:
+        why = error.verify_message
+        for theirs, ours in _CAUSES.items():
+            why = why.replace(theirs, ours)
+        return refusal_text(f"X509_verify_cert: certificate verification error at depth 0: {why}")
+    reason = _SAME.get(error.reason, error.reason)
     if unanswered and reason == "SSLV3_ALERT_HANDSHAKE_FAILURE":
         return _text(reason, _entry("HANDSHAKE_FAILURE_ON_CLIENT_HELLO"))
-    return _text(reason) if reason else ""
+    return _text(reason)
 
 
 def refusal_text(why: str) -> str:

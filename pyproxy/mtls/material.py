@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import os
-import ssl
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pyproxy.core.errors import CommandError
 from pyproxy.core.spiffe import SCHEME
 from pyproxy.mtls.facts import CertificateFacts
 from pyproxy.mtls.layout import CHAIN, KEY, ROOT
+
+if TYPE_CHECKING:
+    from pyproxy.mtls.openssl import TlsContext
 
 
 class MaterialError(CommandError):
@@ -49,9 +51,8 @@ class Material:
     roots: tuple[CertificateFacts, ...] = ()
     """Whom we trust; empty when the set does not say."""
     chain_pem: bytes = field(default=b"", repr=False)
-    """What peers are shown: the chain, and the root above a certificate that stands alone."""
+    """What peers are shown."""
     key_pem: bytes = field(default=b"", repr=False)
-    roots_pem: bytes = field(default=b"", repr=False)
     crl_pem: bytes = field(default=b"", repr=False)
 
     @property
@@ -69,18 +70,15 @@ class Material:
         """When the first of the roots expires."""
         return min((each.not_after for each in self.roots), default=float("inf"))
 
-    def load_into(self, context: ssl.SSLContext) -> None:
-        """Show this certificate, trust these roots, refuse what is revoked."""
+    def load_into(self, context: TlsContext) -> None:
+        """Show this certificate, trust these roots, refuse what is revoked. Raises TlsError."""
         if self.chain_pem:
             with _as_file(self.chain_pem) as chain, _as_file(self.key_pem) as key:
-                context.load_cert_chain(chain, key, password="")
-        if self.roots_pem:
-            context.load_verify_locations(cadata=self.roots_pem.decode("ascii", "ignore"))
+                context.show(chain, key)
+        context.trust(tuple(root.der for root in self.roots))
         if self.crl_pem:
             with _as_file(self.crl_pem) as revoked:
-                context.load_verify_locations(cafile=revoked)
-            context.verify_flags |= ssl.VerifyFlags.VERIFY_CRL_CHECK_CHAIN
-        context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
+                context.refuse_revoked(revoked)
 
 
 def workload_sources(folder: Path) -> Sources:
@@ -96,7 +94,7 @@ def workload_folder(certs: Path, workload: str, namespace: str) -> Path:
 
 @contextlib.contextmanager
 def _as_file(contents: bytes) -> Iterator[str]:
-    """A path that OpenSSL can open, as Python's ssl takes keys from files alone: in memory where the system can."""
+    """A path that OpenSSL can open, as it takes chains from files alone: in memory where the system can."""
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("pyproxy")
         try:

@@ -14,7 +14,6 @@ from typing import Final
 from pyproxy.core.spiffe import trust_domain_of
 from pyproxy.core.tls import ClientTls, MeshTls, Peer, ServerTls
 from pyproxy.mtls.channel import TlsChannel
-from pyproxy.mtls.contexts import TlsContext
 from pyproxy.mtls.facts import CertificateFacts, facts_of
 from pyproxy.mtls.failure import refusal_text
 
@@ -25,20 +24,17 @@ EXPIRED: Final = refusal_text("X509_verify_cert: certificate verification error 
 
 
 def peer_of(channel: TlsChannel) -> Peer:
-    """The facts of a connection whose handshake is done. A peer that was seen before costs a look-up."""
-    tls = channel.sslobj
-    context = tls.context
-    local = context if isinstance(context, TlsContext) else None
-    cipher = tls.cipher()
+    """The facts of a connection whose handshake is done. A certificate that was seen before costs a look-up."""
+    tls, context = channel.tls, channel.context
     return _peer(
-        tls.getpeercert(binary_form=True) or b"",
-        tls.version() or "",
-        cipher[0] if cipher is not None else "",
-        channel.alpn,
+        tls.certificate,
+        tls.version,
+        tls.cipher,
+        tls.alpn,
         channel.server_name,
-        local.local_uri_san if local else "",
-        local.local_subject if local else "",
-        bool(tls.session_reused),
+        context.local_uri_san,
+        context.local_subject,
+        tls.resumed,
     )
 
 
@@ -79,8 +75,9 @@ def verify_client(peer: Peer, mesh: MeshTls, now: float) -> str | None:
     facts = _facts(peer.certificate)
     if facts is None:
         return _BROKEN
-    if any(trust_domain_of(uri) in mesh.trust_domains for uri in facts.uri_sans):
-        return _dated(peer, facts, now)
+    for uri in facts.uri_sans:
+        if trust_domain_of(uri) in mesh.trust_domains:
+            return _dated(peer, facts, now)
     return _no_match(facts)
 
 

@@ -6,19 +6,19 @@ taken up half.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import ssl
 from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from pyproxy.mtls.chains import parse_certificates, signed_by
+from pyproxy.mtls.chains import parse_certificates
 from pyproxy.mtls.facts import CertificateFacts, facts_of
+from pyproxy.mtls.failure import TlsError
 from pyproxy.mtls.keys import parse_key, same_public
 from pyproxy.mtls.material import Material, MaterialError, Sources, workload_sources
+from pyproxy.mtls.openssl import TlsContext
 
 _LIMIT = 1024 * 1024
 """Bytes: no file of certificates is larger, and no other file should be read whole."""
@@ -36,8 +36,7 @@ def read(sources: Sources, now: float) -> Material:
             _check_time(each, sources.certificate, now)
     if sources.crl:
         _check_revocations(crl_pem, sources.crl)
-    shown_pem = chain_pem + _signer_pem(chain, roots)
-    return Material(sources, chain, roots, shown_pem, key_pem, roots_pem, crl_pem)
+    return Material(sources, chain, roots, chain_pem, key_pem, crl_pem)
 
 
 def read_workload(folder: Path, now: float) -> Material:
@@ -79,19 +78,6 @@ def _certificates(pem: bytes, path: str) -> tuple[CertificateFacts, ...]:
         raise MaterialError(f"{path}: {error}; {_AGAIN}") from None
 
 
-def _signer_pem(chain: tuple[CertificateFacts, ...], roots: tuple[CertificateFacts, ...]) -> bytes:
-    """The root of a certificate that stands alone. OpenSSL sends it in any case: what it is not given it finds and
-    verifies in every handshake, a tenth of the whole (SSL_MODE_NO_AUTO_CHAIN, which Python cannot set).
-    """
-    if len(chain) != 1:
-        return b""
-    leaf = x509.load_der_x509_certificate(chain[0].der)
-    for root in roots:
-        if root.der != chain[0].der and signed_by(leaf, x509.load_der_x509_certificate(root.der)):
-            return b"\n" + ssl.DER_cert_to_PEM_cert(root.der).encode()
-    return b""
-
-
 def _check_key(leaf: CertificateFacts, key_pem: bytes, sources: Sources) -> None:
     try:
         key = parse_key(key_pem)
@@ -121,24 +107,19 @@ def _check_revocations(pem: bytes, path: str) -> None:
 
 def _check_chain(material: Material) -> None:
     """Shake hands with ourselves, both sides asking for a certificate: what OpenSSL refuses, a peer would refuse."""
-    sides = []
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    for protocol in (ssl.PROTOCOL_TLS_CLIENT, ssl.PROTOCOL_TLS_SERVER):
-        context = ssl.SSLContext(protocol)
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_REQUIRED
+    client, server = (TlsContext(server_side=each) for each in (False, True))
+    for context in (client, server):
+        context.verify("everybody")
         try:
             material.load_into(context)
-        except ssl.SSLError as error:
+        except TlsError as error:
             raise MaterialError(f"{material.sources.certificate}: {error.reason}; {_AGAIN}") from None
-        server = protocol is ssl.PROTOCOL_TLS_SERVER
-        bios = (outgoing, incoming) if server else (incoming, outgoing)
-        sides.append(context.wrap_bio(*bios, server_side=server))
+    sides = [client.connection(), server.connection()]
     try:
-        for side in (*sides, *sides):
-            with contextlib.suppress(ssl.SSLWantReadError):
-                side.do_handshake()
-    except ssl.SSLError as error:
-        why = getattr(error, "verify_message", "") or error.reason
+        for side, other in (sides, sides[::-1]) * 2:
+            side.shake()
+            other.feed(side.outgoing())
+    except TlsError as error:
+        why = error.verify_message or error.reason
         files = f"{material.sources.certificate}: does not lead to {material.sources.ca}"
         raise MaterialError(f"{files}: {why}; {_AGAIN}") from None

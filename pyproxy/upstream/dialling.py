@@ -10,8 +10,7 @@ import ipaddress
 import os
 import re
 import socket
-import ssl
-from typing import Any, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from pyproxy.core.tls import ClientTls, ClientTlsMode, Peer
 from pyproxy.mtls.channel import TlsChannel
@@ -22,6 +21,9 @@ from pyproxy.runtime.clusters import HostState
 from pyproxy.snapshot.model import TcpKeepalive
 from pyproxy.snapshot.tls import HTTP1_ALPN, HTTP2_ALPN, TCP_ALPN
 from pyproxy.wire.proxy_protocol import NOBODY, Ends, header
+
+if TYPE_CHECKING:
+    from pyproxy.mtls.openssl import TlsContext
 
 HTTP1: Final = "http/1.1"
 HTTP2: Final = "h2"
@@ -79,7 +81,6 @@ class TlsDialler:
 
         channel = TlsChannel(
             context,
-            server_side=False,
             secured=secured,
             failed=lambda reason: _settle(done, self._count_failure(reason)),
             server_hostname=self._server_name,
@@ -129,10 +130,10 @@ class TlsDialler:
             stats.ssl_connection_error += 1
         return reason
 
-    def _session(self, context: ssl.SSLContext) -> ssl.SSLSession | None:
+    def _session(self, context: TlsContext) -> Any:
         """Of the last connection under the same certificates: in TLS 1.3 its ticket came after the handshake."""
         last = self._last
-        return last.session if last is not None and last.sslobj.context is context else None
+        return last.tls.session if last is not None and last.context is context else None
 
 
 class _Introducing(asyncio.Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import httptools
 
@@ -200,16 +200,9 @@ class Http1Client(RequestStream):
         self.usable = False
         handler, self._handler = self._handler, None
         if handler is not None:
-            if self._until_close and exc is None:
-                handler.on_end()
-                self.pool.lost(self)
-                return
-            self.cut = True
-            if self._begun or self._head_done:
-                handler.on_reset(Outcome.PROTOCOL_ERROR, "")
-            else:
-                handler.on_reset(Outcome.CONNECTION_TERMINATION, "")
+            self._tell(handler, exc)
         self.pool.lost(self)
+        self._parser = cast(Any, None)  # which holds us: a connection is to be freed now, not by the collector
 
     def pause_writing(self) -> None:
         self._full = True
@@ -288,6 +281,15 @@ class Http1Client(RequestStream):
             self._handler.on_end()
 
     # For itself
+
+    def _tell(self, handler: ResponseHandler, exc: Exception | None) -> None:
+        """Whose response it was: it is over, be it whole or not."""
+        if self._until_close and exc is None:
+            handler.on_end()
+            return
+        self.cut = True
+        begun = self._begun or self._head_done
+        handler.on_reset(Outcome.PROTOCOL_ERROR if begun else Outcome.CONNECTION_TERMINATION, "")
 
     def _survives(self, error: httptools.HttpParserError) -> bool:
         """Whether the response is whole in spite of a parser error: then only this connection is lost."""

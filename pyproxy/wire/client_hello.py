@@ -46,33 +46,6 @@ class _MalformedError(Exception):
     """A length points past its end."""
 
 
-class _Reader:
-    """Takes bytes from the front. Raises _MalformedError where there are too few."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._at = 0
-
-    @property
-    def left(self) -> int:
-        return len(self._data) - self._at
-
-    def take(self, size: int) -> bytes:
-        end = self._at + size
-        if end > len(self._data):
-            raise _MalformedError
-        found = self._data[self._at : end]
-        self._at = end
-        return found
-
-    def number(self, size: int) -> int:
-        return int.from_bytes(self.take(size), "big")
-
-    def vector(self, size: int) -> bytes:
-        """Bytes behind a length of `size` bytes."""
-        return self.take(self.number(size))
-
-
 def may_be_tls(data: bytes) -> bool:
     """Whether a connection may be TLS that begins with these bytes, be it one alone: a handshake of version 3.x."""
     return data[:1] == b"\x16" and data[1:2] in (b"", b"\x03")
@@ -82,7 +55,7 @@ def parse_client_hello(data: bytes) -> ClientHello | NotTls | None:
     """The ClientHello that a connection begins with; None when more bytes are needed, which is for 64 KiB at most."""
     try:
         body = _message(data)
-        return None if body is None else _parse(_Reader(body))
+        return None if body is None else _parse(body)
     except _MalformedError:
         return NOT_TLS
 
@@ -96,13 +69,13 @@ def _message(data: bytes) -> bytes | None:
     for _ in range(_MAX_RECORDS):
         if len(data) - at < 5:
             return None
-        length = int.from_bytes(data[at + 3 : at + 5], "big")
+        length = _number(data, at + 3, 2)
         if not may_be_tls(data[at : at + 2]) or not 0 < length <= _MAX_RECORD:
             raise _MalformedError
         message += data[at + 5 : at + 5 + length]
         at += 5 + length
         if len(message) >= 4:
-            size = int.from_bytes(message[1:4], "big")
+            size = (message[1] << 16) + _number(message, 2, 2)
             if message[0] != _CLIENT_HELLO or size > MAX_HELLO:
                 raise _MalformedError
             if len(message) >= 4 + size:
@@ -110,52 +83,67 @@ def _message(data: bytes) -> bytes | None:
     raise _MalformedError
 
 
-def _parse(hello: _Reader) -> ClientHello:
-    legacy = hello.number(2)
-    hello.take(32)
-    hello.vector(1)  # session id
-    hello.vector(2)  # cipher suites
-    hello.vector(1)  # compression
+def _parse(hello: bytes) -> ClientHello:
+    versions: tuple[int, ...] = (_number(hello, 0, 2),)
+    at = 34  # behind version and random
+    for size in (1, 2, 1):  # session id, cipher suites, compression
+        at += size + len(_vector(hello, at, size))
+    extensions = _vector(hello, at, 2) if at < len(hello) else b""
     server_name = ""
     alpn: tuple[bytes, ...] = ()
-    versions: tuple[int, ...] = (legacy,)
     psk_modes: bytes | None = None
-    extensions = _Reader(hello.vector(2) if hello.left else b"")
-    while extensions.left:
-        kind, value = extensions.number(2), _Reader(extensions.vector(2))
+    at = 0
+    while at < len(extensions):
+        kind, value = _number(extensions, at, 2), _vector(extensions, at + 2, 2)
+        at += 4 + len(value)
         if kind == _SERVER_NAME:
-            server_name = _host_name(_Reader(value.vector(2)))
+            server_name = _host_name(_vector(value, 0, 2))
         elif kind == _ALPN:
-            alpn = _names(_Reader(value.vector(2)))
+            alpn = _names(_vector(value, 0, 2))
         elif kind == _SUPPORTED_VERSIONS:
-            versions = _numbers(_Reader(value.vector(1)))
+            listed = _vector(value, 0, 1)
+            versions = tuple([_number(listed, each, 2) for each in range(0, len(listed), 2)])
         elif kind == _PSK_MODES:
-            psk_modes = value.vector(1)
-    known = tuple(_VERSIONS[each] for each in versions if each in _VERSIONS)
+            psk_modes = _vector(value, 0, 1)
+    known = tuple([_VERSIONS[each] for each in versions if each in _VERSIONS])
     if not known:  # SSL 3 or something of which nobody has heard
         raise _MalformedError
     takes_tickets = "TLSv1.3" not in known or (psk_modes is not None and _PSK_WITH_DHE in psk_modes)
     return ClientHello(server_name, alpn, known, takes_tickets)
 
 
-def _host_name(names: _Reader) -> str:
+def _host_name(names: bytes) -> str:
     """The first name of type host_name."""
-    while names.left:
-        kind, name = names.number(1), names.vector(2)
-        if kind == 0:
+    at = 0
+    while at < len(names):
+        name = _vector(names, at + 1, 2)
+        if names[at] == 0:
             return name.decode("latin-1").lower()
+        at += 3 + len(name)
     return ""
 
 
-def _names(protocols: _Reader) -> tuple[bytes, ...]:
+def _names(protocols: bytes) -> tuple[bytes, ...]:
     found: list[bytes] = []
-    while protocols.left:
-        found.append(protocols.vector(1))
+    at = 0
+    while at < len(protocols):
+        name = _vector(protocols, at, 1)
+        found.append(name)
+        at += 1 + len(name)
     return tuple(found)
 
 
-def _numbers(versions: _Reader) -> tuple[int, ...]:
-    found: list[int] = []
-    while versions.left:
-        found.append(versions.number(2))
-    return tuple(found)
+def _number(data: bytes, at: int, size: int) -> int:
+    """Of one or two bytes. Raises _MalformedError where there are too few."""
+    if at + size > len(data):
+        raise _MalformedError
+    return data[at] if size == 1 else (data[at] << 8) + data[at + 1]
+
+
+def _vector(data: bytes, at: int, size: int) -> bytes:
+    """What stands behind a length of `size` bytes. Raises _MalformedError where there is less."""
+    start = at + size
+    end = start + _number(data, at, size)
+    if end > len(data):
+        raise _MalformedError
+    return data[start:end]

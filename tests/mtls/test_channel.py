@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 import tempfile
 from collections.abc import Iterator
 from typing import Any, cast
@@ -13,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyproxy.mtls.channel import CLOSED, TIMED_OUT, TlsChannel
+from pyproxy.mtls.openssl import TlsContext
 from tests.certificates import Authority, Issued
 from tests.fakes import FakeTransport
 
@@ -23,35 +23,33 @@ CLIENT = CA.issue("client.test")
 HIGH = 64 * 1024
 
 
-def show(context: ssl.SSLContext, issued: Issued) -> None:
+TLS_1_2, TLS_1_3 = 0x0303, 0x0304
+
+
+def show(context: TlsContext, issued: Issued) -> None:
     with tempfile.NamedTemporaryFile() as file:
         file.write(issued.pem + issued.key_pem)
         file.flush()
-        context.load_cert_chain(file.name)
+        context.show(file.name, file.name)
 
 
-def trust(context: ssl.SSLContext, authority: Authority) -> None:
-    context.load_verify_locations(cadata=authority.root_pem.decode())
-
-
-def server_context(*, asks: bool = True, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.maximum_version = version
-    context.num_tickets = 1
+def server_context(*, version: int = TLS_1_3) -> TlsContext:
+    context = TlsContext(server_side=True)
+    context.set_versions(TLS_1_2, version)
     show(context, SERVER)
-    trust(context, CA)
-    if asks:
-        context.verify_mode = ssl.CERT_REQUIRED
-    context.set_alpn_protocols(["istio", "http/1.1"])
+    context.trust((CA.own.der,))
+    context.verify("everybody")
+    context.set_alpn(("istio", "http/1.1"))
     return context
 
 
-def client_context(*, ca: Authority = CA, shows: bool = True) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    trust(context, ca)
+def client_context(*, ca: Authority = CA, shows: bool = True) -> TlsContext:
+    context = TlsContext(server_side=False)
+    context.trust((ca.own.der,))
+    context.verify("everybody")
     if shows:
         show(context, CLIENT)
-    context.set_alpn_protocols(["istio"])
+    context.set_alpn(("istio",))
     return context
 
 
@@ -93,15 +91,13 @@ class Upper(asyncio.Protocol):
 class End:
     """One channel on a raw transport of its own."""
 
-    def __init__(self, context: ssl.SSLContext, *, server_side: bool, stays: bool = False, **options: Any) -> None:
+    def __init__(self, context: TlsContext, *, stays: bool = False, **options: Any) -> None:
         self.upper = Upper(stays=stays)
         self.failures: list[str] = []
         self.raw = FakeTransport(limit=HIGH)
         self.passed = 0
         """Bytes of `raw.written` that the other end has."""
-        self.channel = TlsChannel(
-            context, server_side=server_side, secured=self._secured, failed=self.failures.append, **options
-        )
+        self.channel = TlsChannel(context, secured=self._secured, failed=self.failures.append, **options)
         self.raw.set_protocol(cast(asyncio.Protocol, self.channel))
 
     def _secured(self, channel: TlsChannel) -> None:
@@ -146,11 +142,11 @@ class Wire:
 
 
 def wire(
-    server: ssl.SSLContext | None = None, client: ssl.SSLContext | None = None, *, stays: bool = False, **options: Any
+    server: TlsContext | None = None, client: TlsContext | None = None, *, stays: bool = False, **options: Any
 ) -> Wire:
     return Wire(
-        End(server or server_context(), server_side=True, stays=stays),
-        End(client or client_context(), server_side=False, stays=stays, server_hostname="server.test", **options),
+        End(server or server_context(), stays=stays),
+        End(client or client_context(), stays=stays, server_hostname="server.test", **options),
     )
 
 
@@ -158,7 +154,7 @@ async def test_a_handshake_then_bytes_both_ways() -> None:
     both = wire()
     both.start()
     assert both.server.channel.handshake_done and both.client.channel.handshake_done
-    assert both.server.channel.alpn == both.client.channel.alpn == "istio"
+    assert both.server.channel.tls.alpn == both.client.channel.tls.alpn == "istio"
     both.client.upper.transport.write(b"ping")
     both.run()
     both.server.upper.transport.writelines([b"po", b"ng"])
@@ -184,10 +180,10 @@ async def test_what_is_written_at_once_leaves_with_the_end_of_the_handshake() ->
     st.lists(st.binary(min_size=0, max_size=40_000), max_size=6),
     st.lists(st.binary(min_size=0, max_size=40_000), max_size=6),
     st.lists(st.integers(1, 20_000), min_size=1, max_size=60),
-    st.sampled_from([ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]),
+    st.sampled_from([TLS_1_2, TLS_1_3]),
 )
 def test_bytes_arrive_however_they_are_split(
-    up: list[bytes], down: list[bytes], sizes: list[int], version: ssl.TLSVersion
+    up: list[bytes], down: list[bytes], sizes: list[int], version: int
 ) -> None:
     async def run() -> None:
         both = wire(server_context(version=version))
@@ -252,8 +248,8 @@ async def test_bytes_that_were_read_before_are_fed_in() -> None:
 # Ends
 
 
-@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-async def test_a_half_close_is_the_peers_end_and_no_more(version: ssl.TLSVersion) -> None:
+@pytest.mark.parametrize("version", [TLS_1_2, TLS_1_3])
+async def test_a_half_close_is_the_peers_end_and_no_more(version: int) -> None:
     both = wire(server_context(version=version), stays=True)
     both.start()
     client, server = both.client.upper, both.server.upper
@@ -337,7 +333,7 @@ async def test_a_server_of_another_root_is_refused_and_told() -> None:
     both = wire(client=client_context(ca=OTHER_CA))
     both.start()
     (reason,) = both.client.failures
-    why = "X509_verify_cert: certificate verification error at depth 0: self signed certificate in certificate chain"
+    why = "X509_verify_cert: certificate verification error at depth 0: unable to get local issuer certificate"
     lead = "TLS_error:|268435581:SSL routines:OPENSSL_internal:CERTIFICATE_VERIFY_FAILED:verify cert failed: "
     assert reason == f"{lead}{why}:TLS_error_end"
     both.server.raw.deliver(both.client.take(1 << 20))
@@ -358,7 +354,7 @@ async def test_a_client_without_certificate_hears_of_it_after_its_handshake() ->
 
 
 async def test_plaintext_is_no_handshake() -> None:
-    end = End(server_context(), server_side=True)
+    end = End(server_context())
     end.start()
     end.raw.deliver(b"GET / HTTP/1.1\r\n\r\n")
     assert end.raw.is_closing()
@@ -366,7 +362,7 @@ async def test_plaintext_is_no_handshake() -> None:
 
 
 async def test_a_peer_that_leaves_before_the_end_of_the_handshake() -> None:
-    end = End(server_context(), server_side=True)
+    end = End(server_context())
     end.start()
     end.raw.deliver_end()
     end.raw.lose()
@@ -374,7 +370,7 @@ async def test_a_peer_that_leaves_before_the_end_of_the_handshake() -> None:
 
 
 async def test_a_handshake_has_its_time() -> None:
-    end = End(server_context(), server_side=True, handshake_timeout=0.01)
+    end = End(server_context(), handshake_timeout=0.01)
     end.start()
     await asyncio.sleep(0.05)
     assert end.failures == [TIMED_OUT]
@@ -403,31 +399,33 @@ async def test_a_session_is_resumed() -> None:
     both.start()
     both.server.upper.transport.write(b"x")
     both.run()
-    session = both.client.channel.session
-    assert session is not None and session.has_ticket
-    again = wire(server, client, session=session)
+    again = wire(server, client, session=both.client.channel.tls.session)
     again.start()
-    assert again.client.channel.sslobj.session_reused
-    assert again.server.channel.sslobj.session_reused
+    assert again.client.channel.tls.resumed
+    assert again.server.channel.tls.resumed
+    assert again.server.channel.tls.certificate == CLIENT.der
 
 
 async def test_tickets_leave_with_the_first_bytes() -> None:
-    both = wire()
+    server, client = server_context(), client_context()
+    both = wire(server, client)
     both.start()
     written = len(both.server.raw.written)
-    assert both.client.channel.session is None or not both.client.channel.session.has_ticket
+    early = wire(server, client, session=both.client.channel.tls.session)
+    early.start()
+    assert not early.client.channel.tls.resumed
     both.server.upper.transport.write(b"x")
     assert len(both.server.raw.written) > written + 200
     both.run()
-    session = both.client.channel.session
-    assert session is not None and session.has_ticket
+    later = wire(server, client, session=both.client.channel.tls.session)
+    later.start()
+    assert later.client.channel.tls.resumed
 
 
 async def test_what_it_does_not_know_it_asks_the_raw_transport() -> None:
     both = wire()
     both.start()
     channel = both.client.channel
-    assert channel.get_extra_info("ssl_object") is channel.sslobj
     assert channel.get_extra_info("tls_channel") is channel
     assert channel.get_extra_info("socket", "nothing") == "nothing"
     assert channel.get_protocol() is both.client.upper

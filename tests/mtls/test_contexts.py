@@ -5,14 +5,19 @@ from __future__ import annotations
 import contextlib
 import logging
 import ssl
+import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from pyproxy.core.tls import ClientTls, ClientTlsMode, MeshTls, ServerTls, ServerTlsMode, TlsParameters
-from pyproxy.mtls.contexts import CIPHERS, Contexts, TlsContext
+from pyproxy.mtls.contexts import CIPHERS, Contexts
+from pyproxy.mtls.engine import TlsConnection, lib
+from pyproxy.mtls.failure import TlsError
 from pyproxy.mtls.material import MaterialError
+from pyproxy.mtls.openssl import TlsContext
 from pyproxy.snapshot.model import Cluster, Identity, Snapshot
 from tests.certificates import PRODUCTPAGE, REVIEWS, Authority
 
@@ -32,28 +37,55 @@ def there(context: TlsContext | None) -> TlsContext:
     return context
 
 
-def shake(
-    client: ssl.SSLContext, server: ssl.SSLContext, session: ssl.SSLSession | None = None
-) -> tuple[ssl.SSLObject, ssl.SSLObject]:
-    """Both sides after the handshake and a byte each way. Raises ssl.SSLError."""
-    up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
-    one = client.wrap_bio(down, up, server_hostname="reviews.example.com", session=session)
-    other = server.wrap_bio(up, down, server_side=True)
+class Other:
+    """Another program's end: Python's own `ssl`, which has another OpenSSL."""
+
+    def __init__(self, context: ssl.SSLContext, *, server_side: bool = False) -> None:
+        self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        name = None if server_side else "reviews.example.com"
+        self.tls = context.wrap_bio(self._in, self._out, server_side=server_side, server_hostname=name)
+
+    def feed(self, data: bytes) -> None:
+        self._in.write(data)
+
+    def outgoing(self) -> bytes:
+        return self._out.read()
+
+    def shake(self) -> None:
+        with contextlib.suppress(ssl.SSLWantReadError):
+            self.tls.do_handshake()
+
+    def write(self, data: bytes) -> None:
+        self.tls.write(data)
+
+    def read(self) -> bytes:
+        return self.tls.read(1)
+
+
+def shake(client: TlsContext, server: TlsContext, session: Any = None) -> tuple[TlsConnection, TlsConnection]:
+    """Both sides after the handshake and a byte from the server. Raises TlsError."""
+    ends = client.connection("reviews.example.com", session), server.connection()
+    meet(*ends)
+    return ends
+
+
+def meet(client: TlsConnection | Other, server: TlsConnection | Other) -> None:
+    """The handshake of two sides, and a byte from the server. Raises TlsError."""
     for _ in range(3):
-        for side in (one, other):
-            with contextlib.suppress(ssl.SSLWantReadError):
-                side.do_handshake()
-    other.write(b"x")
-    one.read(1)
-    return one, other
+        for side, other in ((client, server), (server, client)):
+            side.shake()
+            other.feed(side.outgoing())
+    server.write(b"x")
+    client.feed(server.outgoing())
+    assert client.read() == b"x"
 
 
 def test_two_workloads_of_a_mesh_shake_hands(contexts: Contexts) -> None:
     client, server = shake(there(contexts.client(MUTUAL, HTTP)), there(contexts.server(MESH)))
-    assert client.version() == "TLSv1.3"
-    assert REVIEWS.encode() in (client.getpeercert(True) or b"")
-    assert REVIEWS.encode() in (server.getpeercert(True) or b"")
-    assert server.selected_alpn_protocol() == "http/1.1"
+    assert client.version == "TLSv1.3"
+    assert REVIEWS.encode() in client.certificate
+    assert REVIEWS.encode() in server.certificate
+    assert server.alpn == "http/1.1"
 
 
 def test_a_context_knows_what_it_shows(contexts: Contexts) -> None:
@@ -65,14 +97,14 @@ def test_a_client_without_a_certificate_is_refused(contexts: Contexts) -> None:
     stranger = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     stranger.check_hostname = False
     stranger.verify_mode = ssl.CERT_NONE
-    with pytest.raises(ssl.SSLError, match="PEER_DID_NOT_RETURN_A_CERTIFICATE"):
-        shake(stranger, there(contexts.server(MESH)))
+    with pytest.raises(TlsError, match="PEER_DID_NOT_RETURN_A_CERTIFICATE"):
+        meet(Other(stranger), there(contexts.server(MESH)).connection())
 
 
 def test_somebody_of_another_root_is_refused_on_either_side(contexts: Contexts, tmp_path: Path) -> None:
     others = Contexts(OTHER.workload(tmp_path / "other"))
     for client, server in [(contexts, others), (others, contexts)]:
-        with pytest.raises(ssl.SSLCertVerificationError):
+        with pytest.raises(TlsError, match="unable to get local issuer certificate"):
             shake(there(client.client(MUTUAL, HTTP)), there(server.server(MESH)))
 
 
@@ -83,41 +115,48 @@ def test_contexts_are_made_once(contexts: Contexts) -> None:
     assert contexts.client(MUTUAL, HTTP) is contexts.client(named, HTTP)
 
 
-def test_old_versions_compression_and_renegotiation_are_off(contexts: Contexts) -> None:
-    for context in (there(contexts.server(MESH)), there(contexts.client(MUTUAL, HTTP))):
-        assert context.minimum_version is ssl.TLSVersion.TLSv1_2
-        assert context.maximum_version is ssl.TLSVersion.TLSv1_3
-        assert context.options & ssl.OP_NO_RENEGOTIATION
-        assert context.options & ssl.OP_NO_COMPRESSION
-        assert [one["name"] for one in context.get_ciphers() if one["protocol"] != "TLSv1.3"] == list(CIPHERS)
-        assert not context.check_hostname
-    assert there(contexts.server(MESH)).num_tickets == 1
+def ciphers_of(context: TlsContext, folder: Path) -> list[str]:
+    """What a client of this context offers, but for TLS 1.3, where there is no choice."""
+    stranger = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    stranger.load_cert_chain(folder / "cert-chain.pem", folder / "key.pem")
+    stranger.set_ciphers("ALL:@SECLEVEL=0")
+    server = Other(stranger, server_side=True)
+    client = context.connection()
+    client.shake()
+    server.feed(client.outgoing())
+    server.shake()
+    return [name for name, version, _ in server.tls.shared_ciphers() or () if version != "TLSv1.3"]
 
 
-def test_who_cannot_resume_gets_no_ticket(contexts: Contexts, tmp_path: Path) -> None:
-    folder = ROOT.workload(tmp_path / "gateway")
-    gateway = ServerTls(ServerTlsMode.SIMPLE, ("*",), *(str(folder / name) for name in ("cert-chain.pem", "key.pem")))
-    caller = there(contexts.client(MUTUAL, HTTP))
-    for context in (contexts.server(MESH, tickets=False), contexts.gateway(gateway, tickets=False)):
-        assert there(context).num_tickets == 0
-        client, _ = shake(caller, there(context))
-        assert client.session is None or not client.session.has_ticket
-    assert there(contexts.gateway(gateway)).num_tickets == 1
+def test_old_versions_compression_and_renegotiation_are_off(contexts: Contexts, tmp_path: Path) -> None:
+    server, client = there(contexts.server(MESH)), there(contexts.client(MUTUAL, HTTP))
+    assert set(ciphers_of(client, tmp_path / "certs")) == set(CIPHERS)
+    old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    old.check_hostname = False
+    old.verify_mode = ssl.CERT_NONE
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        old.minimum_version, old.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
+    old.set_ciphers("ALL:@SECLEVEL=0")
+    with pytest.raises(TlsError, match="UNSUPPORTED_PROTOCOL"):
+        meet(Other(old), server.connection())
+    for context in (server, client):
+        assert context.options & lib.SSL_OP_NO_RENEGOTIATION
+        assert context.options & lib.SSL_OP_NO_COMPRESSION
 
 
 def test_parameters_are_followed(contexts: Contexts) -> None:
     strict = there(contexts.server(MeshTls(parameters=TlsParameters(min_version="TLSv1_3"))))
-    assert strict.minimum_version is ssl.TLSVersion.TLSv1_3
     old = TlsParameters(max_version="TLSv1_2", ciphers=("ECDHE-ECDSA-AES128-GCM-SHA256", "no-such-cipher"))
     client, _ = shake(there(contexts.client(ClientTls(MUTUAL.mode, parameters=old), ())), there(contexts.server(MESH)))
-    assert (client.version(), (client.cipher() or ("",))[0]) == ("TLSv1.2", "ECDHE-ECDSA-AES128-GCM-SHA256")
-    with pytest.raises(ssl.SSLError):
+    assert (client.version, client.cipher) == ("TLSv1.2", "ECDHE-ECDSA-AES128-GCM-SHA256")
+    with pytest.raises(TlsError, match="UNSUPPORTED_PROTOCOL"):
         shake(there(contexts.client(ClientTls(MUTUAL.mode, parameters=old), ())), strict)
 
 
-def test_ciphers_that_do_not_exist_are_the_default_ones(contexts: Contexts) -> None:
-    context = there(contexts.server(MeshTls(parameters=TlsParameters(ciphers=("none",)))))
-    assert CIPHERS[0] in [one["name"] for one in context.get_ciphers()]
+def test_ciphers_that_do_not_exist_are_the_default_ones(contexts: Contexts, tmp_path: Path) -> None:
+    context = there(contexts.client(ClientTls(MUTUAL.mode, parameters=TlsParameters(ciphers=("none",))), HTTP))
+    assert set(ciphers_of(context, tmp_path / "certs")) == set(CIPHERS)
 
 
 @pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
@@ -127,15 +166,15 @@ def test_sessions_are_resumed_until_the_certificates_are_others(
     tls = ClientTls(MUTUAL.mode, parameters=TlsParameters(max_version=version))
     client, _ = shake(there(contexts.client(tls, HTTP)), there(contexts.server(MESH)))
     again, _ = shake(there(contexts.client(tls, HTTP)), there(contexts.server(MESH)), client.session)
-    assert again.session_reused
+    assert again.resumed
     before = there(contexts.client(tls, HTTP))
     ROOT.workload(tmp_path / "certs", PRODUCTPAGE)
     contexts.holdings[0].look()
     contexts.holdings[0].look()
     contexts.renew()
     fresh, _ = shake(before, there(contexts.server(MESH)), again.session)
-    assert not fresh.session_reused
-    assert PRODUCTPAGE.encode() in (fresh.getpeercert(True) or b"")
+    assert not fresh.resumed
+    assert PRODUCTPAGE.encode() in fresh.certificate
     assert contexts.client(tls, HTTP) is not before
 
 
@@ -171,10 +210,11 @@ def test_simple_tls_trusts_the_file_that_is_named(tmp_path: Path) -> None:
     server.load_cert_chain(folder / "cert-chain.pem", folder / "key.pem")
     contexts = Contexts()
     simple = ClientTls(ClientTlsMode.SIMPLE, ca_file=str(tmp_path / "ca.pem"))
-    shake(there(contexts.client(simple, ())), server)
-    with pytest.raises(ssl.SSLCertVerificationError):  # the system's roots
-        shake(there(contexts.client(ClientTls(ClientTlsMode.SIMPLE), ())), server)
-    shake(there(contexts.client(ClientTls(ClientTlsMode.SIMPLE, insecure_skip_verify=True), ())), server)
+    meet(there(contexts.client(simple, ())).connection(), Other(server, server_side=True))
+    with pytest.raises(TlsError, match="CERTIFICATE_VERIFY_FAILED"):  # the system's roots
+        meet(there(contexts.client(ClientTls(ClientTlsMode.SIMPLE), ())).connection(), Other(server, server_side=True))
+    skipping = ClientTls(ClientTlsMode.SIMPLE, insecure_skip_verify=True)
+    meet(there(contexts.client(skipping, ())).connection(), Other(server, server_side=True))
 
 
 def test_a_revoked_certificate_is_refused(tmp_path: Path) -> None:
@@ -184,8 +224,8 @@ def test_a_revoked_certificate_is_refused(tmp_path: Path) -> None:
     server.load_cert_chain(folder / "cert-chain.pem", folder / "key.pem")
     (tmp_path / "crl.pem").write_bytes(ROOT.revoke(issued))
     tls = ClientTls(ClientTlsMode.SIMPLE, ca_file=str(folder / "root-cert.pem"), crl_file=str(tmp_path / "crl.pem"))
-    with pytest.raises(ssl.SSLCertVerificationError, match="certificate revoked"):
-        shake(there(Contexts().client(tls, ())), server)
+    with pytest.raises(TlsError, match="certificate revoked"):
+        meet(there(Contexts().client(tls, ())).connection(), Other(server, server_side=True))
 
 
 def test_files_that_cannot_be_read_make_no_context_until_they_can(tmp_path: Path) -> None:
@@ -203,22 +243,22 @@ def test_files_that_cannot_be_read_make_no_context_until_they_can(tmp_path: Path
 @pytest.mark.parametrize(
     ("mode", "asks"),
     [
-        (ServerTlsMode.SIMPLE, ssl.CERT_NONE),
-        (ServerTlsMode.MUTUAL, ssl.CERT_REQUIRED),
-        (ServerTlsMode.OPTIONAL_MUTUAL, ssl.CERT_OPTIONAL),
-        (ServerTlsMode.ISTIO_MUTUAL, ssl.CERT_REQUIRED),
+        (ServerTlsMode.SIMPLE, "nobody"),
+        (ServerTlsMode.MUTUAL, "everybody"),
+        (ServerTlsMode.OPTIONAL_MUTUAL, "who shows one"),
+        (ServerTlsMode.ISTIO_MUTUAL, "everybody"),
     ],
 )
 def test_a_gateway_asks_its_clients_as_its_mode_says(
-    contexts: Contexts, tmp_path: Path, mode: ServerTlsMode, asks: ssl.VerifyMode
+    contexts: Contexts, tmp_path: Path, mode: ServerTlsMode, asks: str
 ) -> None:
     folder = ROOT.workload(tmp_path / "gateway")
     names = [str(folder / name) for name in ("cert-chain.pem", "key.pem", "root-cert.pem")]
     server = ServerTls(mode, ("*",), *names, route_table="https.443")
     context = there(contexts.gateway(server))
-    assert context.verify_mode is asks
+    assert context.verifies == asks
     client, _ = shake(there(contexts.client(MUTUAL, HTTP)), context)
-    assert client.selected_alpn_protocol() == "http/1.1"
+    assert client.alpn == "http/1.1"
 
 
 @pytest.mark.parametrize(
@@ -237,7 +277,7 @@ def test_metadata_before_tcp_is_agreed_on_with_the_mesh_alone(
     files = () if mode is ServerTlsMode.ISTIO_MUTUAL else names
     server = there(contexts.gateway(ServerTls(mode, ("*",), *files, route_table=table)))
     client = there(contexts.client(MUTUAL, ("istio-peer-exchange", "istio")))
-    assert shake(client, server)[0].selected_alpn_protocol() == expected
+    assert shake(client, server)[0].alpn == (expected or "")
 
 
 @pytest.mark.parametrize(("tcp", "expected"), [(True, "istio-peer-exchange"), (False, None)])
@@ -245,7 +285,7 @@ def test_a_workloads_port_agrees_on_it_where_it_carries_no_http(
     contexts: Contexts, tcp: bool, expected: str | None
 ) -> None:
     client = there(contexts.client(MUTUAL, ("istio-peer-exchange", "istio")))
-    assert shake(client, there(contexts.server(MESH, tcp)))[0].selected_alpn_protocol() == expected
+    assert shake(client, there(contexts.server(MESH, tcp)))[0].alpn == (expected or "")
 
 
 def test_a_gateway_may_have_certificates_of_two_kinds(contexts: Contexts, tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import ssl
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -15,6 +14,7 @@ from pyproxy.core.tls import ClientTls, ClientTlsMode, MeshTls, Peer, ServerTls,
 from pyproxy.mtls.channel import TlsChannel
 from pyproxy.mtls.contexts import Contexts
 from pyproxy.mtls.facts import facts_of
+from pyproxy.mtls.openssl import TlsContext
 from pyproxy.mtls.peers import EXPIRED, peer_of, verify_client, verify_gateway_client, verify_server
 from tests.certificates import PRODUCTPAGE, REVIEWS, Authority
 from tests.fakes import FakeTransport
@@ -31,14 +31,13 @@ def peer(*names: str) -> Peer:
     return Peer(presented=True, certificate=ROOT.issue(*names).der)
 
 
-def handshake(client: ssl.SSLContext, server: ssl.SSLContext) -> tuple[TlsChannel, TlsChannel]:
+def handshake(client: TlsContext, server: TlsContext) -> tuple[TlsChannel, TlsChannel]:
     """Two channels after their handshake."""
     channels: list[TlsChannel] = []
     raws: list[FakeTransport] = []
     for context, server_side in ((client, False), (server, True)):
         channel = TlsChannel(
             context,
-            server_side=server_side,
             secured=lambda one: one.set_protocol(asyncio.Protocol()),
             failed=pytest.fail,
             server_hostname=None if server_side else "outbound_.80_._.reviews",

@@ -7,11 +7,13 @@ import random
 import socket
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from pyproxy.core.loop import SystemClock
 from pyproxy.core.tls import ClientTls, ClientTlsMode, MeshTls
+from pyproxy.mtls.channel import TlsChannel
 from pyproxy.mtls.contexts import Contexts
 from pyproxy.runtime.clusters import ClusterState, HostState
 from pyproxy.snapshot.model import Cluster, ConnectionSettings, Endpoint, TcpKeepalive
@@ -75,9 +77,12 @@ async def test_a_socket_that_cannot_be_had_is_an_ordinary_failure(contexts: Cont
 
 
 async def test_a_tunnel_knows_who_is_at_its_other_end(contexts: Contexts) -> None:
-    server = await asyncio.start_server(
-        lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=contexts.server(MeshTls())
-    )
+    def channel() -> asyncio.Protocol:
+        context = contexts.server(MeshTls())
+        assert context is not None
+        return cast(asyncio.Protocol, TlsChannel(context, secured=TlsChannel.close, failed=pytest.fail))
+
+    server = await asyncio.get_running_loop().create_server(channel, "127.0.0.1", 0)
     cluster = Cluster("c", endpoints=(Endpoint(*server.sockets[0].getsockname()),), tls=MUTUAL)
     one = ClusterState(cluster, SystemClock(), random.Random(1)).hosts[0]
     holding = await dial(one, contexts, b"")

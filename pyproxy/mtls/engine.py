@@ -1,0 +1,226 @@
+"""One TLS connection on memory: bytes of the network in and out, bytes of the application in and out. No sockets.
+
+OpenSSL is the one of `cryptography`, called through the binding beneath pyOpenSSL. Why, and what guards it:
+docs/decisions/0032-openssl-by-cryptography.md.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from cryptography.hazmat.bindings.openssl.binding import Binding
+
+from pyproxy.mtls.failure import TlsError
+
+lib: Final[Any] = Binding.lib
+ffi: Final[Any] = Binding.ffi
+ROOM: Final = 65536
+"""Bytes that are taken from OpenSSL at once."""
+_ABOVE: Final = "record layer failure"
+"""What comes after the word for why."""
+_RENAMED: Final = ("ssl/tls alert ", "tls alert ")
+"""Of OpenSSL 3.2 and 4, for what everybody else calls `sslv3 alert`."""
+_VERSIONS: Final[dict[int, str]] = {0x0303: "TLSv1.2", 0x0304: "TLSv1.3"}
+_NO_TICKET: Final[int] = lib.SSL_OP_NO_TICKET
+_SERVERS_ORDER: Final[int] = lib.SSL_OP_CIPHER_SERVER_PREFERENCE
+_RELEASE: Final[int] = lib.SSL_MODE_RELEASE_BUFFERS
+_WANT_READ: Final[int] = lib.SSL_ERROR_WANT_READ
+_ZERO_RETURN: Final[int] = lib.SSL_ERROR_ZERO_RETURN
+_NULL: Final[Any] = ffi.NULL
+_feed: Final[Any] = lib.BIO_write
+_take: Final[Any] = lib.BIO_read
+_waiting: Final[Any] = lib.BIO_get_mem_data
+_read: Final[Any] = lib.SSL_read
+_write: Final[Any] = lib.SSL_write
+
+
+class Room:
+    """Where OpenSSL puts what it is asked for; shared by all connections of a context, which are one thread's."""
+
+    def __init__(self) -> None:
+        self.start: Any = ffi.new(f"char[{ROOM}]")
+        self.view: Any = ffi.buffer(self.start)
+        self.memory: Any = ffi.gc(lib.BIO_new(lib.BIO_s_mem()), lib.BIO_free)
+        """Takes what OpenSSL writes to nothing else; read empty before it is left."""
+        self.name: Any = ffi.new("unsigned char **")
+        self.size: Any = ffi.new("unsigned int *")
+
+
+class TlsConnection:
+    """OpenSSL's end of one connection."""
+
+    def __init__(self, maker: object, context: Any, room: Room, server_side: bool) -> None:
+        """`context` is an SSL_CTX *, and `maker` owns it and all that OpenSSL calls back."""
+        self._maker = maker
+        self._ssl = ssl = ffi.gc(lib.SSL_new(context), lib.SSL_free)
+        memory = lib.BIO_s_mem()
+        self._incoming = lib.BIO_new(memory)  # both belong to the connection from here on
+        self._outgoing = lib.BIO_new(memory)
+        lib.SSL_set_bio(ssl, self._incoming, self._outgoing)
+        self._room = room
+        self._start = room.start
+        self._view = room.view
+        self.ended = False
+        """The peer said close_notify."""
+        if server_side:
+            lib.SSL_set_accept_state(ssl)
+        else:
+            lib.SSL_set_connect_state(ssl)
+
+    def ask_for(self, server_name: str) -> None:
+        """SNI, of a client."""
+        lib.SSL_set_tlsext_host_name(self._ssl, server_name.encode("ascii"))
+
+    def resume(self, session: Any) -> None:
+        """Of a client; an SSL_SESSION *."""
+        lib.SSL_set_session(self._ssl, session)
+
+    def answer(self, takes_tickets: bool, *, newest: bool) -> None:
+        """Of a server that knows what the client said first: whether it can resume, and whether it speaks TLS 1.3.
+
+        There the client's order of ciphers counts, and before it the server's, as in BoringSSL.
+        """
+        options: int = 0 if takes_tickets else _NO_TICKET
+        if not newest:
+            options |= _SERVERS_ORDER
+        if options:
+            lib.SSL_set_options(self._ssl, options)
+
+    def feed(self, data: bytes) -> None:
+        """What came from the network."""
+        _feed(self._incoming, data, len(data))
+
+    def outgoing(self) -> bytes:
+        """What the network must be sent; empty for nothing."""
+        return self._taken(self._outgoing)
+
+    def shake(self) -> bool:
+        """One step of the handshake; gives whether it is done. Raises TlsError."""
+        result: int = lib.SSL_do_handshake(self._ssl)
+        if result == 1:
+            lib.SSL_set_mode(self._ssl, _RELEASE)  # not before: every record of the handshake would take them anew
+            return True
+        if lib.SSL_get_error(self._ssl, result) == _WANT_READ:
+            return False
+        raise self._error()
+
+    @property
+    def waiting(self) -> bool:
+        """Whether some of what came has not been looked at."""
+        size: int = _waiting(self._incoming, _NULL)
+        return size > 0
+
+    def read(self) -> bytes:
+        """Everything that can be decrypted. Raises TlsError."""
+        chunk = b""
+        pieces: list[bytes] | None = None
+        while True:
+            size: int = _read(self._ssl, self._start, ROOM)
+            if size <= 0:
+                reason: int = lib.SSL_get_error(self._ssl, size)
+                if reason == _WANT_READ:
+                    break
+                if reason != _ZERO_RETURN:
+                    raise self._error()
+                self.ended = True
+                break
+            if chunk:
+                pieces = pieces or [chunk]
+            chunk = self._view[:size]
+            if pieces is not None:
+                pieces.append(chunk)
+            if not self.waiting:  # a record is read whole, so nothing is left within OpenSSL either
+                break
+        return chunk if pieces is None else b"".join(pieces)
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Encrypt; memory takes everything. Raises TlsError."""
+        sent: int = _write(self._ssl, data if isinstance(data, bytes) else ffi.from_buffer(data), len(data))
+        if sent <= 0:
+            raise self._error()
+
+    def end(self) -> None:
+        """Say close_notify."""
+        if lib.SSL_shutdown(self._ssl) < 0:
+            lib.ERR_clear_error()
+
+    # What was agreed on
+
+    @property
+    def version(self) -> str:
+        """`TLSv1.3`."""
+        return _VERSIONS.get(lib.SSL_version(self._ssl)) or _text(lib.SSL_get_version(self._ssl))
+
+    @property
+    def cipher(self) -> str:
+        """OpenSSL's name of it; empty before the ServerHello."""
+        cipher = lib.SSL_get_current_cipher(self._ssl)
+        return _text(lib.SSL_CIPHER_get_name(cipher)) if cipher != _NULL else ""
+
+    @property
+    def alpn(self) -> str:
+        """The protocol that was agreed on; empty when none was."""
+        name, size = self._room.name, self._room.size
+        lib.SSL_get0_alpn_selected(self._ssl, name, size)
+        return str(ffi.buffer(name[0], size[0])[:], "ascii", "replace") if size[0] else ""
+
+    @property
+    def certificate(self) -> bytes:
+        """The peer's, DER; empty when it showed none."""
+        certificate = lib.SSL_get_peer_certificate(self._ssl)
+        if certificate == _NULL:
+            return b""
+        memory = self._room.memory
+        lib.i2d_X509_bio(memory, certificate)
+        lib.X509_free(certificate)
+        return self._taken(memory)
+
+    @property
+    def resumed(self) -> bool:
+        """Whether an earlier session went on."""
+        return bool(lib.SSL_session_reused(self._ssl))
+
+    @property
+    def session(self) -> Any:
+        """To resume by (an SSL_SESSION *); in TLS 1.3 that takes a ticket, which comes after the handshake."""
+        session = lib.SSL_get1_session(self._ssl)
+        return ffi.gc(session, lib.SSL_SESSION_free) if session != _NULL else None
+
+    def _taken(self, memory: Any) -> bytes:
+        """All that is in it, however much."""
+        size: int = _take(memory, self._start, ROOM)
+        if size <= 0:
+            return b""
+        taken: bytes = self._view[:size]
+        if size < ROOM:
+            return taken
+        pieces = [taken]
+        while size == ROOM:
+            size = _take(memory, self._start, ROOM)
+            if size > 0:
+                pieces.append(self._view[:size])
+        return b"".join(pieces)
+
+    def _error(self) -> TlsError:
+        reason = last_error()
+        if reason != "CERTIFICATE_VERIFY_FAILED":
+            return TlsError(reason)
+        result = lib.SSL_get_verify_result(self._ssl)
+        return TlsError(reason, _text(lib.X509_verify_cert_error_string(result)))
+
+
+def last_error() -> str:
+    """OpenSSL's word for what went wrong last, `HTTP_REQUEST`; empty for none. Nothing of it remains."""
+    last = ""
+    while code := lib.ERR_get_error():
+        text = lib.ERR_reason_error_string(code)
+        if text != _NULL and _text(text) != _ABOVE:
+            last = _text(text)
+    for new in _RENAMED:
+        if last.startswith(new):
+            last = "sslv3 alert " + last.removeprefix(new)
+    return last.upper().replace(" ", "_")
+
+
+def _text(words: Any) -> str:
+    return str(ffi.string(words), "ascii", "replace")
