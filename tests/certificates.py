@@ -46,7 +46,7 @@ class Issued:
 class Authority:
     """A root, or an intermediate under another authority."""
 
-    def __init__(self, name: str = "root", parent: Authority | None = None, *, days: int = 10) -> None:
+    def __init__(self, name: str = "root", parent: Authority | None = None, *, days: float = 10) -> None:
         key = ec.generate_private_key(ec.SECP256R1())
         subject = _name(name)
         builder = _builder(subject, parent.subject if parent else subject, key, -HOUR, datetime.timedelta(days=days))

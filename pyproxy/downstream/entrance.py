@@ -15,8 +15,8 @@ from pyproxy.downstream.closing import reset
 from pyproxy.downstream.filter_chains import Chain, inbound_chain, lets_in, server_for
 from pyproxy.mtls.channel import TIMED_OUT, TlsChannel
 from pyproxy.mtls.contexts import Contexts
-from pyproxy.mtls.failure import SYSTEM
-from pyproxy.mtls.peers import peer_of, verify_client, verify_gateway_client
+from pyproxy.mtls.failure import REFUSED, SYSTEM
+from pyproxy.mtls.peers import peer_of, showing, verify_client, verify_gateway_client
 from pyproxy.proxy.environment import ClientConnection, Environment
 from pyproxy.wire.client_hello import ClientHello, NotTls, parse_client_hello
 
@@ -184,7 +184,9 @@ class Entrance:
             return
         self.deadline = 0.0  # the handshake has its own
         early, self._early = self._early, b""
-        channel = TlsChannel(context, secured=self._on_secured, failed=self._on_failed, hello=self._hello)
+        channel = TlsChannel(
+            context, secured=self._on_secured, failed=self._on_failed, hello=self._hello, welcome=self._welcome
+        )
         channel.server_name = self.connection.server_name
         self.transport.set_protocol(cast(asyncio.Protocol, channel))
         channel.connection_made(self.transport)
@@ -201,13 +203,21 @@ class Entrance:
         if reason is None:
             self._hand_over(cast(asyncio.Transport, channel))
             return
+        self._count_refusal(reason)
+        _log.debug("%s: %s", connection.remote_address, reason)
+        self._bound.tracker.remove(self)
+        channel.abort()
+
+    def _welcome(self, certificate: bytes) -> str | None:
+        """Asked within the handshake, so that who is refused hears it in an alert."""
+        return self._verdict(showing(certificate))
+
+    def _count_refusal(self, reason: str) -> None:
+        stats = self._bound.connection_stats
         if "SAN" in reason:
             stats.ssl_fail_verify_san += 1
         else:
             stats.ssl_fail_verify_error += 1
-        _log.debug("%s: %s", connection.remote_address, reason)
-        self._bound.tracker.remove(self)
-        channel.abort()
 
     def _verdict(self, peer: Peer) -> str | None:
         """Why a client whose certificate is in order is not welcome all the same."""
@@ -221,8 +231,8 @@ class Entrance:
         stats = self._bound.connection_stats
         if "PEER_DID_NOT_RETURN_A_CERTIFICATE" in reason:
             stats.ssl_fail_verify_no_cert += 1
-        elif "CERTIFICATE_VERIFY_FAILED" in reason:
-            stats.ssl_fail_verify_error += 1
+        elif REFUSED in reason:
+            self._count_refusal(reason)
         elif reason == TIMED_OUT:
             stats.downstream_cx_transport_socket_connect_timeout += 1
         elif reason and SYSTEM not in reason:

@@ -42,10 +42,12 @@ class TlsChannel:
         server_hostname: str | None = None,
         session: Any = None,
         hello: ClientHello | None = None,
+        welcome: Callable[[bytes], str | None] | None = None,
         handshake_timeout: float = HANDSHAKE_TIMEOUT,
     ) -> None:
         self.context = context
         self.tls = context.connection(server_hostname, session, hello=hello)
+        self.tls.welcome = welcome
         self._server_side = context.server_side
         self.server_name = server_hostname or ""
         """SNI: what we asked for, or, when somebody sets it, what the client did."""

@@ -1,7 +1,8 @@
 """The TLS contexts of a process: made from certificates and parameters, kept until their certificates change.
 
-OpenSSL verifies chains and dates; whom a certificate names is asked after the handshake (peers.py). A new certificate
-or root makes new contexts: connections that there are go on under theirs, and no session of theirs is resumed.
+OpenSSL verifies chains and dates, and asks whom a certificate names (peers.py) before its handshake ends. A new
+certificate or root makes new contexts: connections that there are go on under theirs, and no session of theirs is
+resumed.
 Source: Istio pilot/pkg/networking/core/cluster_tls.go, pkg/security/model/authentication.go (parameters, ALPN).
 """
 

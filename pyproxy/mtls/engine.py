@@ -6,11 +6,15 @@ docs/decisions/0032-openssl-by-cryptography.md.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
 
 from cryptography.hazmat.bindings.openssl.binding import Binding
 
-from pyproxy.mtls.failure import TlsError
+from pyproxy.mtls.failure import TlsError, distrust_text
+
+if TYPE_CHECKING:
+    from pyproxy.mtls.openssl import TlsContext
 
 lib: Final[Any] = Binding.lib
 ffi: Final[Any] = Binding.ffi
@@ -24,6 +28,10 @@ _VERSIONS: Final[dict[int, str]] = {0x0303: "TLSv1.2", 0x0304: "TLSv1.3"}
 _NO_TICKET: Final[int] = lib.SSL_OP_NO_TICKET
 _SERVERS_ORDER: Final[int] = lib.SSL_OP_CIPHER_SERVER_PREFERENCE
 _RELEASE: Final[int] = lib.SSL_MODE_RELEASE_BUFFERS
+_TOO_LATE: Final[int] = lib.X509_V_ERR_CERT_HAS_EXPIRED
+_TOO_EARLY: Final[int] = lib.X509_V_ERR_CERT_NOT_YET_VALID
+_UNWELCOME: Final[int] = lib.X509_V_ERR_SUBJECT_ISSUER_MISMATCH
+"""None that has an alert of its own: the peer hears `certificate_unknown`."""
 _WANT_READ: Final[int] = lib.SSL_ERROR_WANT_READ
 _ZERO_RETURN: Final[int] = lib.SSL_ERROR_ZERO_RETURN
 _NULL: Final[Any] = ffi.NULL
@@ -49,7 +57,7 @@ class Room:
 class TlsConnection:
     """OpenSSL's end of one connection."""
 
-    def __init__(self, maker: object, context: Any, room: Room, server_side: bool) -> None:
+    def __init__(self, maker: TlsContext, context: Any, room: Room, server_side: bool) -> None:
         """`context` is an SSL_CTX *, and `maker` owns it and all that OpenSSL calls back."""
         self._maker = maker
         self._ssl = ssl = ffi.gc(lib.SSL_new(context), lib.SSL_free)
@@ -62,6 +70,10 @@ class TlsConnection:
         self._view = room.view
         self.ended = False
         """The peer said close_notify."""
+        self.welcome: Callable[[bytes], str | None] | None = None
+        """Asked of the peer's certificate (DER) when it leads to a root: why it is not welcome, in Envoy's words."""
+        self._refusal = ""
+        """Why the peer's certificate was refused."""
         if server_side:
             lib.SSL_set_accept_state(ssl)
         else:
@@ -96,6 +108,7 @@ class TlsConnection:
 
     def shake(self) -> bool:
         """One step of the handshake; gives whether it is done. Raises TlsError."""
+        self._maker.shaking = self
         result: int = lib.SSL_do_handshake(self._ssl)
         if result == 1:
             lib.SSL_set_mode(self._ssl, _RELEASE)  # not before: every record of the handshake would take them anew
@@ -103,6 +116,27 @@ class TlsConnection:
         if lib.SSL_get_error(self._ssl, result) == _WANT_READ:
             return False
         raise self._error()
+
+    def judge(self, trusted: bool, path: Any) -> bool:
+        """OpenSSL has a verdict on one certificate of a chain; ours follows. `path` is an X509_STORE_CTX *.
+
+        What it is set to decides on the alert: Envoy's.
+        """
+        depth: int = lib.X509_STORE_CTX_get_error_depth(path)
+        if not trusted:
+            error: int = lib.X509_STORE_CTX_get_error(path)
+            self._refusal = distrust_text(depth, _text(lib.X509_verify_cert_error_string(error)))
+            if error == _TOO_EARLY:
+                lib.X509_STORE_CTX_set_error(path, _TOO_LATE)
+            return False
+        if depth or self.welcome is None:
+            return True
+        reason = self.welcome(self._der(lib.X509_STORE_CTX_get_current_cert(path)))
+        if reason is None:
+            return True
+        self._refusal = reason
+        lib.X509_STORE_CTX_set_error(path, _UNWELCOME)
+        return False
 
     @property
     def waiting(self) -> bool:
@@ -170,10 +204,9 @@ class TlsConnection:
         certificate = lib.SSL_get_peer_certificate(self._ssl)
         if certificate == _NULL:
             return b""
-        memory = self._room.memory
-        lib.i2d_X509_bio(memory, certificate)
+        der = self._der(certificate)
         lib.X509_free(certificate)
-        return self._taken(memory)
+        return der
 
     @property
     def resumed(self) -> bool:
@@ -185,6 +218,10 @@ class TlsConnection:
         """To resume by (an SSL_SESSION *); in TLS 1.3 that takes a ticket, which comes after the handshake."""
         session = lib.SSL_get1_session(self._ssl)
         return ffi.gc(session, lib.SSL_SESSION_free) if session != _NULL else None
+
+    def _der(self, certificate: Any) -> bytes:
+        lib.i2d_X509_bio(self._room.memory, certificate)
+        return self._taken(self._room.memory)
 
     def _taken(self, memory: Any) -> bytes:
         """All that is in it, however much."""
@@ -206,7 +243,7 @@ class TlsConnection:
         if reason != "CERTIFICATE_VERIFY_FAILED":
             return TlsError(reason)
         result = lib.SSL_get_verify_result(self._ssl)
-        return TlsError(reason, _text(lib.X509_verify_cert_error_string(result)))
+        return TlsError(reason, _text(lib.X509_verify_cert_error_string(result)), self._refusal)
 
 
 def last_error() -> str:

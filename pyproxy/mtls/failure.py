@@ -12,6 +12,8 @@ _SYSTEM_LIBRARY: Final = 2 << 24
 SYSTEM: Final = "system library"
 """Stands in the text of a connection that was lost: no error of TLS's own, and not counted as one."""
 REFUSED: Final = "CERTIFICATE_VERIFY_FAILED"
+DISTRUSTED: Final = "X509_verify_cert"
+"""Stands in the text of a certificate that was refused, whoever it names."""
 _REASONS: Final = {
     "CERTIFICATE_VERIFY_FAILED": 125,
     "DECRYPTION_FAILED_OR_BAD_RECORD_MAC": 139,
@@ -56,12 +58,16 @@ _CAUSES: Final = {"self-signed": "self signed", " or the system clock is incorre
 
 
 class TlsError(Exception):
-    """OpenSSL refuses: its word for why, and of a certificate that failed verification what is wrong with it."""
+    """OpenSSL refuses: its word for why; of a certificate that was refused, what is wrong with it too.
 
-    def __init__(self, reason: str, verify_message: str = "") -> None:
+    `verify_message` has that in OpenSSL's words, `refusal` in Envoy's.
+    """
+
+    def __init__(self, reason: str, verify_message: str = "", refusal: str = "") -> None:
         super().__init__(f"{reason}: {verify_message}" if verify_message else reason)
         self.reason = reason or "UNKNOWN"
         self.verify_message = verify_message
+        self.refusal = refusal
 
 
 def failure_text(error: TlsError, *, unanswered: bool = False) -> str:
@@ -69,15 +75,19 @@ def failure_text(error: TlsError, *, unanswered: bool = False) -> str:
 
     `unanswered`: our ClientHello has not been answered by a ServerHello.
     """
-    if error.verify_message:
-        why = error.verify_message
-        for theirs, ours in _CAUSES.items():
-            why = why.replace(theirs, ours)
-        return refusal_text(f"X509_verify_cert: certificate verification error at depth 0: {why}")
+    if error.refusal:
+        return error.refusal
     reason = _SAME.get(error.reason, error.reason)
     if unanswered and reason == "SSLV3_ALERT_HANDSHAKE_FAILURE":
         return _text(reason, _entry("HANDSHAKE_FAILURE_ON_CLIENT_HELLO"))
     return _text(reason)
+
+
+def distrust_text(depth: int, why: str) -> str:
+    """Of a chain that leads to no root, or not now: how far from the leaf, and OpenSSL's words for what is wrong."""
+    for theirs, ours in _CAUSES.items():
+        why = why.replace(theirs, ours)
+    return refusal_text(f"X509_verify_cert: certificate verification error at depth {depth}: {why}")
 
 
 def refusal_text(why: str) -> str:

@@ -6,6 +6,7 @@ it half the time that OpenSSL 3.0 takes (docs/decisions/0032-openssl-by-cryptogr
 
 from __future__ import annotations
 
+import logging
 import ssl
 from typing import TYPE_CHECKING, Any, Final
 
@@ -32,6 +33,8 @@ _NO_AUTO_CHAIN: Final = 0x8
 """SSL_MODE_NO_AUTO_CHAIN: show what we have, and look for no root of it in every handshake."""
 _MODE: Final[int] = lib.SSL_MODE_AUTO_RETRY | _NO_AUTO_CHAIN
 _CHOOSE: Final = "int(SSL *, unsigned char **, unsigned char *, const unsigned char *, unsigned int, void *)"
+_log: Final = logging.getLogger("pyproxy.certs")
+_JUDGE: Final = "int(int, X509_STORE_CTX *)"
 _OFFERS: Final = 64
 """Lists of protocols whose choice is remembered: programs have one each."""
 _FITS: Final[int] = lib.SSL_TLSEXT_ERR_OK
@@ -50,6 +53,8 @@ class TlsContext:
         """The first URI SAN of our certificate."""
         self.local_subject = ""
         self.verifies = "nobody"
+        self.shaking: TlsConnection | None = None
+        """Whose handshake is under way."""
         self._newest = True
         """TLS 1.3 may be spoken."""
         self._context = context = ffi.gc(lib.SSL_CTX_new(lib.TLS_method()), lib.SSL_CTX_free)
@@ -104,7 +109,10 @@ class TlsContext:
     def verify(self, whom: str) -> None:
         """Ask for certificates, and refuse what is not trusted: of `nobody`, `who shows one`, `everybody`."""
         self.verifies = whom
-        lib.SSL_CTX_set_verify(self._context, _WHOM[whom], ffi.NULL)
+        judge = ffi.NULL
+        if whom != "nobody":
+            self._kept.append(judge := ffi.callback(_JUDGE, self._judge, error=0, onerror=_say))
+        lib.SSL_CTX_set_verify(self._context, _WHOM[whom], judge)
 
     def show(self, chain_path: str, key_path: str) -> None:
         """A certificate with what leads to its root, and its key, of PEM files; one for each kind of key."""
@@ -134,6 +142,9 @@ class TlsContext:
         store = lib.SSL_CTX_get_cert_store(self._context)
         lib.X509_STORE_set_flags(store, lib.X509_V_FLAG_CRL_CHECK | lib.X509_V_FLAG_CRL_CHECK_ALL)
 
+    def _judge(self, trusted: int, path: Any) -> int:
+        return self.shaking is not None and self.shaking.judge(trusted == 1, path)
+
 
 class _Choice:
     """A server's choice of protocol, which OpenSSL asks for."""
@@ -156,6 +167,11 @@ class _Choice:
 
     def _of(self, names: list[bytes]) -> tuple[Any, int] | None:
         return next(((kept, len(name)) for name, kept in self._ours if name in names), None)
+
+
+def _say(kind: Any, error: Any, trace: Any) -> None:
+    """What was called from within OpenSSL failed: whom it was about is refused."""
+    _log.error("no verdict on a certificate", exc_info=(kind, error, trace))
 
 
 def _split(names: bytes) -> list[bytes]:

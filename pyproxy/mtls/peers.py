@@ -70,6 +70,12 @@ def _peer(
     )
 
 
+@lru_cache(_KNOWN)
+def showing(certificate: bytes) -> Peer:
+    """Who shows a certificate (DER), of whom no more is known yet."""
+    return Peer(presented=True, certificate=certificate)
+
+
 def verify_client(peer: Peer, mesh: MeshTls, now: float) -> str | None:
     """A client within the mesh: its identity must be in a trust domain of ours."""
     facts = _facts(peer.certificate)

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 from pyproxy.core.tls import ClientTls, ClientTlsMode, Peer
 from pyproxy.mtls.channel import TlsChannel
 from pyproxy.mtls.contexts import NOT_READY, Contexts
-from pyproxy.mtls.failure import REFUSED, SYSTEM
-from pyproxy.mtls.peers import EXPIRED, peer_of, verify_server
+from pyproxy.mtls.failure import DISTRUSTED, REFUSED, SYSTEM
+from pyproxy.mtls.peers import peer_of, showing, verify_server
 from pyproxy.runtime.clusters import HostState
 from pyproxy.snapshot.model import TcpKeepalive
 from pyproxy.snapshot.tls import HTTP1_ALPN, HTTP2_ALPN, TCP_ALPN
@@ -85,6 +85,7 @@ class TlsDialler:
             failed=lambda reason: _settle(done, self._count_failure(reason)),
             server_hostname=self._server_name,
             session=self._session(context),
+            welcome=lambda certificate: self._verdict(showing(certificate)),
             handshake_timeout=0,  # the connect timeout is there already
         )
         await open_socket(self._host, channel, self._ends)
@@ -103,17 +104,12 @@ class TlsDialler:
 
     def _take(self, channel: TlsChannel, upper: Upper) -> str | None:
         """The handshake is done: is it whom we wanted?"""
-        contexts, stats = self._contexts, self._host.cluster.stats
-        assert contexts is not None
+        stats = self._host.cluster.stats
         peer = peer_of(channel)
-        refusal = verify_server(peer, self._tls, self._name, contexts.clock.time())
-        if refusal is not None:
-            if refusal == EXPIRED:
-                stats.ssl_fail_verify_error += 1
-            else:
-                stats.ssl_fail_verify_san += 1
+        refusal = self._verdict(peer)
+        if refusal is not None:  # of a session that was resumed: else it was asked in the handshake
             channel.abort()
-            return refusal
+            return self._count_failure(refusal)
         stats.ssl_handshake += 1
         stats.ssl_session_reused += peer.resumed
         self._last = channel
@@ -122,10 +118,16 @@ class TlsDialler:
         upper.connection_made(cast(asyncio.Transport, channel))
         return None
 
+    def _verdict(self, peer: Peer) -> str | None:
+        assert self._contexts is not None
+        return verify_server(peer, self._tls, self._name, self._contexts.clock.time())
+
     def _count_failure(self, reason: str) -> str:
         stats = self._host.cluster.stats
-        if REFUSED in reason:
+        if DISTRUSTED in reason:
             stats.ssl_fail_verify_error += 1
+        elif REFUSED in reason:
+            stats.ssl_fail_verify_san += 1
         elif reason and SYSTEM not in reason:
             stats.ssl_connection_error += 1
         return reason

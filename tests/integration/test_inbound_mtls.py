@@ -88,7 +88,7 @@ async def test_each_refusal_has_its_counter(tmp_path: Path) -> None:
         assert side.stats == {
             "downstream_cx_total": 5,
             "no_filter_chain_match": 1,
-            "ssl_handshake": 2,
+            "ssl_handshake": 1,
             "ssl_fail_verify_no_cert": 1,
             "ssl_fail_verify_error": 1,
             "ssl_fail_verify_san": 1,

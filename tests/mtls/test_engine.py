@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from pyproxy.mtls.engine import ROOM, TlsConnection, last_error, lib
-from pyproxy.mtls.failure import TlsError
+from pyproxy.mtls.failure import TlsError, distrust_text
 from pyproxy.mtls.openssl import TlsContext
-from tests.certificates import PRODUCTPAGE, REVIEWS, Authority
+from tests.certificates import HOUR, PRODUCTPAGE, REVIEWS, Authority, Issued
 
 ROOT = Authority()
 
@@ -108,20 +108,102 @@ def test_a_broken_record_has_its_word_and_leaves_no_other(ends: tuple[TlsConnect
         client.read()
 
 
+def refused(client: TlsConnection, server: TlsConnection) -> tuple[TlsError, str]:
+    """Why the server refuses the client's certificate in the handshake, and what the client hears of it."""
+    client.shake()
+    server.feed(client.outgoing())
+    server.shake()
+    client.feed(server.outgoing())
+    client.shake()
+    server.feed(client.outgoing())
+    with pytest.raises(TlsError) as ours:
+        server.shake()
+    client.feed(server.outgoing())
+    with pytest.raises(TlsError) as theirs:
+        client.read()
+    return ours.value, theirs.value.reason
+
+
+def showing(folder: Path, issued: Issued) -> TlsContext:
+    """A client's, that shows this."""
+    made = context(folder / "trust", PRODUCTPAGE, server_side=False)
+    ROOT.write(folder, issued)
+    made.show(str(folder / "cert-chain.pem"), str(folder / "key.pem"))
+    return made
+
+
 def test_a_certificate_that_is_refused_has_its_cause(tmp_path: Path) -> None:
-    client = context(tmp_path / "client", PRODUCTPAGE, server_side=False)
-    stranger = TlsContext(server_side=True)
-    shown = Authority("other").workload(tmp_path / "server")
-    stranger.show(str(shown / "cert-chain.pem"), str(shown / "key.pem"))
-    one, other = client.connection(), stranger.connection()
-    one.shake()
-    other.feed(one.outgoing())
-    other.shake()
-    one.feed(other.outgoing())
-    with pytest.raises(TlsError) as raised:
-        one.shake()
-    assert raised.value.reason == "CERTIFICATE_VERIFY_FAILED"
-    assert raised.value.verify_message == "unable to get local issuer certificate"
+    server = context(tmp_path / "server", REVIEWS, server_side=True)
+    stranger = showing(tmp_path / "client", Authority("other").issue(PRODUCTPAGE))
+    error, alert = refused(stranger.connection(), server.connection())
+    assert (error.reason, alert) == ("CERTIFICATE_VERIFY_FAILED", "TLSV1_ALERT_UNKNOWN_CA")
+    assert error.verify_message == "unable to get local issuer certificate"
+    assert error.refusal == distrust_text(0, "unable to get local issuer certificate")
+
+
+def test_how_far_from_the_leaf_a_chain_is_broken_is_said(tmp_path: Path) -> None:
+    server = context(tmp_path / "server", REVIEWS, server_side=True)
+    late = showing(tmp_path / "client", Authority("intermediate", ROOT, days=-0.01).issue(PRODUCTPAGE))
+    error, alert = refused(late.connection(), server.connection())
+    assert (error.refusal, alert) == (
+        distrust_text(1, "certificate has expired"),
+        "SSLV3_ALERT_CERTIFICATE_EXPIRED",
+    )
+
+
+def test_who_is_too_early_hears_what_an_envoy_would_say(tmp_path: Path) -> None:
+    server = context(tmp_path / "server", REVIEWS, server_side=True)
+    early = showing(tmp_path / "client", ROOT.issue(PRODUCTPAGE, start=HOUR, end=2 * HOUR))
+    error, alert = refused(early.connection(), server.connection())
+    assert (error.refusal, alert) == (
+        distrust_text(0, "certificate is not yet valid"),
+        "SSLV3_ALERT_CERTIFICATE_EXPIRED",
+    )
+
+
+def test_who_is_not_welcome_hears_it_in_the_handshake(tmp_path: Path) -> None:
+    server = context(tmp_path / "server", REVIEWS, server_side=True).connection()
+    asked: list[bytes] = []
+
+    def welcome(certificate: bytes) -> str:
+        asked.append(certificate)
+        return "you are not on the list"
+
+    server.welcome = welcome
+    issued = ROOT.issue(PRODUCTPAGE)
+    error, alert = refused(showing(tmp_path / "client", issued).connection(), server)
+    assert (error.refusal, alert) == ("you are not on the list", "SSLV3_ALERT_CERTIFICATE_UNKNOWN")
+    assert asked == [issued.der]
+
+
+def test_a_verdict_that_cannot_be_reached_lets_nobody_in(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    server = context(tmp_path / "server", REVIEWS, server_side=True).connection()
+
+    def welcome(certificate: bytes) -> str:
+        raise RuntimeError("nobody knows")
+
+    server.welcome = welcome
+    error, _ = refused(showing(tmp_path / "client", ROOT.issue(PRODUCTPAGE)).connection(), server)
+    assert error.reason == "CERTIFICATE_VERIFY_FAILED"
+    assert "nobody knows" in caplog.text
+
+
+def test_two_handshakes_at_once_have_verdicts_of_their_own(tmp_path: Path) -> None:
+    shared = context(tmp_path / "server", REVIEWS, server_side=True)
+    first, second = shared.connection(), shared.connection()
+    first.welcome, second.welcome = (lambda _: None), (lambda _: "not you")
+    clients = [showing(tmp_path / name, ROOT.issue(PRODUCTPAGE)).connection() for name in ("a", "b")]
+    for client, server in zip(clients, (first, second), strict=True):
+        client.shake()
+        server.feed(client.outgoing())
+        server.shake()
+        client.feed(server.outgoing())
+        client.shake()
+    for client, server in zip(clients, (first, second), strict=True):
+        server.feed(client.outgoing())
+    assert first.shake()
+    with pytest.raises(TlsError):
+        second.shake()
 
 
 def test_the_library_is_as_new_as_is_counted_on() -> None:

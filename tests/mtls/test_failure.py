@@ -6,7 +6,7 @@ import errno
 
 import pytest
 
-from pyproxy.mtls.failure import TlsError, failure_text, loss_text
+from pyproxy.mtls.failure import DISTRUSTED, TlsError, distrust_text, failure_text, loss_text, refusal_text
 
 
 @pytest.mark.parametrize(
@@ -35,9 +35,13 @@ def test_a_refused_hello_is_told_from_a_handshake_that_failed_later() -> None:
 
 
 def test_a_certificate_that_was_refused_has_its_cause() -> None:
-    refused = TlsError("CERTIFICATE_VERIFY_FAILED", "self-signed certificate")
-    why = "X509_verify_cert: certificate verification error at depth 0: self signed certificate"
-    assert failure_text(refused).endswith(f":CERTIFICATE_VERIFY_FAILED:verify cert failed: {why}:TLS_error_end")
+    why = distrust_text(1, "self-signed certificate")
+    assert why == (
+        "TLS_error:|268435581:SSL routines:OPENSSL_internal:CERTIFICATE_VERIFY_FAILED:verify cert failed: "
+        "X509_verify_cert: certificate verification error at depth 1: self signed certificate:TLS_error_end"
+    )
+    assert DISTRUSTED in why and DISTRUSTED not in refusal_text("SAN matcher")
+    assert failure_text(TlsError("CERTIFICATE_VERIFY_FAILED", "self-signed certificate", why)) == why
 
 
 def test_a_connection_that_broke_says_how() -> None:
