@@ -27,7 +27,6 @@ _RENAMED: Final = ("ssl/tls alert ", "tls alert ")
 _VERSIONS: Final[dict[int, str]] = {0x0303: "TLSv1.2", 0x0304: "TLSv1.3"}
 _NO_TICKET: Final[int] = lib.SSL_OP_NO_TICKET
 _SERVERS_ORDER: Final[int] = lib.SSL_OP_CIPHER_SERVER_PREFERENCE
-_RELEASE: Final[int] = lib.SSL_MODE_RELEASE_BUFFERS
 _TOO_LATE: Final[int] = lib.X509_V_ERR_CERT_HAS_EXPIRED
 _TOO_EARLY: Final[int] = lib.X509_V_ERR_CERT_NOT_YET_VALID
 _UNWELCOME: Final[int] = lib.X509_V_ERR_SUBJECT_ISSUER_MISMATCH
@@ -111,7 +110,6 @@ class TlsConnection:
         self._maker.shaking = self
         result: int = lib.SSL_do_handshake(self._ssl)
         if result == 1:
-            lib.SSL_set_mode(self._ssl, _RELEASE)  # not before: every record of the handshake would take them anew
             return True
         if lib.SSL_get_error(self._ssl, result) == _WANT_READ:
             return False

@@ -31,7 +31,7 @@ _OPTIONS: Final[int] = (
 )
 _NO_AUTO_CHAIN: Final = 0x8
 """SSL_MODE_NO_AUTO_CHAIN: show what we have, and look for no root of it in every handshake."""
-_MODE: Final[int] = lib.SSL_MODE_AUTO_RETRY | _NO_AUTO_CHAIN
+_MODE: Final[int] = lib.SSL_MODE_AUTO_RETRY | lib.SSL_MODE_RELEASE_BUFFERS | _NO_AUTO_CHAIN
 _CHOOSE: Final = "int(SSL *, unsigned char **, unsigned char *, const unsigned char *, unsigned int, void *)"
 _log: Final = logging.getLogger("pyproxy.certs")
 _JUDGE: Final = "int(int, X509_STORE_CTX *)"
