@@ -22,15 +22,12 @@ def ready(served: Served, query: Query) -> Page:
 
 def server_info(served: Served, query: Query) -> Page:
     """Version, state, uptime, flags, node; under `pyproxy` what Envoy has no field for."""
-    from cryptography.hazmat.backends.openssl import backend  # who has no TLS has not loaded it
-
-    library = backend.openssl_version_text()
     settings = served.settings
     uptime = duration(int(served.clock.time() - served.started_at))
     flags = {name: _plain(value) for name, value in asdict(settings).items()}
     return as_json(
         {
-            "version": f"pyproxy/{__version__}/Python-{platform.python_version()}/RELEASE/{library}",
+            "version": f"pyproxy/{__version__}/Python-{platform.python_version()}/RELEASE/OpenSSL",
             "state": served.state,
             "uptime_current_epoch": uptime,
             "uptime_all_epochs": uptime,

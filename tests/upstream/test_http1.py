@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 from pathlib import Path
 
 import pytest
 
+from pyproxy.downstream.http1 import Http1Server
+from pyproxy.upstream.http1 import Http1Client
 from tests.in_process import connected, get, header, service, status, upstream, worker
 
 
@@ -46,6 +50,28 @@ async def test_one_that_closes_or_says_more_is_not_used_again(tmp_path: Path, an
         assert (await client.ask(get())).endswith(b"\r\n\r\na")
         assert (await client.ask(get())).endswith(b"\r\n\r\nok")
         assert there.connections == 2
+
+
+async def test_a_connection_that_ends_is_freed_at_once_on_both_sides(tmp_path: Path) -> None:
+    def left() -> int:
+        return sum(isinstance(each, Http1Server | Http1Client) for each in gc.get_objects())
+
+    gc.collect()
+    before = left()
+    gc.disable()  # a cycle would wait for the collector
+    try:
+        async with upstream() as there, worker(tmp_path, service("x", there.port)) as app:
+            there.answers = [b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"]
+            async with connected(app) as client:
+                assert status(await client.ask(get())) == 200
+                assert left() > before
+            for _ in range(100):
+                if left() <= before:
+                    break
+                await asyncio.sleep(0.001)
+            assert left() <= before
+    finally:
+        gc.enable()
 
 
 async def test_a_body_may_end_with_the_connection(tmp_path: Path) -> None:
