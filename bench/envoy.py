@@ -152,11 +152,16 @@ def inbound_listener(mesh: Mesh, port: int, certificates: Path | None) -> Config
             ["h2", "http/1.1"],
             {"require_client_certificate": True},
         )
-        inspector = f"{_TYPE}.extensions.filters.listener.tls_inspector.v3.TlsInspector"
         listener["listener_filters"] = [
-            {"name": "envoy.filters.listener.tls_inspector", "typed_config": {"@type": inspector}}
+            _listener_filter("original_dst", "OriginalDst"),
+            _listener_filter("tls_inspector", "TlsInspector"),
         ]
     return listener
+
+
+def _listener_filter(name: str, kind: str) -> Config:
+    config = {"@type": f"{_TYPE}.extensions.filters.listener.{name}.v3.{kind}"}
+    return {"name": f"envoy.filters.listener.{name}", "typed_config": config}
 
 
 def _inbound_routes() -> Config:

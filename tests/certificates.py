@@ -9,12 +9,12 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import NameOID
 
 HOUR = datetime.timedelta(hours=1)
 REVIEWS = "spiffe://cluster.local/ns/default/sa/reviews"
-Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
 PRODUCTPAGE = "spiffe://cluster.local/ns/default/sa/productpage"
 
 
@@ -46,8 +46,15 @@ class Issued:
 class Authority:
     """A root, or an intermediate under another authority."""
 
-    def __init__(self, name: str = "root", parent: Authority | None = None, *, days: float = 10) -> None:
-        key = ec.generate_private_key(ec.SECP256R1())
+    def __init__(
+        self,
+        name: str = "root",
+        parent: Authority | None = None,
+        *,
+        days: float = 10,
+        key: Key | None = None,
+    ) -> None:
+        key = key or ec.generate_private_key(ec.SECP256R1())
         subject = _name(name)
         builder = _builder(subject, parent.subject if parent else subject, key, -HOUR, datetime.timedelta(days=days))
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
@@ -64,6 +71,8 @@ class Authority:
         end: datetime.timedelta = HOUR,
         subject: x509.Name | None = None,
         key: Key | None = None,
+        authority: bool = False,
+        use: x509.ExtendedKeyUsage | None = None,
     ) -> Issued:
         """A certificate with these subject alternative names: URIs, IP addresses, DNS names. Times are from now."""
         key = key or ec.generate_private_key(ec.SECP256R1())
@@ -71,7 +80,9 @@ class Authority:
         if names:
             alternative = x509.SubjectAlternativeName([_general(each) for each in names])
             builder = builder.add_extension(alternative, critical=subject is None)
-        builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        builder = builder.add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
+        if use is not None:
+            builder = builder.add_extension(use, critical=False)
         return Issued(builder.sign(self.own.key, hashes.SHA256()), key, self._above)
 
     def revoke(self, *revoked: Issued) -> bytes:

@@ -12,8 +12,8 @@ from pyproxy.core.context import RequestContext
 from pyproxy.core.http import RequestHead
 from pyproxy.core.tls import MtlsMode, Peer, ServerTlsMode
 from pyproxy.downstream.closing import reset
-from pyproxy.downstream.filter_chains import Chain, inbound_chain, lets_in, server_for
-from pyproxy.mtls.channel import TIMED_OUT, TlsChannel
+from pyproxy.downstream.filter_chains import AS_IT_IS, ENDING_TLS, inbound_chain, lets_in, server_for
+from pyproxy.mtls.channel import HANDSHAKE_TIMEOUT, TIMED_OUT, TlsChannel
 from pyproxy.mtls.contexts import Contexts
 from pyproxy.mtls.failure import REFUSED, SYSTEM
 from pyproxy.mtls.peers import peer_of, showing, verify_client, verify_gateway_client
@@ -47,8 +47,10 @@ class Entrance:
         self._mode = MtlsMode.DISABLE
         self._asks_for_name = False
         self._patience: asyncio.TimerHandle | None = None
-        self._chain = Chain(tls=False, protocol="http")
+        self._chain = AS_IT_IS["http"]
         self._hello: ClientHello | None = None
+        self._shaking: TlsChannel | None = None
+        """The TLS that is to end here, until it is known whether it will."""
         self.idle_since = 0.0
         self.transport: asyncio.Transport = None  # type: ignore[assignment]  # set before any use
         self.connection: ClientConnection = None  # type: ignore[assignment]  # set before any use
@@ -61,7 +63,7 @@ class Entrance:
         self.connection = connection = bound.client_connection(self.transport)
         self._mode = bound.mutual_tls(connection)
         self._asks_for_name = bound.asks_for_name(connection)
-        self._chain = Chain(tls=False, protocol=bound.speaks(connection))
+        self._chain = AS_IT_IS[bound.speaks(connection)]
         if self._looks_for_tls or self._chain.protocol == "auto":
             self.idle_since = self._env.clock.monotonic()
             bound.tracker.add(self)
@@ -102,7 +104,10 @@ class Entrance:
 
     def on_slow_head(self) -> None:
         """What it began to say is taking too long."""
-        self.transport.close()
+        if self._shaking is not None:
+            self._shaking.time_out()
+        else:
+            self.transport.close()
 
     def on_still_closing(self, now: float) -> None:
         """Nothing is ever left to read."""
@@ -127,7 +132,7 @@ class Entrance:
     def _on_silence(self) -> None:
         """It goes on as what it has shown to be: no TLS and no HTTP."""
         self._patience = None
-        self._chain = Chain(tls=False, protocol="tcp")
+        self._chain = AS_IT_IS["tcp"]
         if not self._bound.listener.server_tls:
             self._choose(None)
 
@@ -148,7 +153,7 @@ class Entrance:
         if self._mode is MtlsMode.DISABLE:
             self._asks_for_name = False
             if hello is not None:
-                self._chain = Chain(tls=False, protocol="tcp")
+                self._chain = AS_IT_IS["tcp"]
             self._sniff()
             return
         chain = inbound_chain(self._mode, self._chain.protocol, hello)
@@ -170,7 +175,7 @@ class Entrance:
             return
         self.connection.server = server
         terminates = server.mode not in _PASSED_THROUGH
-        self._chain = Chain(tls=terminates, protocol="http" if terminates and server.route_table else "tcp")
+        self._chain = (ENDING_TLS if terminates else AS_IT_IS)["http" if terminates and server.route_table else "tcp"]
         if terminates:
             self._end_tls(lambda contexts: contexts.gateway(server))
         else:
@@ -182,12 +187,13 @@ class Entrance:
         if context is None:  # the log said why when the files were read
             self._refuse()
             return
-        self.deadline = 0.0  # the handshake has its own
+        self.deadline = self._env.clock.monotonic() + HANDSHAKE_TIMEOUT
         early, self._early = self._early, b""
         channel = TlsChannel(
             context, secured=self._on_secured, failed=self._on_failed, hello=self._hello, welcome=self._welcome
         )
         channel.server_name = self.connection.server_name
+        self._shaking = channel
         self.transport.set_protocol(cast(asyncio.Protocol, channel))
         channel.connection_made(self.transport)
         channel.data_received(early)
@@ -195,11 +201,12 @@ class Entrance:
     def _on_secured(self, channel: TlsChannel) -> None:
         stats = self._bound.connection_stats
         connection = self.connection
+        self._shaking = None
         connection.tls = peer = peer_of(channel)
         stats.ssl_handshake += 1
         stats.ssl_session_reused += peer.resumed
         stats.ssl_no_certificate += not peer.presented
-        reason = self._verdict(peer)
+        reason = None if channel.tls.welcomed else self._verdict(peer)
         if reason is None:
             self._hand_over(cast(asyncio.Transport, channel))
             return
@@ -227,6 +234,7 @@ class Entrance:
         return verify_client(peer, self._env.live.serving.snapshot.mesh_tls, now)
 
     def _on_failed(self, reason: str) -> None:
+        self._shaking = None
         self._bound.tracker.remove(self)
         stats = self._bound.connection_stats
         if "PEER_DID_NOT_RETURN_A_CERTIFICATE" in reason:
@@ -245,7 +253,7 @@ class Entrance:
             verdict = looks_like_http(self._early)
             if verdict is None:
                 return
-            self._chain = Chain(tls=False, protocol="http" if verdict else "tcp")
+            self._chain = AS_IT_IS["http" if verdict else "tcp"]
         self._hand_over(self.transport)
 
     def _hand_over(self, transport: asyncio.Transport) -> None:

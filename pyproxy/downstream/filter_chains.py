@@ -22,7 +22,11 @@ class Chain(NamedTuple):
     """What is within: http, tcp, or auto (the first bytes tell)."""
 
 
-_PLAIN_TCP: Final = Chain(tls=False, protocol="tcp")
+_PROTOCOLS: Final = ("http", "tcp", "auto")
+AS_IT_IS: Final = {protocol: Chain(tls=False, protocol=protocol) for protocol in _PROTOCOLS}
+"""Protocol → the way of its connections whose TLS, if any, does not end here."""
+ENDING_TLS: Final = {protocol: Chain(tls=True, protocol=protocol) for protocol in _PROTOCOLS}
+"""And of those whose does."""
 
 
 def inbound_chain(mode: MtlsMode, protocol: str, hello: ClientHello | None) -> Chain | None:
@@ -32,17 +36,17 @@ def inbound_chain(mode: MtlsMode, protocol: str, hello: ClientHello | None) -> C
     applications that speak TLS themselves by their ALPN; DISABLE does not look.
     """
     if mode is MtlsMode.DISABLE:
-        return Chain(tls=False, protocol=protocol)
+        return AS_IT_IS[protocol]
     strict = mode is MtlsMode.STRICT
     if hello is None:
-        return None if strict else Chain(tls=False, protocol=protocol)
+        return None if strict else AS_IT_IS[protocol]
     asked = [each for each in hello.alpn if each in ISTIO]
     if protocol == "http":
-        return Chain(tls=True, protocol="http") if strict or asked else None
+        return ENDING_TLS["http"] if strict or asked else None
     if protocol == "auto":
         speaks_http = any(each in ISTIO_HTTP for each in (asked if strict else asked[:1]))
         protocol = "http" if speaks_http else "tcp"
-    return Chain(tls=True, protocol=protocol) if strict or asked else _PLAIN_TCP
+    return ENDING_TLS[protocol] if strict or asked else AS_IT_IS["tcp"]
 
 
 def server_for(servers: Sequence[ServerTls], server_name: str) -> ServerTls | None:

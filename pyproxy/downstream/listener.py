@@ -8,7 +8,6 @@ import itertools
 import logging
 import os
 import socket
-import struct
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, cast
 
@@ -18,6 +17,7 @@ from pyproxy.core.tls import MtlsMode
 from pyproxy.downstream.connect import ConnectHandler
 from pyproxy.downstream.entrance import Entrance
 from pyproxy.downstream.http1 import Http1Server
+from pyproxy.downstream.original_destination import original_destination
 from pyproxy.downstream.tcp import TcpProxy
 from pyproxy.downstream.tracker import Tracker
 from pyproxy.proxy.environment import ClientConnection, Environment
@@ -25,11 +25,8 @@ from pyproxy.runtime.counters import HttpStats, ListenerStats
 from pyproxy.snapshot.model import Listener, ListenerKind, Snapshot
 
 _log: Final = logging.getLogger("pyproxy.listener")
-_INET: Final = int(socket.AF_INET)
-_INET6: Final = int(socket.AF_INET6)
-_SO_ORIGINAL_DST: Final = 80
-_IP6T_SO_ORIGINAL_DST: Final = 80
 BACKLOG: Final = 4096
+_CAPTURES: Final = (ListenerKind.OUTBOUND_CAPTURE, ListenerKind.INBOUND_CAPTURE)
 
 
 class BoundListener:
@@ -135,18 +132,18 @@ class BoundListener:
         if isinstance(local, tuple):
             connection.local_address = _text(local)
             connection.local_port = local[1]
+            if self.listener.kind in _CAPTURES:
+                self._restore(connection, original_destination(transport, local))
         if isinstance(remote, tuple) and remote:
             connection.remote_address = _text(remote)
             connection.remote_ip = remote[0]
-        if self.listener.kind in (ListenerKind.OUTBOUND_CAPTURE, ListenerKind.INBOUND_CAPTURE):
-            target = original_destination(transport)
-            if target is not None and target not in self._env.own_addresses:
-                connection.original_destination = target
-                connection.local_address, connection.local_port = (
-                    _text(target),
-                    target[1],
-                )  # as original_dst restores it
         return connection
+
+    def _restore(self, connection: ClientConnection, target: tuple[str, int] | None) -> None:
+        """As Envoy's original_dst does: a connection that was redirected is one to where it was going."""
+        if target is not None and target not in self._env.own_addresses:
+            connection.original_destination = target
+            connection.local_address, connection.local_port = _text(target), target[1]
 
     def http(self, connection: ClientConnection) -> asyncio.Protocol:
         """The protocol for HTTP/1.1."""
@@ -222,27 +219,6 @@ def refused(listener: Listener, error: OSError) -> CommandError:
     address = listener.address
     where = address if address.startswith("unix:") else f"{address}:{listener.port}"
     return cannot_listen(where, listener.name, "the flag or document that names it", error)
-
-
-def original_destination(transport: asyncio.Transport) -> tuple[str, int] | None:
-    """Where the connection was going before iptables REDIRECT; None when it was not redirected. Linux only."""
-    wrapped = transport.get_extra_info("socket")
-    if wrapped is None:
-        return None
-    handle = socket.SocketType(fileno=wrapped.fileno())  # the bare one: what wraps it costs more than asking
-    try:
-        if handle.family == _INET:
-            port, packed = struct.unpack_from("!2xH4s", handle.getsockopt(socket.SOL_IP, _SO_ORIGINAL_DST, 16))
-        elif handle.family == _INET6:
-            raw = handle.getsockopt(socket.IPPROTO_IPV6, _IP6T_SO_ORIGINAL_DST, 28)
-            port, packed = struct.unpack_from("!2xH4x16s", raw)
-        else:
-            return None
-        return socket.inet_ntop(handle.family, packed), port
-    except (OSError, AttributeError):
-        return None
-    finally:
-        handle.detach()
 
 
 def _text(address: tuple[str, int]) -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pyproxy.wire.client_hello import ClientHello
 
 HANDSHAKE_TIMEOUT: Final = 15.0
-"""Seconds from the connection to the end of the handshake (Istio's transport_socket_connect_timeout of gateways)."""
+"""Seconds that a client has for its handshake (Istio's transport_socket_connect_timeout of gateways)."""
 TIMED_OUT: Final = "TLS_handshake_timeout"
 CLOSED: Final = ""
 """The failure of a handshake whose peer just went away: Envoy has no words for it."""
@@ -43,7 +43,6 @@ class TlsChannel:
         session: Any = None,
         hello: ClientHello | None = None,
         welcome: Callable[[bytes], str | None] | None = None,
-        handshake_timeout: float = HANDSHAKE_TIMEOUT,
     ) -> None:
         self.context = context
         self.tls = context.connection(server_hostname, session, hello=hello)
@@ -56,8 +55,6 @@ class TlsChannel:
         """Why the connection was given up, in Envoy's form; also after the handshake."""
         self._secured: Callable[[TlsChannel], None] | None = secured
         self._failed: Callable[[str], None] | None = failed
-        self._timeout = handshake_timeout
-        self._deadline: asyncio.TimerHandle | None = None
         self._raw: asyncio.Transport = None  # type: ignore[assignment]  # set before any use
         self._upper: Any = _NOBODY
         self._closing = False
@@ -73,8 +70,6 @@ class TlsChannel:
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The raw connection is there: begin the handshake."""
         self._raw = transport  # type: ignore[assignment]
-        if self._timeout:
-            self._deadline = asyncio.get_running_loop().call_later(self._timeout, self._on_deadline)
         if not self._server_side:
             self._shake()
 
@@ -110,6 +105,12 @@ class TlsChannel:
     def resume_writing(self) -> None:
         """It has caught up."""
         self._upper.resume_writing()
+
+    # From who watches the clock
+
+    def time_out(self) -> None:
+        """The handshake takes too long."""
+        self._give_up(TIMED_OUT)
 
     # Transport of the protocol above
 
@@ -208,7 +209,6 @@ class TlsChannel:
             self._flush()
             return False
         self.handshake_done = True
-        self._stop_clock()
         secured, self._secured, self._failed = self._secured, None, None
         if secured is not None:
             secured(self)
@@ -254,7 +254,6 @@ class TlsChannel:
 
     def _give_up(self, reason: str) -> None:
         """There will be no connection."""
-        self._stop_clock()
         failed, self._secured, self._failed = self._failed, None, None
         if failed is None:
             return
@@ -262,12 +261,3 @@ class TlsChannel:
         self._closing = True
         self._raw.close()
         failed(reason)
-
-    def _on_deadline(self) -> None:
-        self._deadline = None
-        self._give_up(TIMED_OUT)
-
-    def _stop_clock(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None

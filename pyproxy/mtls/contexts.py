@@ -93,7 +93,7 @@ class Contexts:
         parameters = mesh.parameters
 
         def make() -> TlsContext:
-            context = _context(parameters, SERVER_TCP if tcp else SERVER_HTTP, server_side=True)
+            context = _context(parameters, SERVER_TCP if tcp else SERVER_HTTP, server_side=True, now=self.clock.time)
             context.verify("everybody")
             self._load(context, self._own())
             return context
@@ -104,7 +104,7 @@ class Contexts:
         """TLS on a Gateway's server. None: its files cannot be used, as the log says."""
 
         def make() -> TlsContext:
-            context = _context(server.parameters, _before(server), server_side=True)
+            context = _context(server.parameters, _before(server), server_side=True, now=self.clock.time)
             if server.mode is ServerTlsMode.ISTIO_MUTUAL:
                 context.verify("everybody")
                 self._load(context, self._own())
@@ -126,11 +126,11 @@ class Contexts:
         def make() -> TlsContext:
             if own and not self.has_certificate:
                 _log.error("%s", _NO_CERTIFICATE)
-            context = _context(tls.parameters, alpn, server_side=False)
+            context = _context(tls.parameters, alpn, server_side=False, now=self.clock.time)
             context.verify("nobody" if tls.insecure_skip_verify else "everybody")
             self._load(context, self._own() if own else self._held(sources))
             if not own and not tls.ca_file and not tls.insecure_skip_verify:
-                context.trust_the_systems()
+                context.roots.add_the_systems()
             return context
 
         return self._kept(("client", own, sources, tls.insecure_skip_verify, tls.parameters, alpn), make)
@@ -230,11 +230,13 @@ def _before(server: ServerTls) -> tuple[str, ...]:
     return SERVER_TCP if server.mode is ServerTlsMode.ISTIO_MUTUAL else ()
 
 
-def _context(parameters: TlsParameters, alpn: tuple[str, ...], *, server_side: bool) -> TlsContext:
+def _context(
+    parameters: TlsParameters, alpn: tuple[str, ...], *, server_side: bool, now: Callable[[], float]
+) -> TlsContext:
     """Versions, ciphers, protocols; a version that OpenSSL cannot do securely is 1.2."""
     from pyproxy.mtls.openssl import TlsContext
 
-    context = TlsContext(server_side=server_side)
+    context = TlsContext(server_side=server_side, now=now)
     context.set_versions(
         _VERSIONS.get(parameters.min_version, _VERSIONS["TLSv1_2"]),
         _VERSIONS.get(parameters.max_version, _VERSIONS["TLSv1_3"]),

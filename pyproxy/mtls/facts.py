@@ -26,6 +26,10 @@ class CertificateFacts:
     """All of them, in the certificate's order."""
     sha256: str
     spki_sha256: str
+    weak_key: bool
+    """Its key has less than 112 bits of security: RSA below 2048 bits, curves below 224."""
+    weak_digest: bool
+    """It is signed with a digest of less: SHA-1, MD5."""
     der: bytes
 
 
@@ -35,3 +39,11 @@ def facts_of(der: bytes) -> CertificateFacts:
     from pyproxy.mtls.parsing import parse_facts  # with it come 10 MB, which who has no certificate need not pay
 
     return parse_facts(der)
+
+
+def facts_if_readable(der: bytes) -> CertificateFacts | None:
+    """None: OpenSSL reads what cryptography does not, names that are no names and the like."""
+    try:
+        return facts_of(der) if der else None
+    except ValueError:
+        return None

@@ -75,10 +75,10 @@ class Material:
         if self.chain_pem:
             with _as_file(self.chain_pem) as chain, _as_file(self.key_pem) as key:
                 context.show(chain, key)
-        context.trust(tuple(root.der for root in self.roots))
+        context.roots.add(tuple(root.der for root in self.roots))
         if self.crl_pem:
             with _as_file(self.crl_pem) as revoked:
-                context.refuse_revoked(revoked)
+                context.roots.refuse_revoked(revoked)
 
 
 def workload_sources(folder: Path) -> Sources:

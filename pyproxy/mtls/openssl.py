@@ -7,11 +7,13 @@ it half the time that OpenSSL 3.0 takes (docs/decisions/0032-openssl-by-cryptogr
 from __future__ import annotations
 
 import logging
-import ssl
+import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from pyproxy.mtls.engine import Room, TlsConnection, ffi, last_error, lib
 from pyproxy.mtls.failure import TlsError
+from pyproxy.mtls.roots import Roots
 
 if TYPE_CHECKING:
     from pyproxy.wire.client_hello import ClientHello
@@ -20,6 +22,11 @@ CIPHERS: Final = b"TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_PO
 """Of TLS 1.3, in BoringSSL's order on machines that have instructions for AES."""
 GROUPS: Final = b"X25519:P-256:P-384:P-521"
 """Envoy's two, the first of which a client sends a share for, and those that servers outside may insist on."""
+SIGNATURES: Final = (
+    b"ecdsa_secp256r1_sha256:rsa_pss_rsae_sha256:rsa_pkcs1_sha256:ecdsa_secp384r1_sha384:rsa_pss_rsae_sha384:"
+    b"rsa_pkcs1_sha384:ecdsa_secp521r1_sha512:rsa_pss_rsae_sha512:rsa_pkcs1_sha512:ed25519"
+)
+"""BoringSSL's, without SHA-1 and with two kinds of keys that it signs by and does not verify."""
 _WHOM: Final[dict[str, int]] = {
     "nobody": lib.SSL_VERIFY_NONE,
     "who shows one": lib.SSL_VERIFY_PEER,
@@ -47,7 +54,8 @@ _NAME: Final = b"pyproxy"
 class TlsContext:
     """What is common to connections of one kind; all of them belong to one thread. Errors are TlsErrors."""
 
-    def __init__(self, *, server_side: bool) -> None:
+    def __init__(self, *, server_side: bool, now: Callable[[], float] = time.time) -> None:
+        """`now` gives Unix seconds."""
         self.server_side = server_side
         self.local_uri_san = ""
         """The first URI SAN of our certificate."""
@@ -59,14 +67,18 @@ class TlsContext:
         """TLS 1.3 may be spoken."""
         self._context = context = ffi.gc(lib.SSL_CTX_new(lib.TLS_method()), lib.SSL_CTX_free)
         self._room = Room()
+        self.roots = Roots(self._room, of_clients=server_side, now=now)
+        """Whom peers' certificates must lead to."""
         self._kept: list[Any] = []
         """What OpenSSL has pointers to."""
         lib.SSL_CTX_set_options(context, _OPTIONS)
         lib.SSL_CTX_set_mode(context, _MODE)
         lib.SSL_CTX_set_session_cache_mode(context, lib.SSL_SESS_CACHE_OFF)  # tickets hold everything
         lib.SSL_CTX_set_session_id_context(context, _NAME, len(_NAME))
+        lib.X509_STORE_set_flags(lib.SSL_CTX_get_cert_store(context), lib.X509_V_FLAG_PARTIAL_CHAIN)
         _check(lib.SSL_CTX_set1_curves_list(context, GROUPS))
         _check(lib.SSL_CTX_set_ciphersuites(context, CIPHERS))
+        _check(lib.SSL_CTX_set1_sigalgs_list(context, SIGNATURES))
 
     @property
     def options(self) -> int:
@@ -119,28 +131,6 @@ class TlsContext:
         _check(lib.SSL_CTX_use_certificate_chain_file(self._context, chain_path.encode()))
         _check(lib.SSL_CTX_use_PrivateKey_file(self._context, key_path.encode(), lib.SSL_FILETYPE_PEM))
         _check(lib.SSL_CTX_check_private_key(self._context))
-
-    def trust(self, roots: tuple[bytes, ...]) -> None:
-        """Certificates in DER; that of an intermediate is as good."""
-        store = lib.SSL_CTX_get_cert_store(self._context)
-        for der in roots:
-            memory = ffi.gc(lib.BIO_new_mem_buf(der, len(der)), lib.BIO_free)
-            root = ffi.gc(lib.d2i_X509_bio(memory, ffi.NULL), lib.X509_free)
-            _check(root != ffi.NULL and lib.X509_STORE_add_cert(store, root))
-        lib.X509_STORE_set_flags(store, lib.X509_V_FLAG_PARTIAL_CHAIN)
-
-    def trust_the_systems(self) -> None:
-        """The roots that this machine trusts, where Python looks for them."""
-        paths = ssl.get_default_verify_paths()
-        file, folder = (path.encode() if path else ffi.NULL for path in (paths.cafile, paths.capath))
-        if paths.cafile or paths.capath:
-            _check(lib.SSL_CTX_load_verify_locations(self._context, file, folder))
-
-    def refuse_revoked(self, path: str) -> None:
-        """What the lists in a PEM file name, and everything for whose signer there is no list."""
-        _check(lib.SSL_CTX_load_verify_locations(self._context, path.encode(), ffi.NULL))
-        store = lib.SSL_CTX_get_cert_store(self._context)
-        lib.X509_STORE_set_flags(store, lib.X509_V_FLAG_CRL_CHECK | lib.X509_V_FLAG_CRL_CHECK_ALL)
 
     def _judge(self, trusted: int, path: Any) -> int:
         return self.shaking is not None and self.shaking.judge(trusted == 1, path)

@@ -6,6 +6,8 @@ import hashlib
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
@@ -13,8 +15,10 @@ from pyproxy.mtls.facts import CertificateFacts
 
 _NAMES = {NameOID.EMAIL_ADDRESS: "emailAddress", NameOID.SERIAL_NUMBER: "serialNumber"}
 """As OpenSSL prints them in RFC 2253 form, where cryptography would print the number."""
-
-
+_LEAST_MODULUS = 2048
+_LEAST_CURVE = 224
+_LEAST_DIGEST = 28
+"""Bytes; bits the others. All of them are 112 bits of security, OpenSSL's level 2."""
 _UNREADABLE = (
     UnsupportedAlgorithm,
     x509.DuplicateExtension,
@@ -35,7 +39,9 @@ def parse_facts(der: bytes) -> CertificateFacts:
 
 def _facts(certificate: x509.Certificate, der: bytes) -> CertificateFacts:
     uris, names, addresses, every = _alternative_names(certificate)
-    spki = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    key = certificate.public_key()
+    digest = certificate.signature_hash_algorithm
+    spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return CertificateFacts(
         subject=_text(certificate.subject),
         issuer=_text(certificate.issuer),
@@ -48,8 +54,16 @@ def _facts(certificate: x509.Certificate, der: bytes) -> CertificateFacts:
         sans=every,
         sha256=hashlib.sha256(der).hexdigest(),
         spki_sha256=hashlib.sha256(spki).hexdigest(),
+        weak_key=_is_weak(key),
+        weak_digest=digest is not None and digest.digest_size < _LEAST_DIGEST,
         der=der,
     )
+
+
+def _is_weak(key: CertificatePublicKeyTypes) -> bool:
+    if isinstance(key, rsa.RSAPublicKey | dsa.DSAPublicKey):
+        return key.key_size < _LEAST_MODULUS
+    return isinstance(key, ec.EllipticCurvePublicKey) and key.key_size < _LEAST_CURVE
 
 
 def _alternative_names(

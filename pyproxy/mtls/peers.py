@@ -14,7 +14,7 @@ from typing import Final
 from pyproxy.core.spiffe import trust_domain_of
 from pyproxy.core.tls import ClientTls, MeshTls, Peer, ServerTls
 from pyproxy.mtls.channel import TlsChannel
-from pyproxy.mtls.facts import CertificateFacts, facts_of
+from pyproxy.mtls.facts import CertificateFacts, facts_if_readable
 from pyproxy.mtls.failure import refusal_text
 
 _KNOWN: Final = 1024
@@ -49,7 +49,7 @@ def _peer(
     local_subject: str,
     resumed: bool,
 ) -> Peer:
-    facts = _facts(der)
+    facts = facts_if_readable(der)
     return Peer(
         version=version,
         cipher=cipher,
@@ -78,7 +78,7 @@ def showing(certificate: bytes) -> Peer:
 
 def verify_client(peer: Peer, mesh: MeshTls, now: float) -> str | None:
     """A client within the mesh: its identity must be in a trust domain of ours."""
-    facts = _facts(peer.certificate)
+    facts = facts_if_readable(peer.certificate)
     if facts is None:
         return _BROKEN
     for uri in facts.uri_sans:
@@ -91,7 +91,7 @@ def verify_gateway_client(peer: Peer, server: ServerTls, now: float) -> str | No
     """A client of a Gateway's server, if it showed a certificate: names, then its digest or its key's."""
     if not peer.presented:
         return None  # OpenSSL has asked for one where one is needed
-    facts = _facts(peer.certificate)
+    facts = facts_if_readable(peer.certificate)
     if facts is None:
         return _BROKEN
     names = server.subject_alt_names
@@ -109,7 +109,7 @@ def verify_server(peer: Peer, tls: ClientTls, host: str, now: float) -> str | No
     """A cluster's endpoint; `host` is the request's, without port, for clusters that take their names from it."""
     if tls.insecure_skip_verify:
         return None
-    facts = _facts(peer.certificate)
+    facts = facts_if_readable(peer.certificate)
     if facts is None:
         return _BROKEN
     if tls.subject_alt_names:
@@ -118,13 +118,6 @@ def verify_server(peer: Peer, tls: ClientTls, host: str, now: float) -> str | No
     elif tls.auto_san and host and not _names(facts, host):
         return refusal_text(f"verify SAN list, expected SANs: [{host}], certificate SANs: [{', '.join(facts.sans)}]")
     return _dated(peer, facts, now)
-
-
-def _facts(der: bytes) -> CertificateFacts | None:
-    try:
-        return facts_of(der) if der else None
-    except ValueError:  # OpenSSL reads what cryptography does not: names that are no names, and the like
-        return None
 
 
 def _names(facts: CertificateFacts, name: str) -> bool:

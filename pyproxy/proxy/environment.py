@@ -74,18 +74,9 @@ class Environment:
         self.peer_lines = PEER_LINES % metadata
 
 
-@dataclass(slots=True)
 class ClientConnection:
     """The facts of one client connection. Addresses are `ip:port`."""
 
-    listener: Listener
-    settings: HttpSettings
-    stats: HttpStats
-    local_address: str = ""
-    local_port: int = 0
-    remote_address: str = ""
-    remote_ip: str = ""
-    identifier: int = 0
     tls: Peer | None = None
     """None: plaintext."""
     server_name: str = ""
@@ -96,6 +87,26 @@ class ClientConnection:
     """The Gateway's server that ended its TLS."""
     original_destination: tuple[str, int] | None = None
     """Where the client was going before it was redirected to us; None when it called us by name."""
+
+    def __init__(
+        self,
+        listener: Listener,
+        settings: HttpSettings,
+        stats: HttpStats,
+        local_address: str = "",
+        local_port: int = 0,
+        remote_address: str = "",
+        remote_ip: str = "",
+        identifier: int = 0,
+    ) -> None:
+        self.listener = listener
+        self.settings = settings
+        self.stats = stats
+        self.local_address = local_address
+        self.local_port = local_port
+        self.remote_address = remote_address
+        self.remote_ip = remote_ip
+        self.identifier = identifier
 
     @property
     def ends(self) -> Ends:

@@ -530,10 +530,12 @@ class Snapshot:
                 return table.virtual_host_for(host)
         if captured is not None:
             table = self.route_tables.get(INBOUND_PASSTHROUGH_CLUSTER)
-        else:
-            tables = (self.route_tables.get(f"inbound|{port}||") for port in sorted(self.inbound_ports))
-            table = next(filter(None, tables), None)  # a port that carries no HTTP has none
-        return table.virtual_host_for(host) if table is not None else None
+            return table.virtual_host_for(host) if table is not None else None
+        for port in sorted(self.inbound_ports):
+            table = self.route_tables.get(f"inbound|{port}||")
+            if table is not None:  # a port that carries no HTTP has none
+                return table.virtual_host_for(host)
+        return None
 
     def inbound_mode(self, port: int | None) -> MtlsMode:
         """What the inbound capture port takes on a connection to a workload's port.
@@ -542,8 +544,13 @@ class Snapshot:
         """
         if port is not None:
             return self.inbound_mtls.get(port, self.inbound_mtls_default)
-        modes = {self.inbound_mtls.get(each, self.inbound_mtls_default) for each in self.inbound_ports}
-        return modes.pop() if len(modes) == 1 else MtlsMode.PERMISSIVE if modes else self.inbound_mtls_default
+        found: MtlsMode | None = None
+        for each in self.inbound_ports:
+            mode = self.inbound_mtls.get(each, self.inbound_mtls_default)
+            if found is not None and mode is not found:
+                return MtlsMode.PERMISSIVE
+            found = mode
+        return self.inbound_mtls_default if found is None else found
 
     def takes_plaintext(self, captured: int | None, named: int | None) -> bool:
         """Whether a request to the inbound port may come without TLS: to the port that `inbound_table` finds for it.

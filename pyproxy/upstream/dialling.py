@@ -86,7 +86,6 @@ class TlsDialler:
             server_hostname=self._server_name,
             session=self._session(context),
             welcome=lambda certificate: self._verdict(showing(certificate)),
-            handshake_timeout=0,  # the connect timeout is there already
         )
         await open_socket(self._host, channel, self._ends)
         try:
@@ -106,8 +105,8 @@ class TlsDialler:
         """The handshake is done: is it whom we wanted?"""
         stats = self._host.cluster.stats
         peer = peer_of(channel)
-        refusal = self._verdict(peer)
-        if refusal is not None:  # of a session that was resumed: else it was asked in the handshake
+        refusal = None if channel.tls.welcomed else self._verdict(peer)
+        if refusal is not None:
             channel.abort()
             return self._count_failure(refusal)
         stats.ssl_handshake += 1

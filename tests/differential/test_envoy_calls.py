@@ -106,7 +106,7 @@ async def test_bytes_that_are_no_http(tmp_path: Path, monkeypatch: pytest.Monkey
     """Envoy without Istio's filter offers `istio`: no metadata stands before the first byte."""
     async with workload(tmp_path, "STRICT", "TCP") as side:
         target = ("127.0.0.1", side.application.port)
-        monkeypatch.setattr("pyproxy.downstream.listener.original_destination", lambda transport: target)
+        monkeypatch.setattr("pyproxy.downstream.listener.original_destination", lambda *_: target)
         clusters = [cluster("tcp", side, alpn=("istio",))]
         envoy = await asyncio.to_thread(start_envoy, [tcp("tcp")], clusters)
         assert status(await ask(envoy, "tcp")) == 200

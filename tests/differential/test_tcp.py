@@ -460,7 +460,7 @@ async def test_an_envoy_speaks_mutual_tls_to_our_tcp_port(
 ) -> None:
     async with workload(tmp_path, mode, "TCP") as side:
         target = ("127.0.0.1", side.application.port)
-        monkeypatch.setattr("pyproxy.downstream.listener.original_destination", lambda transport: target)
+        monkeypatch.setattr("pyproxy.downstream.listener.original_destination", lambda *_: target)
         number = free_port()
         inbound = port_of(side.app, "virtualInbound")
         endpoint = f"{{address: 127.0.0.1, ports: {{p{number}: {inbound}}}, serviceAccount: reviews}}"

@@ -7,26 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pyproxy.downstream.listener import _own_addresses, original_destination
+from pyproxy.downstream.listener import _own_addresses
 from tests.in_process import connected, get, port_of, service, status, worker
-
-
-async def test_a_connection_that_was_not_redirected_was_going_nowhere_else() -> None:
-    seen: list[object] = []
-
-    class Protocol(asyncio.Protocol):
-        def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            assert isinstance(transport, asyncio.Transport)
-            seen.append(original_destination(transport))
-            transport.close()
-
-    server = await asyncio.get_running_loop().create_server(Protocol, "127.0.0.1", 0)
-    async with server:
-        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
-        await reader.read()
-        writer.close()
-        await writer.wait_closed()
-    assert seen == [None]
 
 
 def test_a_listener_on_every_address_is_reached_by_loopback_too() -> None:

@@ -71,7 +71,8 @@ def where(kind: ListenerKind, target: tuple[str, int] | None, *, allow_any: bool
     }
     snapshot = Snapshot(Identity(), (), {}, clusters, tcp_routes=routes, allow_any=allow_any)
     listener = Listener("l", kind, "127.0.0.1", 1, HttpSettings(), tcp=TcpRoutes(default=route_to("named")))
-    connection = ClientConnection(listener, HttpSettings(), HttpStats(), original_destination=target)
+    connection = ClientConnection(listener, HttpSettings(), HttpStats())
+    connection.original_destination = target
     return route_for(snapshot, connection).name
 
 

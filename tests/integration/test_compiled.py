@@ -25,6 +25,7 @@ SUITES = (
     "test_workers.py",
     "../grpc/test_calls.py",
     "../grpc/test_large.py",
+    "../interop/test_mutual_tls.py",
 )
 
 

@@ -75,7 +75,7 @@ async def test_what_a_port_takes(
 ) -> None:
     async with workload(tmp_path, mode, protocol) as side:
         target = ("127.0.0.1", side.application.port)
-        monkeypatch.setattr("pyproxy.downstream.listener.original_destination", lambda transport: target)
+        monkeypatch.setattr("pyproxy.downstream.listener.original_destination", lambda *_: target)
         assert await outcome(side, brings(tmp_path, client)) == expected
         if expected == "refused":
             assert side.application.began == []

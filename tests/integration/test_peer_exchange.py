@@ -43,7 +43,7 @@ async def side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
 
 
 def _redirect(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
-    monkeypatch.setattr("pyproxy.downstream.listener.original_destination", lambda transport: ("127.0.0.1", port))
+    monkeypatch.setattr("pyproxy.downstream.listener.original_destination", lambda *_: ("127.0.0.1", port))
 
 
 @asynccontextmanager

@@ -81,7 +81,7 @@ def redirect(monkeypatch: pytest.MonkeyPatch) -> Redirect:
     """Say where the next connections to the capture ports were going; iptables is not needed for that."""
 
     def to(address: str, port: int) -> None:
-        monkeypatch.setattr("pyproxy.downstream.listener.original_destination", lambda transport: (address, port))
+        monkeypatch.setattr("pyproxy.downstream.listener.original_destination", lambda *_: (address, port))
 
     return to
 

@@ -37,7 +37,7 @@ def server_context(*, version: int = TLS_1_3) -> TlsContext:
     context = TlsContext(server_side=True)
     context.set_versions(TLS_1_2, version)
     show(context, SERVER)
-    context.trust((CA.own.der,))
+    context.roots.add((CA.own.der,))
     context.verify("everybody")
     context.set_alpn(("istio", "http/1.1"))
     return context
@@ -45,7 +45,7 @@ def server_context(*, version: int = TLS_1_3) -> TlsContext:
 
 def client_context(*, ca: Authority = CA, shows: bool = True) -> TlsContext:
     context = TlsContext(server_side=False)
-    context.trust((ca.own.der,))
+    context.roots.add((ca.own.der,))
     context.verify("everybody")
     if shows:
         show(context, CLIENT)
@@ -370,15 +370,16 @@ async def test_a_peer_that_leaves_before_the_end_of_the_handshake() -> None:
 
 
 async def test_a_handshake_has_its_time() -> None:
-    end = End(server_context(), handshake_timeout=0.01)
+    end = End(server_context())
     end.start()
-    await asyncio.sleep(0.05)
+    end.channel.time_out()
     assert end.failures == [TIMED_OUT]
     assert end.raw.is_closing()
-    both = wire(handshake_timeout=0.01)
+    both = wire()
     both.start()
-    await asyncio.sleep(0.05)
+    both.client.channel.time_out()
     assert both.client.failures == []
+    assert not both.client.channel.is_closing()
 
 
 async def test_a_channel_that_is_refused_where_it_was_announced() -> None:

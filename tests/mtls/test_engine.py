@@ -10,6 +10,7 @@ from pyproxy.mtls.engine import ROOM, TlsConnection, last_error, lib
 from pyproxy.mtls.failure import TlsError, distrust_text
 from pyproxy.mtls.openssl import TlsContext
 from tests.certificates import HOUR, PRODUCTPAGE, REVIEWS, Authority, Issued
+from tests.handshakes import refused
 
 ROOT = Authority()
 
@@ -18,7 +19,7 @@ def context(folder: Path, identity: str, *, server_side: bool) -> TlsContext:
     made = TlsContext(server_side=server_side)
     shown = ROOT.workload(folder, identity)
     made.show(str(shown / "cert-chain.pem"), str(shown / "key.pem"))
-    made.trust((ROOT.own.der,))
+    made.roots.add((ROOT.own.der,))
     made.verify("everybody")
     return made
 
@@ -106,22 +107,6 @@ def test_a_broken_record_has_its_word_and_leaves_no_other(ends: tuple[TlsConnect
     client.feed(server.outgoing())
     with pytest.raises(TlsError, match="SSLV3_ALERT_BAD_RECORD_MAC"):
         client.read()
-
-
-def refused(client: TlsConnection, server: TlsConnection) -> tuple[TlsError, str]:
-    """Why the server refuses the client's certificate in the handshake, and what the client hears of it."""
-    client.shake()
-    server.feed(client.outgoing())
-    server.shake()
-    client.feed(server.outgoing())
-    client.shake()
-    server.feed(client.outgoing())
-    with pytest.raises(TlsError) as ours:
-        server.shake()
-    client.feed(server.outgoing())
-    with pytest.raises(TlsError) as theirs:
-        client.read()
-    return ours.value, theirs.value.reason
 
 
 def showing(folder: Path, issued: Issued) -> TlsContext:

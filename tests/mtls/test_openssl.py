@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from pyproxy.mtls.engine import TlsConnection
 from pyproxy.mtls.failure import TlsError
 from pyproxy.mtls.openssl import TlsContext
 from pyproxy.wire.client_hello import ClientHello
-from tests.certificates import PRODUCTPAGE, REVIEWS, Authority, Issued
+from tests.certificates import PRODUCTPAGE, REVIEWS, Authority, Issued, Key
+from tests.handshakes import shake
 
 ROOT = Authority()
 TLS_1_2, TLS_1_3 = 0x0303, 0x0304
@@ -31,20 +31,9 @@ def server(tmp_path: Path) -> TlsContext:
 @pytest.fixture
 def client() -> TlsContext:
     context = TlsContext(server_side=False)
-    context.trust((ROOT.own.der,))
+    context.roots.add((ROOT.own.der,))
     context.verify("everybody")
     return context
-
-
-def shake(client: TlsConnection, server: TlsConnection) -> bytes:
-    """The handshake; gives what the server sends with its end. Raises TlsError."""
-    for _ in range(2):
-        client.shake()
-        server.feed(client.outgoing())
-        server.shake()
-        client.feed(last := server.outgoing())
-    client.read()
-    return last
 
 
 @pytest.mark.parametrize(
@@ -70,7 +59,7 @@ def test_the_server_takes_the_first_of_its_own(
 
 
 def test_a_certificate_that_stands_alone_is_shown_alone(client: TlsContext, server: TlsContext) -> None:
-    server.trust((ROOT.own.der,))
+    server.roots.add((ROOT.own.der,))
     server.set_versions(TLS_1_2, TLS_1_2)  # where certificates go over unencrypted
     one, other = client.connection(), server.connection()
     one.shake()
@@ -83,7 +72,7 @@ def test_a_certificate_that_stands_alone_is_shown_alone(client: TlsContext, serv
 
 @pytest.mark.parametrize("whom", ["nobody", "who shows one", "everybody"])
 def test_clients_without_a_certificate(client: TlsContext, server: TlsContext, whom: str) -> None:
-    server.trust((ROOT.own.der,))
+    server.roots.add((ROOT.own.der,))
     server.verify(whom)
     if whom == "everybody":
         with pytest.raises(TlsError, match="PEER_DID_NOT_RETURN_A_CERTIFICATE"):
@@ -97,7 +86,7 @@ def test_clients_without_a_certificate(client: TlsContext, server: TlsContext, w
 def test_who_shows_one_is_verified(client: TlsContext, server: TlsContext, tmp_path: Path) -> None:
     shown(client, tmp_path / "client", ROOT.issue(PRODUCTPAGE))
     server.verify("who shows one")
-    server.trust((Authority("other").own.der,))
+    server.roots.add((Authority("other").own.der,))
     with pytest.raises(TlsError, match="unable to get local issuer certificate"):
         shake(client.connection(), server.connection())
 
@@ -106,7 +95,7 @@ def test_an_intermediate_may_be_trusted_alone(client: TlsContext, tmp_path: Path
     intermediate = Authority("intermediate", ROOT)
     server = shown(TlsContext(server_side=True), tmp_path / "below", intermediate.issue(REVIEWS))
     there = TlsContext(server_side=False)
-    there.trust((intermediate.own.der,))
+    there.roots.add((intermediate.own.der,))
     there.verify("everybody")
     for each in (client, there):
         shake(each.connection(), server.connection())
@@ -123,6 +112,26 @@ def test_certificates_of_two_kinds(client: TlsContext, server: TlsContext, tmp_p
         assert name in one.certificate
 
 
+@pytest.mark.parametrize(
+    "key",
+    [
+        ec.generate_private_key(ec.SECP384R1()),
+        ec.generate_private_key(ec.SECP521R1()),
+        rsa.generate_private_key(65537, 2048),
+        ed25519.Ed25519PrivateKey.generate(),
+    ],
+    ids=["P-384", "P-521", "RSA", "Ed25519"],
+)
+@pytest.mark.parametrize("version", [TLS_1_2, TLS_1_3])
+def test_keys_of_every_kind_are_shown_and_verified(client: TlsContext, tmp_path: Path, key: Key, version: int) -> None:
+    server = shown(TlsContext(server_side=True), tmp_path / "server", ROOT.issue(REVIEWS, key=key))
+    server.roots.add((ROOT.own.der,))
+    server.verify("everybody")
+    shown(client, tmp_path / "client", ROOT.issue(PRODUCTPAGE, key=key))
+    client.set_versions(version, version)
+    shake(client.connection(), server.connection())
+
+
 def test_a_key_of_another_certificate_is_not_taken(tmp_path: Path) -> None:
     mine, other = ROOT.workload(tmp_path / "mine"), ROOT.workload(tmp_path / "other")
     with pytest.raises(TlsError, match="KEY_VALUES_MISMATCH"):
@@ -131,7 +140,7 @@ def test_a_key_of_another_certificate_is_not_taken(tmp_path: Path) -> None:
 
 def test_what_is_no_certificate_is_not_trusted() -> None:
     with pytest.raises(TlsError):
-        TlsContext(server_side=True).trust((b"\x30\x00",))
+        TlsContext(server_side=True).roots.add((b"\x30\x00",))
 
 
 @pytest.mark.parametrize("version", [TLS_1_2, TLS_1_3])

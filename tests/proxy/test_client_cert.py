@@ -31,7 +31,9 @@ ELEMENT = (
 def connection(mode: ForwardClientCert, peer: Peer | None) -> ClientConnection:
     settings = HttpSettings(forward_client_cert=mode)
     listener = Listener("virtualInbound", ListenerKind.INBOUND_CAPTURE, "127.0.0.1", 15006, settings)
-    return ClientConnection(listener, settings, HttpStats(), tls=peer)
+    made = ClientConnection(listener, settings, HttpStats())
+    made.tls = peer
+    return made
 
 
 def forwarded(mode: str, peer: Peer | None, told: bytes | None = None) -> list[bytes]:

@@ -67,7 +67,8 @@ def test_a_client_who_invents_authorities_fills_no_memory() -> None:
 def test_a_requests_context_knows_its_connections_tls() -> None:
     settings = HttpSettings()
     listener = Listener("l", ListenerKind.NAMED, "127.0.0.1", 1, settings)
-    connection = ClientConnection(listener, settings, HttpStats(), server_name="shop.test")
+    connection = ClientConnection(listener, settings, HttpStats())
+    connection.server_name = "shop.test"
     ctx = RequestContext(RequestHead(b"GET", b"/", b"shop.test", []), 0.0, 0.0)
     connection.describe_tls(ctx)
     assert (ctx.requested_server_name, ctx.downstream_tls, ctx.downstream_peer_uri_san) == ("shop.test", None, "")
@@ -86,7 +87,8 @@ def serving(kind: ListenerKind, captured: tuple[str, int] | None, port: int | No
     snapshot = Snapshot(Identity(), (), tables, {}, inbound_ports={8080: "http"}, port_tables=ports)
     settings = HttpSettings(direction=Direction.OUTBOUND)
     listener = Listener("l", kind, "127.0.0.1", 1, settings, route_table="mine")
-    connection = ClientConnection(listener, settings, HttpStats(), original_destination=captured)
+    connection = ClientConnection(listener, settings, HttpStats())
+    connection.original_destination = captured
     found = connection.virtual_host(snapshot, b"x", port)
     return "" if found is None else found.name
 

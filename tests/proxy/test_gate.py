@@ -208,8 +208,8 @@ def test_what_is_known_of_a_connection() -> None:
         local_address="[fd00::1]:8080",
         local_port=8080,
         remote_ip="10.0.0.1",
-        tls=Peer(uri_sans=("spiffe://a",), dns_sans=("b",), subject="CN=c"),
     )
+    connection.tls = Peer(uri_sans=("spiffe://a",), dns_sans=("b",), subject="CN=c")
     facts = connection_facts(connection)
     assert facts.names == ("spiffe://a", "b", "CN=c")
     assert (facts.direct_ip, facts.remote_ip) == ("10.0.0.1", "10.0.0.1")
