@@ -93,6 +93,7 @@ async def _serve(settings: ConsoleSettings, address: str, port: int, *, open_pag
     from pyproxy.console.console import Console
     from pyproxy.console.server import Server
 
+    told = _told_to_end()  # before anybody can know that it runs
     async with Console(settings) as running:
         server = Server(running, address, port)
         await server.start()
@@ -112,19 +113,19 @@ async def _serve(settings: ConsoleSettings, address: str, port: int, *, open_pag
                 click.echo(f"         {silent}: {why}", err=True)
             if open_page:
                 webbrowser.open(server.url)
-            await _told_to_end()
+            await told.wait()
         finally:
             await server.stop()
     if output == "text":
         click.echo()
 
 
-async def _told_to_end() -> None:
+def _told_to_end() -> asyncio.Event:
     """By Ctrl-C or SIGTERM, also where a shell lets its background programs ignore the first."""
     told = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
-    await told.wait()
+    return told
 
 
 def _is_loopback(address: str) -> bool:

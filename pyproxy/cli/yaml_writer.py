@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterator, Mapping
 
 _WORD = re.compile(r"[A-Za-z/][!\"$-9;-~]{3,}")
+_LONGEST_KEY = 1024
+"""Characters of a key that is known by the colon behind it (YAML 1.2.2, 7.4.2); a longer one is announced."""
 _RESERVED = frozenset({"null", "true", "false"})
 _UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 
@@ -24,7 +26,11 @@ def _lines(value: object, indent: str) -> Iterator[str]:
     """Of a mapping or list that is not empty; a list under a key stands as far in as the key."""
     if isinstance(value, Mapping):
         for key, member in value.items():
-            head = f"{indent}{_text(str(key))}:"
+            name = _text(str(key))
+            head = f"{indent}{name}:"
+            if len(name) > _LONGEST_KEY:
+                yield f"{indent}? {name}"
+                head = f"{indent}:"
             if _nests(member):
                 yield head
                 yield from _lines(member, indent + "  " if isinstance(member, Mapping) else indent)

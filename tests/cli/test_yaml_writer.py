@@ -33,6 +33,13 @@ def test_a_text_that_could_be_something_else_is_quoted(text: str) -> None:
     assert as_yaml({"name": text}).startswith('name: "')
 
 
+@pytest.mark.parametrize("member", [1, "text", [], [1, {"a": 2}], {}, {"a": [{"b": 1}], "c": 2}])
+@pytest.mark.parametrize("key", ["x" * 1024, "x" * 1025, "\x80" * 170, "\x80" * 171])
+def test_a_key_may_have_any_length(key: str, member: object) -> None:
+    document = {"first": 1, key: member, "list": [{key: member, "last": 1}, {"a": {key: member}}]}
+    assert yaml.safe_load(as_yaml(document)) == document
+
+
 def test_what_nobody_can_mistake_stands_plain_and_lists_stand_under_their_key() -> None:
     document = {"here": "virtualOutbound", "list": [{"a-b-c": [1, [2]], "none": None}, "some.word", {}, []], "on": 1.5}
     assert as_yaml(document) == (
