@@ -6,8 +6,11 @@ import asyncio
 import ctypes
 import socket
 import struct
+import sys
 from typing import Any, Final
 
+_REDIRECTS: Final = sys.platform == "linux"
+"""Elsewhere there is no such option, and its number may be another's."""
 _SO_ORIGINAL_DST: Final = 80
 """Of IPv4; IP6T_SO_ORIGINAL_DST is 80 too."""
 _ROOM: Final = 28
@@ -23,7 +26,7 @@ _getsockopt: Final[Any] = ctypes.CDLL(None).getsockopt
 def original_destination(transport: asyncio.Transport, local: tuple[Any, ...]) -> tuple[str, int] | None:
     """IP and port; None when the connection was not redirected. `local` is the socket's own address."""
     wrapped = transport.get_extra_info("socket")
-    if wrapped is None:
+    if wrapped is None or not _REDIRECTS:
         return None
     _size.value = _ROOM
     handle: int = wrapped.fileno()
